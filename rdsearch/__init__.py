@@ -1,0 +1,55 @@
+"""rdsearch: the smallest files that still do the job.
+
+A search over pruning schedules, per-layer budgets and quantisers, distributed by Ray and steered by Optuna;
+each trial is successive pruning followed by entropy coding, and the result is a Pareto front of real files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rdsearch import coding as coding
+    from rdsearch.compression import compress as compress
+    from rdsearch.errors import RdsearchError as RdsearchError
+    from rdsearch.front import Front as Front
+    from rdsearch.point import OperatingPoint as OperatingPoint
+    from rdsearch.rdz import load as load
+    from rdsearch.recipe import Recipe as Recipe
+    from rdsearch.search.api import resume as resume
+    from rdsearch.search.api import search as search
+    from rdsearch.search.results import load_front as load_front
+    from rdsearch.search.testsplit import score_on_test as score_on_test
+    from rdsearch.tasks.task import Task as Task
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Front": "rdsearch.front",
+    "OperatingPoint": "rdsearch.point",
+    "RdsearchError": "rdsearch.errors",
+    "Recipe": "rdsearch.recipe",
+    "Task": "rdsearch.tasks.task",
+    "compress": "rdsearch.compression",
+    "load": "rdsearch.rdz",
+    "load_front": "rdsearch.search.results",
+    "resume": "rdsearch.search.api",
+    "score_on_test": "rdsearch.search.testsplit",
+}
+_MODULES = ("coding", "search")
+
+__all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 - names only
+
+
+def __getattr__(name: str) -> Any:
+    # torch, ray and optuna are imported where they are used: `import rdsearch` costs a few milliseconds.
+    if name in _MODULES:
+        return importlib.import_module(f"rdsearch.{name}")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'rdsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
