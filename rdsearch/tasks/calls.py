@@ -1,0 +1,36 @@
+"""Calling a function with options that a user wrote."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from rdsearch.errors import TaskError
+from rdsearch.registry import suggest
+
+T = TypeVar("T")
+
+
+def call_with_options(function: Callable[..., T], options: Mapping[str, Any], what: str, *arguments: Any) -> T:
+    """Call ``function(*arguments, **options)`` once the options are known to be parameters of it.
+
+    Args:
+        function: What is called.
+        options: Keyword arguments, as the user gave them.
+        what: The function's role and name, for messages.
+        *arguments: Given by the program.
+
+    Raises:
+        TaskError: An option that the function does not take, or one that it needs and that is missing.
+    """
+    parameters = inspect.signature(function).parameters
+    try:
+        inspect.signature(function).bind(*arguments, **options)
+    except TypeError as error:
+        known = list(parameters)[len(arguments) :]
+        near = "".join(suggest(option, known) for option in options if option not in parameters)
+        raise TaskError(
+            f"{what} with options {dict(options)}: {error}; it takes {', '.join(known) or 'no options'}.{near}"
+        ) from None
+    return function(*arguments, **options)

@@ -1,0 +1,112 @@
+"""The ``task:`` and ``train:`` parts of a search file. Names are checked here without importing torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from rdsearch.errors import UnknownNameError
+from rdsearch.registry import Registry
+from rdsearch.schema import Settings
+from rdsearch.tasks import DATASETS, NETWORKS
+
+TORCHVISION_PREFIX = "torchvision:"
+"""Networks of torchvision are named ``torchvision:NAME``."""
+
+DATA_SUFFIXES = (".parquet", ".npz")
+"""File names that are read as a data set."""
+
+_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def is_import_path(name: str) -> bool:
+    """Whether ``name`` has the form ``package.module:factory``."""
+    return _IMPORT_PATH.fullmatch(name) is not None
+
+
+def is_data_path(name: str) -> bool:
+    """Whether ``name`` is meant as a file or folder of data rather than as a registered name."""
+    return "/" in name or name.startswith((".", "~")) or name.endswith(DATA_SUFFIXES)
+
+
+def _check_registered(registry: Registry[Any], name: str, other_forms: str) -> str:
+    try:
+        return registry.check(name)
+    except UnknownNameError as error:
+        raise ValueError(f"{error} Or {other_forms}.") from None
+
+
+def _check_network(name: str) -> str:
+    if is_import_path(name):
+        return name
+    return _check_registered(NETWORKS, name, "give 'torchvision:NAME' or your own as 'package.module:factory'")
+
+
+def _check_dataset(name: str) -> str:
+    if is_import_path(name) or is_data_path(name):
+        return name
+    return _check_registered(
+        DATASETS,
+        name,
+        "give a path with a / in it (.parquet, .npz, a folder of images), or your own as 'package.module:factory'",
+    )
+
+
+def _check_validation(size: int | float) -> int | float:
+    if isinstance(size, int) and size >= 1:
+        return size
+    if isinstance(size, float) and 0.0 < size < 1.0:
+        return size
+    raise ValueError("a count of examples (5000) or a share of the training split between 0 and 1 (0.1)")
+
+
+class TrainingConfig(Settings):
+    """How a network is trained, or retrained with its masks held."""
+
+    epochs: float = Field(10, ge=0, le=10_000)
+    """Passes over the training part, also parts of one; 0 trains nothing."""
+    lr: float = Field(1e-3, gt=0, le=10)
+    """Learning rate at the start."""
+    batch_size: int = Field(128, ge=1, le=65_536)
+    """Examples in a step."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum."""
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    """Of weights, not of biases and normalisation: decoupled for AdamW, l2 for SGD."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD, the first beta of AdamW."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate over the steps: a half cosine down to zero, or as it is."""
+
+
+class FactoryOptions(Settings):
+    """Keyword arguments for the functions that make the network and the data."""
+
+    network: dict[str, Any] = Field({})
+    """Arguments of the network's factory."""
+    dataset: dict[str, Any] = Field({})
+    """Arguments of the data set's factory."""
+
+
+class TaskConfig(Settings):
+    """What is compressed: a network, its data, and how the dense network comes about."""
+
+    network: Annotated[str, AfterValidator(_check_network)]
+    """A registered name, torchvision:NAME, or package.module:factory."""
+    dataset: Annotated[str, AfterValidator(_check_dataset)]
+    """A registered name, a path of .parquet, .npz or image files, or package.module:factory."""
+    options: FactoryOptions = FactoryOptions()
+    """Arguments of the network's and the data set's factory."""
+    root: Path | None = None
+    """Folder of the data; RDSEARCH_DATA when not given, and then the cache."""
+    checkpoint: Path | None = None
+    """Trained weights: .safetensors, .pt, .pth or .th."""
+    validation: Annotated[int | float, AfterValidator(_check_validation)] | None = None
+    """Cut from the training split: a count of examples, or a share of 1; a tenth when not given."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of the validation part and of the baseline's training."""
+    train: TrainingConfig | None = None
+    """How the baseline is trained; the known good way for the pair when not given."""

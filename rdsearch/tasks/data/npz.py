@@ -1,0 +1,76 @@
+"""Arrays in a ``.npz`` file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.data.arrays import ImageOptions, Pair, source_of
+from rdsearch.tasks.data.source import DataSource
+
+KEYS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
+IMAGE_CHANNELS = (1, 3)
+
+
+def npz(
+    path: Path,
+    *,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
+    augmentation: str | None = None,
+) -> DataSource:
+    """Read ``x_train``, ``y_train`` and, where they are there, ``x_test``, ``y_test``, ``x_val``, ``y_val``.
+
+    Args:
+        path: The file. uint8 images may be (n, height, width), (n, height, width, channels) or
+            (n, channels, height, width).
+        mean: For each channel, in units of 1; the training images' own when not given.
+        std: Likewise.
+        augmentation: ``crop_and_flip``, or none.
+
+    Raises:
+        TaskError: No such file or array, or arrays of Python objects.
+    """
+    names = _names(path)
+    if missing := [key for key in KEYS["train"] if key not in names]:
+        raise TaskError(f"{path} holds {', '.join(names)} but not {' and '.join(missing)}")
+    roles = {role for role, keys in KEYS.items() if all(key in names for key in keys)}
+    return source_of(
+        _pair(path, "train"),
+        partial(_pair, path, "test") if "test" in roles else None,
+        _pair(path, "validation") if "validation" in roles else None,
+        ImageOptions(mean, std, augmentation),
+        str(path),
+    )
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return list(arrays.files)
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise TaskError(f"{path} is no readable .npz file: {error}") from None
+
+
+def _pair(path: Path, role: str) -> Pair:
+    inputs, targets = KEYS[role]
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _channels_first(arrays[inputs]), arrays[targets]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise TaskError(f"{path}, {role}: {error}") from None
+
+
+def _channels_first(inputs: np.ndarray) -> np.ndarray:
+    if inputs.dtype != np.uint8:
+        return inputs
+    if inputs.ndim == 3:
+        return inputs[:, None]
+    if inputs.ndim == 4 and inputs.shape[-1] in IMAGE_CHANNELS and inputs.shape[1] not in IMAGE_CHANNELS:
+        return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
+    return inputs

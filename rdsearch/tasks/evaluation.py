@@ -1,0 +1,98 @@
+"""How well a network does its job."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.splits import Batch, Split
+from rdsearch.tasks.splits.base import Device
+
+Evaluation = Callable[[nn.Module, Iterable[Batch]], float]
+"""From a network in eval mode and its batches, both on one device, to a score."""
+
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 1024
+"""A small batch's activations stay in a CPU's cache (ResNet-20 runs 1.7 times as fast with 64 as with 512)."""
+
+
+def forward(network: nn.Module, inputs: Any) -> Any:
+    """The network's output for inputs that are a tensor, a tuple (positional) or a mapping (by keyword)."""
+    if isinstance(inputs, Tensor):
+        return network(inputs)
+    if isinstance(inputs, dict):
+        return network(**inputs)
+    return network(*inputs)
+
+
+@contextlib.contextmanager
+def _settled(network: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients, deterministic float32 kernels; every module's mode is restored afterwards."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def evaluate(
+    network: nn.Module,
+    split: Split,
+    evaluation: Evaluation,
+    *,
+    device: Device = "cpu",
+    batch_size: int | None = None,
+) -> float:
+    """Score a network on a split: eval mode, inference mode, the split's own order.
+
+    Args:
+        network: Moved to ``device``; its training mode is restored.
+        split: What it is scored on.
+        evaluation: Gets the network and the batches.
+        device: Where to compute.
+        batch_size: Examples in a batch; what suits the device when not given.
+
+    Raises:
+        TaskError: The score is no number.
+    """
+    device = torch.device(device)
+    size = batch_size or (CPU_BATCH_SIZE if device.type == "cpu" else GPU_BATCH_SIZE)
+    network.to(device)
+    with _settled(network):
+        score = evaluation(network, split.batches(size, device=device))
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        raise TaskError(f"evaluate returned {score!r}: it has to return one number") from None
+
+
+def top1(network: nn.Module, batches: Iterable[Batch]) -> float:
+    """Share of the examples whose largest logit is their label's; logits (b, classes), labels (b,)."""
+    correct: Tensor | int = 0
+    count = 0
+    for inputs, labels in batches:
+        # Summed on the device: reading a number back after each batch would make a GPU wait.
+        correct = correct + (forward(network, inputs).argmax(dim=1) == labels).sum()
+        count += len(labels)
+    return float(correct) / count
+
+
+def accuracy(network: nn.Module, split: Split, *, device: Device = "cpu", batch_size: int | None = None) -> float:
+    """Top-1 accuracy as a share of 1; see :func:`evaluate`."""
+    return evaluate(network, split, top1, device=device, batch_size=batch_size)
+
+
+def standard_error(accuracy: float, examples: int) -> float:
+    """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
+    return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)

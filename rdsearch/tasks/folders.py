@@ -1,0 +1,28 @@
+"""Where data lies and where what was made once is kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DATA_VARIABLE = "RDSEARCH_DATA"
+CACHE_VARIABLE = "RDSEARCH_CACHE"
+
+
+def cache_folder() -> Path:
+    """Folder of all that is kept between runs: ``RDSEARCH_CACHE``, else ``~/.cache/rdsearch``."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "rdsearch"
+
+
+def data_folders(root: Path | None = None) -> list[Path]:
+    """Folders in which a data set is looked for, in this order; the first writable one takes downloads.
+
+    Args:
+        root: The folder that the task names; the only one looked at when given. Otherwise ``RDSEARCH_DATA``,
+            when set, and then ``data`` inside :func:`cache_folder`.
+    """
+    if root is not None:
+        return [root.expanduser()]
+    given = os.environ.get(DATA_VARIABLE)
+    return [*([Path(given).expanduser()] if given else []), cache_folder() / "data"]

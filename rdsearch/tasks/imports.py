@@ -1,0 +1,64 @@
+"""A user's own functions, by their import path."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rdsearch.errors import TaskError
+from rdsearch.registry import suggest
+from rdsearch.tasks.calls import call_with_options
+
+
+@dataclass(frozen=True)
+class ImportedFactory:
+    """A function given as ``package.module:name``, called with fixed keyword arguments.
+
+    It travels to other processes as its path, so that they import it themselves.
+
+    Attributes:
+        path: ``package.module:name``.
+        options: Keyword arguments of the call.
+        folder: Where the module is looked for when it is not installed; the working directory as a rule.
+    """
+
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = field(default_factory=lambda: str(Path.cwd()))
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function.
+
+        Raises:
+            TaskError: The module or the name in it is missing, or is nothing that can be called.
+        """
+        module_name, _, attribute = self.path.partition(":")
+        if self.folder not in sys.path:
+            # At the end, so that a user's folder never hides an installed package.
+            sys.path.append(self.folder)
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ImportError as error:
+            raise TaskError(
+                f"{self.path}: {error}. Modules are looked for among the installed packages and in {self.folder}."
+            ) from error
+        for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise TaskError(f"{self.path}: {module_name} has no {part!r}.{suggest(part, vars(found))}")
+            found = getattr(found, part)
+        if not callable(found):
+            raise TaskError(f"{self.path} is a {type(found).__name__}: a function is needed")
+        function: Callable[..., Any] = found
+        return function
+
+    def __call__(self) -> Any:
+        """Import the function and call it.
+
+        Raises:
+            TaskError: It cannot be imported, or it does not take the options.
+        """
+        return call_with_options(self.load(), self.options, self.path)

@@ -1,0 +1,133 @@
+"""From the ``task:`` part of a search file to a task."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks import DATASETS
+from rdsearch.tasks.calls import call_with_options
+from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, TrainingConfig, is_data_path, is_import_path
+from rdsearch.tasks.data.paths import open_path
+from rdsearch.tasks.data.source import DataSource
+from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.imports import ImportedFactory
+from rdsearch.tasks.networks.identity import RegisteredNetwork
+from rdsearch.tasks.recipes import training_for
+from rdsearch.tasks.splits import as_split
+from rdsearch.tasks.task import Task
+
+
+def load_task(config: TaskConfig) -> Task:
+    """Make the task: reads the training data; the test split stays unread, the network untrained.
+
+    Args:
+        config: What is asked for.
+
+    Raises:
+        TaskError: Data or network cannot be made, or do not fit each other.
+    """
+    source = _source(config)
+    factory, network_id = _network(config, source.classes)
+    if source.validation is not None and config.validation is not None:
+        raise TaskError(
+            f"task.validation is {config.validation}, but {config.dataset} brings a validation split "
+            "of its own: leave one of the two out"
+        )
+    task = Task(
+        network=factory,
+        train=source.train,
+        validation=config.validation if source.validation is None else source.validation,
+        test=source.test,
+        name=f"{config.network}-{Path(config.dataset).stem}",
+        checkpoint=config.checkpoint,
+        training=config.train or _training(config),
+        seed=config.seed,
+        network_id=network_id,
+    )
+    _check_fit(task, config, source.classes)
+    return task
+
+
+def _source(config: TaskConfig) -> DataSource:
+    options = dict(config.options.dataset)
+    if is_import_path(config.dataset):
+        return _own_source(config.dataset, ImportedFactory(config.dataset, options)())
+    if is_data_path(config.dataset):
+        return open_path(config.dataset, config.root, options)
+    factory = DATASETS.load(config.dataset)
+    if "transform" in inspect.signature(factory).parameters:
+        options = {**_published(config), **options}
+    return call_with_options(factory, options, f"data set {config.dataset}", config.root)
+
+
+def _published(config: TaskConfig) -> dict[str, Any]:
+    """The transform that the network's published weights were trained with, where it has some."""
+    weights = config.options.network.get("weights")
+    if weights is None or not config.network.startswith(TORCHVISION_PREFIX):
+        return {}
+    from rdsearch.tasks.networks.torchvision_models import published_transform  # takes a second
+
+    return {"transform": published_transform(config.network.removeprefix(TORCHVISION_PREFIX), weights)}
+
+
+def _own_source(path: str, made: Any) -> DataSource:
+    if isinstance(made, DataSource):
+        return made
+    if not isinstance(made, Mapping) or "train" not in made:
+        found = sorted(map(str, made)) if isinstance(made, Mapping) else f"a {type(made).__name__}"
+        raise TaskError(
+            f"{path} returned {found}: a mapping with 'train', 'test' and optionally 'validation' is needed"
+        )
+    if unknown := sorted(set(made) - {"train", "validation", "test"}):
+        raise TaskError(f"{path} returned unknown keys {unknown}: known are 'train', 'validation', 'test'")
+    validation = made.get("validation")
+    return DataSource(
+        train=as_split(made["train"], f"{path}: train"),
+        test=made.get("test"),
+        classes=None,
+        validation=None if validation is None else as_split(validation, f"{path}: validation"),
+    )
+
+
+def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.Module], str | None]:
+    options = dict(config.options.network)
+    if is_import_path(config.network):
+        return ImportedFactory(config.network, options), None
+    network = RegisteredNetwork(config.network, options)
+    if classes is not None and not options.get("weights"):
+        for option in ("classes", "num_classes"):
+            if network.takes(option):
+                network = RegisteredNetwork(config.network, {option: classes, **options})
+    return network, network.id
+
+
+def _training(config: TaskConfig) -> TrainingConfig:
+    """The known good way for the pair; published weights are taken as they are."""
+    if config.options.network.get("weights"):
+        return TrainingConfig(epochs=0)
+    return training_for(config.network, config.dataset)
+
+
+def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:
+    """Two examples through the empty network, so that a pair that does not fit is refused at once."""
+    inputs, _ = next(iter(task.train.batches(2)))
+    try:
+        with torch.inference_mode():
+            output = forward(task.fresh_network(), inputs)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape = tuple(inputs.shape) if isinstance(inputs, torch.Tensor) else type(inputs).__name__
+        raise TaskError(
+            f"network {config.network} does not take the inputs of {config.dataset}, "
+            f"a batch of which is {shape}: {error}"
+        ) from error
+    if classes is not None and isinstance(output, torch.Tensor) and output.shape[-1] < classes:
+        raise TaskError(
+            f"network {config.network} has {output.shape[-1]} outputs, {config.dataset} has {classes} classes"
+        )

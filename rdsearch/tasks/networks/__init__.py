@@ -1,0 +1,1 @@
+"""Networks that have a registered name, one family a file."""

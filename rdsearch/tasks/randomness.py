@@ -1,0 +1,31 @@
+"""Seeded blocks of code that leave the caller's random state as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+@contextlib.contextmanager
+def isolated_rng(seed: int) -> Iterator[None]:
+    """Seed torch, numpy's global generator and ``random`` inside the block, and restore all three after it.
+
+    A user's network (dropout, initial weights) and transforms draw from these global generators, which is
+    why a private generator alone would not make their results repeatable.
+    """
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is what foreign code draws from
+    python_state = random.getstate()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

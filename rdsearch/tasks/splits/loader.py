@@ -1,0 +1,175 @@
+"""Examples that come from a torch Dataset or DataLoader."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.tasks.splits.base import Batch, Device
+
+FINGERPRINT_EXAMPLES = 64
+"""Examples, evenly spread, whose content is fingerprinted: reading a whole image folder would take hours."""
+
+_LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    """Every tensor inside ``value`` (nested tuples, lists, mappings) on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: _to(entry, device) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(_to(entry, device) for entry in value)
+    return value
+
+
+def _update(digest: Any, value: Any) -> None:
+    """Feed tensors, arrays, images and plain values, nested as they may be, into ``digest``."""
+    if isinstance(value, Mapping):
+        for key in value:
+            _update(digest, key)
+            _update(digest, value[key])
+    elif isinstance(value, (tuple, list)):
+        for entry in value:
+            _update(digest, entry)
+    elif isinstance(value, (str, bytes)):
+        digest.update(value.encode() if isinstance(value, str) else value)
+    else:
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+
+
+def dataset_labels(dataset: Any) -> np.ndarray | None:
+    """Classes of a torch Dataset without reading its examples, (n,) int64, where it tells them."""
+    if isinstance(dataset, Subset):
+        inner = dataset_labels(dataset.dataset)
+        return None if inner is None else inner[np.asarray(dataset.indices, dtype=np.int64)]
+    for attribute in _LABEL_ATTRIBUTES:
+        value = getattr(dataset, attribute, None)
+        if isinstance(value, (Tensor, np.ndarray, list, tuple)):
+            labels = np.asarray(value)
+            if labels.ndim == 1 and labels.dtype.kind in "iu" and len(labels) == len(dataset):
+                return labels.astype(np.int64)
+    return None
+
+
+class LoaderSplit:
+    """A torch Dataset, or the Dataset of a DataLoader with the loader's way of collating and its workers.
+
+    The order is this project's: the data set's own for evaluation, a seeded shuffle for training, so that
+    results repeat. What a data set draws at random is seeded batch by batch for the same reason. A loader of
+    an ``IterableDataset`` is read as it comes.
+
+    Args:
+        source: Yields (input, target) examples; inputs may be tuples or mappings of tensors.
+
+    Raises:
+        TaskError: An empty source, or an iterable one whose length is not known.
+    """
+
+    def __init__(self, source: Dataset[Any] | DataLoader[Any]) -> None:
+        loader = source if isinstance(source, DataLoader) else None
+        dataset: Any = source.dataset if isinstance(source, DataLoader) else source
+        self._iterable = loader if isinstance(dataset, IterableDataset) else None
+        if isinstance(dataset, IterableDataset) and loader is None:
+            raise TaskError("an IterableDataset has no batches of its own: wrap it in a DataLoader")
+        self._dataset = dataset
+        self._loading = {} if loader is None else _loading_options(loader)
+        try:
+            length = len(dataset)
+        except TypeError:
+            raise TaskError(
+                f"the length of {type(dataset).__name__} is not known: give it a __len__, or use a map-style Dataset"
+            ) from None
+        if length == 0:
+            raise TaskError("an empty split: at least one example is needed")
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """Class of each example where the Dataset tells it (``targets`` or ``labels``), (n,) int64."""
+        return None if self._iterable is not None else dataset_labels(self._dataset)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the length, the labels where known, and the content of some examples, hex."""
+        digest = hashlib.sha256(str(len(self)).encode())
+        if self.labels is not None:
+            _update(digest, self.labels)
+        with isolated_rng(0):
+            if self._iterable is not None:
+                _update(digest, next(iter(self._iterable)))
+            else:
+                positions = np.linspace(0, len(self) - 1, min(len(self), FINGERPRINT_EXAMPLES)).astype(int)
+                for position in positions:
+                    _update(digest, self._dataset[int(position)])
+        return digest.hexdigest()
+
+    def subset(self, indices: np.ndarray) -> LoaderSplit:
+        """The examples at ``indices``.
+
+        Raises:
+            TaskError: The source can only be iterated.
+        """
+        if self._iterable is not None:
+            raise TaskError("a loader of an IterableDataset cannot be cut: give validation data of its own")
+        part = LoaderSplit(Subset(self._dataset, [int(index) for index in indices]))
+        part._loading = self._loading
+        return part
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: Device = "cpu",
+        generator: np.random.Generator | None = None,
+        augment: bool = False,
+    ) -> Iterator[Batch]:
+        """Yield (inputs, targets) on ``device``; see :class:`~rdsearch.tasks.splits.base.Split`."""
+        device = torch.device(device)
+        seed = 0 if generator is None else int(generator.integers(2**31))
+        loader = self._iterable or self._loader(batch_size, generator, seed)
+        # Only the reading is seeded, so that the global state is the caller's again between two batches.
+        with isolated_rng(seed):
+            batches = iter(loader)
+        number = 0
+        while True:
+            with isolated_rng(seed + number):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                raise TaskError(f"a batch is a {type(batch).__name__}: a pair (inputs, targets) is needed")
+            inputs, targets = batch
+            yield _to(inputs, device), _to(targets, device)
+            number += 1
+
+    def _loader(self, batch_size: int, generator: np.random.Generator | None, seed: int) -> DataLoader[Any]:
+        order: Sequence[int] = range(len(self))
+        if generator is not None:
+            order = [int(index) for index in generator.permutation(len(self))]
+        worker_seeds = torch.Generator().manual_seed(seed)
+        return DataLoader(self._dataset, batch_size=batch_size, sampler=order, generator=worker_seeds, **self._loading)
+
+
+def _loading_options(loader: DataLoader[Any]) -> dict[str, Any]:
+    """How a user's loader reads: what is kept of it beside its Dataset."""
+    return {
+        "collate_fn": loader.collate_fn,
+        "num_workers": loader.num_workers,
+        "pin_memory": loader.pin_memory,
+        "worker_init_fn": loader.worker_init_fn,
+    }

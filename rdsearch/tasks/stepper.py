@@ -1,0 +1,150 @@
+"""One step of training: forward, backward, masks, optimiser, learning rate."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.splits import Batch
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From the network's output and the targets of a batch to the scalar that is minimised."""
+
+Held = list[tuple[nn.Parameter, Tensor]]
+"""Parameters with their masks, in the parameter's dtype and on its device."""
+
+ADAM_SECOND_BETA = 0.999
+"""Kingma & Ba (2015)."""
+
+
+def hold(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Held:
+    """Set masked weights to zero.
+
+    Args:
+        network: Changed in place.
+        masks: Parameter name to a boolean tensor of its shape.
+
+    Raises:
+        TaskError: A mask that fits no parameter.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    held = []
+    for name, mask in (masks or {}).items():
+        if name not in parameters:
+            raise TaskError(f"a mask for {name!r}, but the network's parameters are {', '.join(parameters)}")
+        parameter = parameters[name]
+        if parameter.shape != mask.shape:
+            raise TaskError(
+                f"the mask of {name!r} has shape {tuple(mask.shape)}, the parameter {tuple(parameter.shape)}"
+            )
+        with torch.no_grad():
+            # Not a product: a weight that is not finite has to go as well, and zeros should carry no sign.
+            parameter.masked_fill_(~mask.to(parameter.device), 0.0)
+        held.append((parameter, mask.to(device=parameter.device, dtype=parameter.dtype)))
+    return held
+
+
+class Stepper:
+    """A network in training, and everything that changes with each step.
+
+    Args:
+        network: In training mode, on ``device``.
+        config: Optimiser and learning rate.
+        steps: How many there will be, for the schedule.
+        held: From :func:`hold`.
+        loss: What is minimised.
+        device: Where the network is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainingConfig,
+        steps: int,
+        held: Held,
+        loss: Loss,
+        device: torch.device,
+    ) -> None:
+        self.network = network
+        self.device = device
+        self._held = held
+        self._loss = loss
+        self._optimizer = _optimizer(network, config)
+        self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, _decay(config, steps))
+        self._half: torch.dtype | None = None
+        if device.type == "cuda":
+            self._half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._half is torch.float16)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Learn from one batch; its loss, a scalar on the device."""
+        inputs, targets = batch
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._precision():
+            value = self._loss(forward(self.network, inputs), targets)
+        self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        # A masked weight that starts at zero and never sees a gradient stays exactly zero, and so does its
+        # momentum: weight decay shrinks zero to zero.
+        seen = [(parameter.grad, mask) for parameter, mask in self._held if parameter.grad is not None]
+        if seen:
+            torch._foreach_mul_([gradient for gradient, _ in seen], [mask for _, mask in seen])
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._scheduler.step()
+        return value.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self._half is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self._half)
+
+
+def _optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    # Biases and the scales of normalisation layers are not decayed, as is usual.
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1]},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+    betas = (config.momentum, ADAM_SECOND_BETA)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
+
+
+def _decay(config: TrainingConfig, steps: int) -> Callable[[int], float]:
+    """Factor of the learning rate at each step; the cosine is Loshchilov & Hutter's (2017), no restarts."""
+    if config.schedule == "constant":
+        return lambda _: 1.0
+    return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(step, steps) / steps))

@@ -1,0 +1,215 @@
+"""The task: a network, its data, and its score."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import Dataset
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.baseline import baseline_state
+from rdsearch.tasks.checkpoints import load_checkpoint
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.evaluation import Evaluation, evaluate, top1
+from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation
+from rdsearch.tasks.splits.base import Device
+from rdsearch.tasks.state import State, state_fingerprint, to_numpy
+from rdsearch.tasks.stepper import Loss
+from rdsearch.tasks.template import Template, blank
+from rdsearch.tasks.training import Progress
+
+Direction = Literal["maximize", "minimize"]
+
+VALIDATION_SHARE = 0.1
+"""Of the training split, cut for validation when nothing else is said."""
+
+
+class Task:
+    """What is compressed: a network, the data it was trained on, and the score that counts.
+
+    Args:
+        network: A trained network, whose weights are the dense ones; or a function without arguments that
+            makes an untrained one.
+        train: The training split: a torch Dataset or DataLoader, or a pair (inputs, targets) of arrays.
+        validation: The validation split; or how much of ``train`` is cut for it, a count or a share of 1.
+        test: The test split, or a function without arguments that reads it; nothing but
+            :meth:`test_split` ever looks at it.
+        evaluate: From a network (in eval mode) and its batches of (inputs, targets) to a number; top-1
+            accuracy as a share of 1 when not given.
+        name: What the task is called in reports.
+        direction: Whether more of the score is better.
+        loss: What training and retraining minimise: from output and targets to a scalar.
+        checkpoint: File with the trained weights, when ``network`` is a function.
+        training: How the network is trained when there are no trained weights; with 0 epochs they are
+            those that ``network()`` comes with.
+        seed: Of the validation part and of the training.
+        network_id: Registered name (and options) of the network, where it has one.
+
+    Raises:
+        TaskError: A part is missing, broken, or does not fit the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module | Callable[[], nn.Module],
+        train: SplitLike,
+        validation: SplitLike | int | float | None = None,
+        test: SplitLike | Callable[[], SplitLike] | None = None,
+        evaluate: Evaluation | None = None,
+        name: str = "task",
+        direction: Direction = "maximize",
+        loss: Loss | None = None,
+        checkpoint: Path | str | None = None,
+        training: TrainingConfig | None = None,
+        seed: int = 0,
+        network_id: str | None = None,
+    ) -> None:
+        if direction not in {"maximize", "minimize"}:
+            raise TaskError(f"direction = {direction!r}: allowed are 'maximize' and 'minimize'")
+        trained = isinstance(network, nn.Module)
+        if trained and checkpoint is not None:
+            raise TaskError("both a trained network and a checkpoint are given: give a function that makes the network")
+        if not callable(network):
+            raise TaskError(f"network is a {type(network).__name__}: give an nn.Module, or a function that makes one")
+        self.name = name
+        self.direction: Direction = direction
+        self.network_id = network_id
+        self.seed = seed
+        self.training = training or TrainingConfig()
+        self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
+        self._dense: State | None = to_numpy(network.state_dict()) if isinstance(network, nn.Module) else None
+        self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
+        self._evaluation = evaluate or top1
+        self._loss: Loss = loss or F.cross_entropy
+        self.train, self.validation = _parts(as_split(train, "train"), validation, seed)
+        self._test = test
+        self._sealed = False
+
+    @property
+    def loss(self) -> Loss:
+        """What training and retraining minimise."""
+        return self._loss
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether the score is top-1 accuracy, whose standard error is known."""
+        return self._evaluation is top1
+
+    def fresh_network(self) -> nn.Module:
+        """A new network on the CPU, in eval mode, all of its weights zero.
+
+        They are zero so that a network filled from a file can hold nothing that the file does not.
+        """
+        network = blank(self._make())
+        return network.eval()
+
+    def _make(self) -> nn.Module:
+        network = self._factory()
+        if not isinstance(network, nn.Module):
+            raise TaskError(f"network() returned a {type(network).__name__}: an nn.Module is needed")
+        return network.to("cpu")
+
+    def dense_state(self, progress: Progress | None = None, *, device: Device | None = None) -> State:
+        """The trained weights: the network's own, the checkpoint's, or those of the baseline.
+
+        The first call on a task without trained weights trains the baseline, which may take long; it is
+        kept in the cache folder.
+
+        Args:
+            progress: Called after each epoch of training.
+            device: Where to train; a GPU where there is one when not given.
+
+        Returns:
+            Every entry of the network's ``state_dict`` as a read-only array, float32 or integer.
+
+        Raises:
+            TaskError: The checkpoint cannot be read or is another network's.
+        """
+        if self._dense is None and self._checkpoint is not None:
+            self._dense = load_checkpoint(self._checkpoint, self._make())
+        if self._dense is None:
+            self._dense = baseline_state(
+                self.name,
+                self._make,
+                self.train,
+                self.training,
+                seed=self.seed,
+                device=device,
+                progress=progress,
+                loss=self._loss,
+            )
+        return self._dense
+
+    def score(self, network: nn.Module, *, device: Device = "cpu", split: Split | None = None) -> float:
+        """Score of a network on the validation part, or on ``split``; the same every time.
+
+        Args:
+            network: Moved to ``device``; its training mode is restored.
+            device: Where to compute.
+            split: Another part to score on.
+
+        Returns:
+            The score; a share of 1 for accuracies.
+        """
+        return evaluate(network, self.validation if split is None else split, self._evaluation, device=device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture, dense weights, training and validation part, and score, hex.
+
+        Needs the dense weights, and so may train them.
+        """
+        described = [
+            state_fingerprint(self.dense_state()),
+            self.train.fingerprint,
+            self.validation.fingerprint,
+            getattr(self._evaluation, "__qualname__", type(self._evaluation).__qualname__),
+            self.direction,
+        ]
+        return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+    @property
+    def has_test(self) -> bool:
+        """Whether a test split can be read."""
+        return self._test is not None
+
+    def test_split(self) -> Split:
+        """Read the test split.
+
+        Raises:
+            TaskError: The task has none, or it is a copy for a search, which must not see it.
+        """
+        if self._sealed:
+            raise TaskError("a search never sees the test split: read it from the task itself, after the search")
+        if self._test is None:
+            raise TaskError(f"task {self.name!r} has no test split: give one as test=")
+        if not callable(self._test) or isinstance(self._test, Dataset):
+            return as_split(self._test, "test")
+        return as_split(self._test(), "test")
+
+    def for_search(self) -> Task:
+        """A copy that travels to workers: with the dense weights, and without any way to the test split."""
+        self.dense_state()
+        copied = copy.copy(self)
+        copied._test = None
+        copied._sealed = True
+        return copied
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
+
+
+def _parts(train: Split, validation: SplitLike | int | float | None, seed: int) -> tuple[Split, Split]:
+    if validation is None:
+        validation = VALIDATION_SHARE
+    if isinstance(validation, (int, float)):
+        return cut_validation(train, validation, seed)
+    return train, as_split(validation, "validation")

@@ -1,0 +1,143 @@
+"""The one training loop: for the dense baseline, and for retraining with masks held."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.interruption import resume_from, save_progress
+from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.tasks.splits import Batch, Split
+from rdsearch.tasks.splits.base import Device
+from rdsearch.tasks.stepper import Loss, Stepper, hold
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training part did.
+
+    Attributes:
+        number: Counted from 1.
+        of: How many there will be.
+        loss: Mean training loss over the pass.
+        seconds: Wall time of the pass.
+    """
+
+    number: int
+    of: int
+    loss: float
+    seconds: float
+
+
+Progress = Callable[[Epoch], None]
+
+
+def train(
+    network: nn.Module,
+    split: Split,
+    config: TrainingConfig,
+    *,
+    seed: int = 0,
+    device: Device = "cpu",
+    masks: Mapping[str, Tensor] | None = None,
+    progress: Progress | None = None,
+    loss: Loss = F.cross_entropy,
+    resume: Path | None = None,
+) -> None:
+    """Train ``network`` in place.
+
+    Args:
+        network: Moved to ``device``; left in the mode (training or evaluation) in which it came.
+        split: What it learns from.
+        config: Epochs, learning rate, optimiser.
+        seed: Of order, augmentation and dropout. The same seed gives the same weights on a CPU with the
+            same number of threads; the caller's random state is untouched.
+        device: Where to compute; on a GPU in mixed precision, channels last.
+        masks: Parameter name to a boolean tensor of its shape: where it is False the weight is zero, is never
+            updated, and leaves no trace in the optimiser's state.
+        progress: Called after each epoch.
+        loss: Minimised; cross-entropy of logits and labels when not given.
+        resume: File that keeps a long training's state, and from which an interrupted one goes on.
+
+    Raises:
+        TaskError: A mask that fits no parameter, or a loss that is no finite number.
+    """
+    if config.epochs == 0:
+        hold(network, masks)
+        return
+    device = torch.device(device)
+    network.to(device)
+    # Channels last makes half-precision convolutions faster on a GPU; on a CPU small ones get slower.
+    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    network.to(memory_format=layout)
+    modes = [(module, module.training) for module in network.modules()]
+    network.train()
+    try:
+        with isolated_rng(seed):
+            _run(network, split, config, np.random.default_rng(seed), device, masks, progress, loss, resume)
+    finally:
+        network.to(memory_format=torch.contiguous_format)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _run(
+    network: nn.Module,
+    split: Split,
+    config: TrainingConfig,
+    generator: np.random.Generator,
+    device: torch.device,
+    masks: Mapping[str, Tensor] | None,
+    progress: Progress | None,
+    loss: Loss,
+    resume: Path | None,
+) -> None:
+    steps_per_epoch = math.ceil(len(split) / config.batch_size)
+    steps = max(1, round(config.epochs * steps_per_epoch))
+    stepper = Stepper(network, config, steps, hold(network, masks), loss, device)
+    epochs = math.ceil(steps / steps_per_epoch)
+    finished = resume_from(resume, stepper, generator)
+    saved = time.perf_counter()
+    for number in range(finished + 1, epochs + 1):
+        start = time.perf_counter()
+        last = steps - (number - 1) * steps_per_epoch  # fewer than a whole pass where epochs is no whole number
+        mean = _epoch(stepper, _batches(split, config, generator, device), last)
+        if not math.isfinite(mean):
+            raise TaskError(
+                f"the training loss is {mean} in epoch {number} with lr = {config.lr}: lower the "
+                "learning rate, and look for values that are not finite in the data"
+            )
+        if number < epochs:
+            saved = save_progress(resume, stepper, generator, number, saved)
+        if progress is not None:
+            progress(Epoch(number, epochs, mean, time.perf_counter() - start))
+
+
+def _epoch(stepper: Stepper, batches: Iterator[Batch], steps: int) -> float:
+    """Take up to ``steps`` steps; the mean loss."""
+    total, done = torch.zeros((), device=stepper.device), 0
+    for batch in batches:
+        total += stepper.step(batch)
+        done += 1
+        if done == steps:
+            break
+    return float(total) / max(1, done)
+
+
+def _batches(
+    split: Split, config: TrainingConfig, generator: np.random.Generator, device: torch.device
+) -> Iterator[Batch]:
+    """Batches of a shuffled pass, without a last one of a single example, which batch norm cannot take."""
+    for inputs, targets in split.batches(config.batch_size, device=device, generator=generator, augment=True):
+        if len(targets) > 1 or len(split) == 1:
+            yield inputs, targets

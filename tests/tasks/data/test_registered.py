@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import pickle
+import struct
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks import DATASETS
+from rdsearch.tasks.data.augmentation import PADDING, crop_and_flip
+from rdsearch.tasks.data.digits import digits
+from rdsearch.tasks.data.mnist import fashion_mnist, mnist
+from rdsearch.tasks.splits import ArraySplit, Split
+
+DIGITS_TEST = "de0cc23d22b95af7a249a699caf4788ab43b63ee8f18d6e957f5b212e1663e03"
+
+
+def labels_of(split: Split) -> np.ndarray:
+    assert split.labels is not None
+    return split.labels
+
+
+def test_digits_are_cut_once_and_for_all_into_1437_and_360() -> None:
+    source = digits()
+    assert source.test is not None
+    test = source.test()
+    assert (len(source.train), len(test), source.classes) == (1437, 360, 10)
+    assert (np.abs(np.bincount(labels_of(test)) - 36) <= 1).all()
+    assert test.fingerprint == DIGITS_TEST
+
+
+def test_digits_are_normalised_and_no_image_is_in_both_parts() -> None:
+    source = digits()
+    assert source.test is not None
+    train = torch.cat([inputs for inputs, _ in source.train.batches(500)])
+    test = torch.cat([inputs for inputs, _ in source.test().batches(500)])
+    assert train.shape == (1437, 1, 8, 8)
+    assert abs(float(train.mean())) < 0.01
+    assert abs(float(train.std()) - 1) < 0.01
+    assert not {row.numpy().tobytes() for row in train} & {row.numpy().tobytes() for row in test}
+
+
+def test_real_mnist_is_read_where_it_lies(real_mnist: Path) -> None:
+    source = mnist(real_mnist)
+    assert source.test is not None
+    assert (len(source.train), len(source.test()), source.classes) == (60_000, 10_000, 10)
+    inputs = torch.cat([inputs for inputs, _ in source.train.batches(10_000)])
+    assert inputs.shape == (60_000, 1, 28, 28)
+    assert abs(float(inputs.mean())) < 1e-3
+    assert abs(float(inputs.std()) - 1) < 1e-3
+
+
+def write_idx(folder: Path, prefix: str, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    (folder / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, count, 28, 28) + pixels.tobytes())
+    (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
+
+
+def test_the_test_split_of_mnist_is_read_only_when_asked_for(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    write_idx(raw, "train", 20)
+    write_idx(raw, "t10k", 10)
+    source = mnist(tmp_path)
+    for file in raw.glob("t10k*"):
+        file.write_bytes(b"")
+    assert len(source.train) == 20
+    assert pickle.dumps(source.test)
+
+
+def test_mnist_is_found_by_the_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for prefix in ("train", "t10k"):
+        write_idx(tmp_path / "FashionMNIST" / "raw", prefix, 10)
+    monkeypatch.setenv("RDSEARCH_DATA", str(tmp_path))
+    assert len(fashion_mnist().train) == 10
+
+
+def test_where_nothing_can_be_had_the_message_says_how_to_place_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [(tmp_path / "nowhere").as_uri() + "/"])
+    with pytest.raises(
+        TaskError, match=r"MNIST is not in .*the four IDX files under MNIST/raw.*task\.root.*RDSEARCH_DATA"
+    ):
+        mnist(tmp_path / "data")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that a web server on this machine offers in place of the mirrors of MNIST."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    yield folder
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_files_are_downloaded_checked_and_used(
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, no_data: None
+) -> None:
+    resources = []
+    write_idx(tmp_path, "train", 20)
+    write_idx(tmp_path, "t10k", 10)
+    for file in sorted(tmp_path.glob("*ubyte")):
+        (mirror / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        md5 = hashlib.md5((mirror / f"{file.name}.gz").read_bytes()).hexdigest()  # noqa: S324
+        resources.append((f"{file.name}.gz", md5))
+    monkeypatch.setattr("torchvision.datasets.MNIST.resources", resources)
+    assert len(mnist().train) == 20
+    assert (tmp_path / "cache" / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
+
+
+def test_a_download_that_fails_half_way_is_never_used(tmp_path: Path, mirror: Path) -> None:
+    (mirror / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"only the beginning"))
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"the download to .* failed .*corrupted"):
+            mnist(tmp_path / "data")
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    for prefix in ("train", "t10k"):
+        write_idx(tmp_path / "MNIST" / "raw", prefix, 10)
+    images = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:500])
+    with pytest.raises(TaskError, match=r"MNIST in .* is damaged .*: remove the four IDX files under MNIST/raw"):
+        mnist(tmp_path)
+
+
+def test_cifar_without_its_files_says_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, folder in (("cifar10", "cifar-10-batches-py"), ("cifar100", "cifar-100-python")):
+        monkeypatch.setattr(f"torchvision.datasets.{name.upper()}.url", (tmp_path / "nowhere.tar.gz").as_uri())
+        with pytest.raises(TaskError, match=folder):
+            DATASETS.load(name)(tmp_path)
+
+
+def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3072), dtype=np.uint8)
+    (folder / "batch").write_bytes(pickle.dumps({"data": pixels, "labels": [0, 1, 2, 9]}))
+    (folder / "meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    for attribute in ("train_list", "test_list"):
+        monkeypatch.setattr(f"torchvision.datasets.CIFAR10.{attribute}", [["batch", None]])
+    meta = {"filename": "meta", "key": "label_names", "md5": None}
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.meta", meta)
+    return pixels.reshape(4, 3, 32, 32)
+
+
+def test_cifar_images_have_channels_first_and_a_normalisation_that_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = write_cifar10(tmp_path, monkeypatch)
+    source = DATASETS.load("cifar10")(tmp_path, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    inputs, labels = next(iter(source.train.batches(4)))
+    np.testing.assert_allclose(inputs.numpy(), pixels / 255.0, atol=1e-6)
+    assert labels.tolist() == [0, 1, 2, 9]
+
+
+def test_crop_and_flip_does_what_padding_cropping_and_mirroring_one_by_one_do() -> None:
+    images = torch.arange(20 * 3 * 8 * 6).reshape(20, 3, 8, 6)
+    changed = crop_and_flip(images, np.random.default_rng(3))
+    generator = np.random.default_rng(3)
+    top, left = generator.integers(0, 2 * PADDING + 1, size=(2, 20))
+    mirrored = generator.random(20) < 0.5
+    for index in range(20):
+        padded = np.pad(images[index].numpy(), ((0, 0), (PADDING, PADDING), (PADDING, PADDING)))
+        crop = padded[:, top[index] : top[index] + 8, left[index] : left[index] + 6]
+        expected = crop[:, :, ::-1] if mirrored[index] else crop
+        np.testing.assert_array_equal(changed[index].numpy(), expected)
+    assert mirrored.any()
+    assert not mirrored.all()
+
+
+def test_augmented_passes_differ_and_repeat_with_their_seed() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
+    split = ArraySplit(pixels, np.arange(8), augmentation=crop_and_flip)
+
+    def once(seed: int) -> torch.Tensor:
+        return next(iter(split.batches(8, generator=np.random.default_rng(seed), augment=True)))[0]
+
+    assert torch.equal(once(0), once(0))
+    assert not torch.equal(once(0), once(1))
