@@ -1,0 +1,38 @@
+"""Which weights survive: criteria, allocations between layers, budgets, and schedules over the rounds.
+
+``prune.prune`` is the way in: masks and a number of survivors go in, narrower masks come out. Each method
+decides how many weights a layer keeps and in which order they go; budgets then shift the counts, and the
+total stays exact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdsearch.registry import Registry
+
+if TYPE_CHECKING:
+    from rdsearch.pruning.layers import Method
+    from rdsearch.pruning.schedules import Schedule
+
+METHODS: Registry[Method] = Registry(
+    "pruning method",
+    {
+        "global": "rdsearch.pruning.global_magnitude:global_magnitude",
+        "uniform": "rdsearch.pruning.uniform:uniform",
+        "uniform_plus": "rdsearch.pruning.uniform_plus:uniform_plus",
+        "erk": "rdsearch.pruning.erk:erk",
+        "lamp": "rdsearch.pruning.lamp:lamp",
+        "surp": "rdsearch.pruning.surp:surp",
+    },
+)
+
+SCHEDULES: Registry[Schedule] = Registry(
+    "schedule",
+    {
+        "constant": "rdsearch.pruning.schedules:constant",
+        "cubic": "rdsearch.pruning.schedules:cubic",
+        "linear": "rdsearch.pruning.schedules:linear",
+        "one_shot": "rdsearch.pruning.schedules:one_shot",
+    },
+)

@@ -1,0 +1,126 @@
+"""One round of pruning: fewer survivors, exactly as many as asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rdsearch.errors import PruningError
+from rdsearch.pruning import METHODS
+from rdsearch.pruning.budgets import budgeted, layer_multipliers
+from rdsearch.pruning.layers import Choice, Layers, Method
+from rdsearch.pruning.ranking import highest_alive
+from rdsearch.pruning.weights import require_finite
+from rdsearch.registry import suggest
+
+
+def prune(
+    weights: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor] | None,
+    survivors: int,
+    *,
+    method: str = "global",
+    budgets: Mapping[str, float] | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Tensor]:
+    """Choose which weights survive this round.
+
+    The arithmetic is float64 on the CPU, ties go to the earlier weight, and the seed decides the rest: the
+    same weights give the same masks on every machine.
+
+    Args:
+        weights: Name to weight, any shape, floating point; see
+            :func:`rdsearch.pruning.weights.prunable_weights`.
+        masks: Survivors of the round before, boolean, of the weights' names and shapes; ``None`` where all
+            are alive.
+        survivors: Weights to keep in the whole network.
+        method: A name in ``METHODS``.
+        budgets: Glob pattern of layers to a multiplier of the layer's survivors, on top of the method's
+            allocation. Of several patterns that match a layer the first counts. The method's total is then
+            moved until the multiplied counts meet ``survivors``, so that the ratios between the multipliers
+            matter; a layer that would need more than is alive passes the rest on.
+        seed: Of the method's random choices (``surp`` makes some).
+        options: Further arguments of the method (``surp``: ``alpha``, ``beta``, ``update``).
+
+    Returns:
+        New boolean masks on the weights' devices, each a subset of the one before, with exactly ``survivors``
+        true in all. A layer that was alive keeps at least one weight, unless a multiplier of 0 empties it.
+
+    Raises:
+        UnknownNameError: No such method.
+        PruningError: The request cannot be met, or does not fit the weights; the message says what is
+            possible.
+    """
+    choose = METHODS.load(method)
+    layers = _layers(weights, masks)
+    _check_options(method, choose, options or {})
+    multipliers = layer_multipliers(layers.names, budgets or {})
+    _check_survivors(layers, multipliers, survivors)
+    if masks is not None and survivors == sum(layers.caps):
+        return {name: mask.clone() for name, mask in masks.items()}
+
+    def ask(count: int) -> Choice:
+        return choose(layers, count, np.random.default_rng(seed), **(options or {}))
+
+    choice = budgeted(ask, layers, multipliers, survivors)
+    return {
+        name: torch.from_numpy(highest_alive(score, alive, count)).reshape(shape).to(weights[name].device)
+        for name, shape, score, alive, count in zip(
+            layers.names, layers.shapes, choice.scores, layers.alive, choice.counts, strict=True
+        )
+    }
+
+
+def _layers(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> Layers:
+    if not weights:
+        raise PruningError("there are no weights to prune. Give the result of prunable_weights(network).")
+    if masks is not None and list(masks) != list(weights):
+        raise PruningError(
+            f"masks are for {', '.join(masks)}, weights for {', '.join(weights)}. Give one mask for each "
+            "weight, in order."
+        )
+    require_finite(weights)
+    if masks is None:
+        masks = {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        mask = masks[name]
+        if mask.shape != weight.shape or mask.dtype != torch.bool:
+            raise PruningError(
+                f"the mask of {name} is {mask.dtype} of shape {tuple(mask.shape)}; it must be torch.bool of "
+                f"the weight's shape {tuple(weight.shape)}."
+            )
+    return Layers(
+        names=tuple(weights),
+        shapes=tuple(tuple(weight.shape) for weight in weights.values()),
+        magnitudes=tuple(w.detach().to("cpu", torch.float64).abs().flatten().numpy() for w in weights.values()),
+        alive=tuple(masks[name].detach().cpu().flatten().numpy() for name in weights),
+    )
+
+
+def _check_options(method: str, choose: Method, options: Mapping[str, Any]) -> None:
+    allowed = [p.name for p in inspect.signature(choose).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in allowed:
+            known = f"its options are {', '.join(allowed)}" if allowed else "it has no options"
+            nearest = suggest(option, allowed)
+            raise PruningError(f"method {method!r} has no option {option!r}; {known}.{nearest}")
+
+
+def _check_survivors(layers: Layers, multipliers: list[float], survivors: int) -> None:
+    kept = [multiplier > 0 for multiplier in multipliers]
+    lowest = sum(floor for floor, keep in zip(layers.floors, kept, strict=True) if keep)
+    highest = sum(cap for cap, keep in zip(layers.caps, kept, strict=True) if keep)
+    if lowest <= survivors <= highest:
+        return
+    emptied = [name for name, keep in zip(layers.names, kept, strict=True) if not keep]
+    where = f" outside of what the budgets empty ({', '.join(emptied)})" if emptied else ""
+    raise PruningError(
+        f"{survivors} survivors are not possible: {highest} of {sum(layers.sizes)} weights are alive{where}, "
+        f"and each layer keeps at least one, so ask for {lowest} to {highest}."
+    )

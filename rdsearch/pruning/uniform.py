@@ -1,0 +1,17 @@
+"""Uniform pruning: every layer has the same density."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rdsearch.pruning.apportion import apportion
+from rdsearch.pruning.layers import Choice, Layers
+
+
+def uniform(layers: Layers, survivors: int, generator: np.random.Generator) -> Choice:
+    """Share the survivors out in proportion to the layers' sizes; inside a layer the largest magnitudes
+    survive.
+
+    The density is that of the full layer, so that rounds in a row and one shot end at the same counts.
+    """
+    return Choice(apportion(layers.sizes, layers.caps, [0] * len(layers.caps), survivors), layers.magnitudes)
