@@ -1,0 +1,229 @@
+"""Size and speed of the integer codec beside other coders, on a checkpoint's weights or on built-in synthetic ones.
+
+    python benchmarks/codec.py
+    python benchmarks/codec.py --checkpoint resnet20.th --sparsity 0.9 --step 0.0390625
+    python benchmarks/codec.py --levels pruned.npz --ablate
+
+A checkpoint's tensors of two or more dimensions are pruned together by magnitude to the sparsity, then rounded to
+multiples of the step. `--levels` takes integers as they are, from an .npz. `--ablate` prints what each part of the
+model saves, by taking it out of the source, compiling that and coding again (about ten seconds a part).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import lzma
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import constriction
+import numpy as np
+
+from rdsearch.coding import kernels, mixing, stream
+from rdsearch.coding.arrays import decode_arrays, encode_arrays
+
+Tensors = list[np.ndarray]
+
+# What is taken out: the assignments that begin so, in kernels.py, get the same context for every weight.
+MAGNITUDE_CONTEXTS = {
+    "joint expectation (row x column, neighbourhood)": "slots[0] = 3 *",
+    "nearest four weights": "slots[1] = ((few",
+    "row mean x column mean": "slots[2] = half_row",
+    "column mean x tensor mean": "slots[3] = half_column",
+    "neighbourhood sum x local mean": "slots[4] = dozen",
+    "earlier tensors' rows": "slots[5] = prior_context",
+    "adjacent columns": "slots[6] = min(max(column_level",
+}
+SIGN_NEIGHBOURS = ["slots[0] = (nearby", "slots[1] = (ternary", "slots[6] = min(max(slope"]
+SIGN_SUMS = ["slots[2] = lean", "slots[3] = lean", "slots[5] = position * 25 + lean"]
+SIGN_PREVIOUS = ["slots[4] = previous_sign"]
+
+
+def ablations() -> dict[str, dict[str, dict[str, str]]]:
+    """Edits by part of the model: module, beginning of an assignment, new right-hand side."""
+
+    def constant(*starts: str) -> dict[str, dict[str, str]]:
+        return {"kernels": dict.fromkeys(starts, "0")}
+
+    return {
+        **{f"magnitude: {name}": constant(start) for name, start in MAGNITUDE_CONTEXTS.items()},
+        "magnitude: all seven contexts": constant(*MAGNITUDE_CONTEXTS.values()),
+        "sign: neighbours' signs": constant(*SIGN_NEIGHBOURS),
+        "sign: sums over row, column, tap": constant(*SIGN_SUMS),
+        "sign: previous sign": constant(*SIGN_PREVIOUS),
+        "sign: all seven contexts": constant(*SIGN_NEIGHBOURS, *SIGN_SUMS, *SIGN_PREVIOUS),
+        "mixing: weights chosen by tensor mean": constant("set_magnitude ="),
+        "mixing: second set of weights, by kernel position": {"mixing": {"odds_b =": "odds_a"}},
+        "mixing: final adaptive map": {"mixing": {"refined =": "squash[odds]"}},
+    }
+
+
+def synthetic(seed: int = 0) -> Tensors:
+    """Every kind of layer: convolutions, depthwise, 1x1, attention, and a linear one with dead rows and columns."""
+    random = np.random.default_rng(seed)
+
+    def layer(*shape: int, step: float, spread: float = 0.6) -> np.ndarray:
+        trailing = (1,) * (len(shape) - 2)
+        rows = np.exp(spread * random.standard_normal((shape[0], 1, *trailing)))
+        columns = np.exp(spread * random.standard_normal((1, shape[1], *trailing)))
+        return np.round(rows * columns * random.laplace(size=shape) / step).astype(np.int32)
+
+    dead = layer(400, 800, step=5.0)
+    dead[random.random(400) < 0.4] = 0
+    dead[:, random.random(800) < 0.4] = 0
+    return [
+        layer(32, 3, 3, 3, step=1.0),
+        layer(64, 32, 3, 3, step=3.0),
+        layer(64, 1, 3, 3, step=1.0),
+        layer(256, 64, 1, 1, step=2.0),
+        layer(192, 192, step=3.0, spread=0.9),
+        dead,
+    ]
+
+
+def quantized_checkpoint(path: Path, sparsity: float, step: float) -> Tensors:
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    weights = [value.float().numpy() for value in loaded.get("state_dict", loaded).values() if value.ndim >= 2]
+    magnitudes = np.concatenate([np.abs(weight).ravel() for weight in weights])
+    pruned = round(sparsity * magnitudes.size)
+    threshold = np.partition(magnitudes, pruned - 1)[pruned - 1] if pruned else -1.0
+    return [np.round(np.where(np.abs(weight) <= threshold, 0, weight) / step).astype(np.int32) for weight in weights]
+
+
+def entropy_bytes(tensors: Tensors) -> int:
+    """Sum of each tensor's empirical entropy: what a static code with a free table would take."""
+    bits = 0.0
+    for tensor in filter(np.size, tensors):
+        counts = np.unique(tensor, return_counts=True)[1]
+        bits -= float((counts * np.log2(counts / tensor.size)).sum())
+    return round(bits / 8)
+
+
+def static_categorical(tensors: Tensors) -> bytes:
+    """One table a tensor (a byte a level and two a count, after the lowest level), coded by constriction."""
+    encoder, header = constriction.stream.queue.RangeEncoder(), b""
+    for tensor in filter(np.size, tensors):
+        lowest = int(tensor.min())
+        symbols = (tensor - lowest).ravel().astype(np.int32)
+        counts = np.bincount(symbols, minlength=2)
+        header += bytes(4 + 3 * int(np.count_nonzero(counts)))
+        encoder.encode(symbols, constriction.stream.model.Categorical(counts.astype(np.float64), perfect=False))
+    return header + encoder.get_compressed().tobytes()
+
+
+def plain_bytes(tensors: Tensors) -> bytes:
+    widest = max((int(np.abs(tensor.astype(np.int64)).max()) for tensor in tensors if tensor.size), default=0)
+    return b"".join(tensor.astype(np.min_scalar_type(-widest - 1)).tobytes() for tensor in tensors)
+
+
+def general_coders() -> dict[str, Callable[[bytes], bytes]]:
+    coders: dict[str, Callable[[bytes], bytes]] = {
+        "zlib -9": lambda data: zlib.compress(data, 9),
+        "xz -9e": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+    }
+    if importlib.util.find_spec("zstandard"):
+        coders["zstd -19"] = lambda data: importlib.import_module("zstandard").compress(data, 19)
+    if importlib.util.find_spec("brotli"):
+        coders["brotli -11"] = lambda data: importlib.import_module("brotli").compress(data, quality=11)
+    return coders
+
+
+def seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def compare(tensors: Tensors) -> None:
+    shapes = [tensor.shape for tensor in tensors]
+    count = sum(tensor.size for tensor in tensors)
+    zeros = 1 - sum(int(np.count_nonzero(tensor)) for tensor in tensors) / count
+    started = time.perf_counter()
+    data = encode_arrays(tensors)
+    first = time.perf_counter() - started
+    if not all(np.array_equal(a, b) for a, b in zip(tensors, decode_arrays(data, shapes), strict=True)):
+        raise SystemExit("the codec did not give the tensors back")
+    encode, decode = seconds(lambda: encode_arrays(tensors)), seconds(lambda: decode_arrays(data, shapes))
+    entropy, plain = entropy_bytes(tensors), plain_bytes(tensors)
+    print(f"{len(tensors)} tensors, {count} weights, {zeros:.1%} zeros; first call {first:.1f} s")
+    print(f"{'coder':<22}{'bytes':>10}{'bits/weight':>13}{'encode M/s':>12}{'decode M/s':>12}")
+
+    def row(name: str, size: int, *speeds: float) -> None:
+        print(f"{name:<22}{size:>10}{8 * size / count:>13.4f}" + "".join(f"{count / s / 1e6:>12.2f}" for s in speeds))
+
+    row("rdsearch", len(data), encode, decode)
+    row("entropy, per tensor", entropy)
+    row("static categorical", len(static_categorical(tensors)), seconds(lambda: static_categorical(tensors)))
+    for name, coder in general_coders().items():
+        row(name, len(coder(plain)), seconds(lambda coder=coder: coder(plain), repeats=1))  # type: ignore[misc]
+
+
+def variant(folder: Path, number: int, edits: dict[str, dict[str, str]]) -> ModuleType:
+    """The compiled modules with the right-hand sides of some assignments replaced."""
+    names = {"mixing": f"ablated_mixing_{number}", "kernels": f"ablated_kernels_{number}"}
+    for module, name in ((mixing, names["mixing"]), (kernels, names["kernels"])):
+        source = Path(str(module.__file__)).read_text()
+        for start, replacement in edits.get(module.__name__.rpartition(".")[2], {}).items():
+            if source.count(start) != 1:
+                raise SystemExit(f"ablation: {start!r} occurs {source.count(start)} times in {module.__file__}")
+            at = source.index(start)
+            end = source.index("\n", at)
+            left = start.split("=", 1)[0].rstrip()
+            source = source[:at] + f"{left} = {replacement}" + source[end:]
+        source = source.replace("from rdsearch.coding.mixing import", f"from {names['mixing']} import")
+        (folder / f"{name}.py").write_text(source)
+    return importlib.import_module(names["kernels"])
+
+
+def ablate(tensors: Tensors) -> None:
+    full = len(encode_arrays(tensors))
+    print(f"\n{'without':<60}{'bytes':>10}{'more':>9}")
+    print(f"{'(nothing taken out)':<60}{full:>10}")
+    with tempfile.TemporaryDirectory() as name:
+        for source in mixing.SOURCES:
+            shutil.copy(Path(mixing.__file__).with_name(source), name)
+        sys.path.insert(0, name)
+        for number, (part, edits) in enumerate(ablations().items()):
+            stream.kernels = variant(Path(name), number, edits)  # type: ignore[assignment]
+            size = len(encode_arrays(tensors))
+            print(f"{part:<60}{size:>10}{size / full - 1:>9.2%}", flush=True)
+        stream.kernels = kernels
+        sys.path.remove(name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--checkpoint", type=Path, help="a state dict that torch.load reads with weights_only=True")
+    source.add_argument("--levels", type=Path, help="an .npz of integer tensors")
+    parser.add_argument("--sparsity", type=float, default=0.9)
+    parser.add_argument("--step", type=float, default=0.0390625)
+    parser.add_argument("--ablate", action="store_true", help="print what each part of the model saves")
+    arguments = parser.parse_args()
+    if arguments.checkpoint:
+        tensors = quantized_checkpoint(arguments.checkpoint, arguments.sparsity, arguments.step)
+    elif arguments.levels:
+        with np.load(arguments.levels) as stored:
+            tensors = [stored[key] for key in stored.files]
+    else:
+        tensors = synthetic()
+    compare(tensors)
+    if arguments.ablate:
+        ablate(tensors)
+
+
+if __name__ == "__main__":
+    main()

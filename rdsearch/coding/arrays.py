@@ -1,0 +1,88 @@
+"""Integer tensors to bytes and back, losslessly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdsearch.errors import FileFormatError, QuantizationError
+
+_INT32 = np.iinfo(np.int32)
+
+
+def encode_arrays(arrays: Sequence[np.ndarray]) -> bytes:
+    """Code integer tensors into one payload; shapes and names are not part of it.
+
+    The order matters for the size: the model learns from one tensor for the next, so give the tensors in the order
+    in which the network runs them. Tensors are read as (output channels, input channels, kernel taps...).
+
+    Args:
+        arrays: Integer or boolean tensors of any shape, values within int32.
+
+    Returns:
+        The payload; `decode_arrays` with the same shapes gives the tensors back.
+
+    Raises:
+        QuantizationError: A tensor is not of integers, or a value lies outside int32.
+    """
+    tensors = [_checked(array, index) for index, array in enumerate(arrays)]
+    if not any(tensor.size for tensor in tensors):
+        return b""
+    from rdsearch.coding.stream import Encoder
+
+    encoder = Encoder()
+    for tensor in tensors:
+        if tensor.size:
+            encoder.put(tensor)
+    return encoder.finish()
+
+
+def decode_arrays(data: bytes, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.int32]]:
+    """Decode what `encode_arrays` made.
+
+    Args:
+        data: The payload.
+        shapes: Shapes of the tensors, in the order in which they were encoded.
+
+    Returns:
+        One C-ordered int32 array a shape.
+
+    Raises:
+        FileFormatError: The payload is damaged, or does not fit the shapes. Not all damage shows: a payload carries
+            no checksum, its container does.
+    """
+    return list(_decode(data, shapes))
+
+
+def _decode(data: bytes, shapes: Sequence[tuple[int, ...]]) -> Iterator[NDArray[np.int32]]:
+    if not any(math.prod(shape) for shape in shapes):
+        if data:
+            raise FileFormatError(
+                f"coded weights: {len(data)} bytes for tensors without weights; the payload belongs to another network"
+            )
+        yield from (np.zeros(shape, np.int32) for shape in shapes)
+        return
+    from rdsearch.coding.stream import Decoder
+
+    decoder = Decoder(data)
+    for shape in shapes:
+        yield decoder.get(tuple(shape)) if math.prod(shape) else np.zeros(shape, np.int32)
+    decoder.finish()
+
+
+def _checked(array: np.ndarray, index: int) -> NDArray[np.int32]:
+    """``array`` as C-ordered int32, once it is known to fit."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "iub":
+        raise QuantizationError(
+            f"tensor {index} is {array.dtype}; the codec takes integers: quantise it first (np.int32)"
+        )
+    if array.size and (int(array.max()) > _INT32.max or int(array.min()) < _INT32.min):
+        raise QuantizationError(
+            f"tensor {index} has levels from {int(array.min())} to {int(array.max())}; the codec takes "
+            "int32: use a larger step"
+        )
+    return np.ascontiguousarray(array, np.int32).reshape(array.shape)

@@ -1,0 +1,338 @@
+"""One weight after another through its contexts, compiled: what the model looks at, and in which order.
+
+Encoding and decoding are the same functions (see `mixing`). Units: probabilities 2^-16, mean magnitudes 1/4096 of a
+quantisation level, and "levels" of them quarter octaves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdsearch.coding.mixing import Bytes, code_adaptive, code_bit, code_mixed, compiled
+from rdsearch.coding.state import (
+    AT,
+    CODER_BITS,
+    CONTEXTS,
+    END,
+    HEADER_BASE,
+    INPUTS,
+    LAST_CLASS,
+    MAGNITUDE_KINDS,
+    OK,
+    OUT_OF_RANGE,
+    OVERRUN,
+    POSITIONS,
+    PRIOR_WEIGHTS,
+    SIGN_BASE,
+    SIGN_CONTEXTS,
+    SIGN_KIND,
+    STATISTIC_LIMIT,
+    TOP_LEVEL,
+    TREE_BASE,
+    TREE_CONTEXTS,
+    TREE_KIND,
+    Ints,
+    State,
+)
+
+
+@compiled
+def weight(values: NDArray[np.int32], index: int) -> int:
+    """One weight, in 64 bits: the magnitude of -2^31 needs 32."""
+    return int(np.int64(values[index]))
+
+
+@compiled
+def level_of(mean: int, quarter_octaves: NDArray[np.int32]) -> int:
+    """Quarter octaves of a mean magnitude (in 1/4096), 0 .. TOP_LEVEL."""
+    shift = 0
+    while mean >= 4096:
+        mean >>= 4
+        shift += 16
+    return min(int(np.int64(quarter_octaves[mean])) + shift, TOP_LEVEL)
+
+
+@compiled
+def known(level: int) -> int:
+    """48 steps for a level, the first of them for one that is not known."""
+    return min((level >> 1) + 1, 47) if level else 0
+
+
+@compiled
+def few(magnitude: int) -> int:
+    """Seven steps for one weight's magnitude."""
+    if magnitude < 3:
+        return magnitude
+    if magnitude < 5:
+        return 3
+    if magnitude < 9:
+        return 4
+    return 5 if magnitude < 17 else 6
+
+
+@compiled
+def dozen(total: int) -> int:
+    """Twelve steps for a weighted sum of neighbours' magnitudes."""
+    if total < 5:
+        return total
+    if total < 10:
+        return 5 if total < 7 else 6
+    if total < 20:
+        return 7 if total < 14 else 8
+    if total < 30:
+        return 9
+    return 10 if total < 50 else 11
+
+
+@compiled
+def lean(signs: int, count: int) -> int:
+    """Thirteen steps, 0 .. 24, for a sum of signs: in units of a quarter of its standard deviation if random."""
+    ratio = 16 * signs * signs // (count + 1)
+    root = 0
+    while root < 12 and (root + 1) * (root + 1) <= ratio:
+        root += 1
+    return 12 + root if signs > 0 else 12 - root
+
+
+@compiled
+def ternary(value: int) -> int:
+    """0, 1 or 2 for a negative, zero or positive value."""
+    return 1 + (value > 0) - (value < 0)
+
+
+@compiled
+def code_header(decoding: bool, level: int, previous: int, state: State, coder: Ints, buffer: Bytes) -> int:
+    """A tensor's mean magnitude, in half octaves, as the difference from the previous tensor's; 0: all are zero.
+
+    Returns:
+        The level, 0 .. 47.
+    """
+    if not code_adaptive(decoding, int(level > 0), HEADER_BASE, state, coder, buffer):
+        return 0
+    difference = level - previous
+    if not code_adaptive(decoding, int(difference != 0), HEADER_BASE + 1, state, coder, buffer):
+        return previous
+    up = code_adaptive(decoding, int(difference > 0), HEADER_BASE + 2, state, coder, buffer)
+    size = 1
+    while size < 47 and code_adaptive(
+        decoding, int(abs(difference) > size), HEADER_BASE + 2 + min(size, 20), state, coder, buffer
+    ):
+        size += 1
+    level = previous + size if up else previous - size
+    return min(max(level, 1), 47)
+
+
+@compiled
+def code_tensor(
+    decoding: bool,
+    values: NDArray[np.int32],
+    shape: tuple[int, int, int, int],
+    level: int,
+    column_priors: Ints,
+    row_priors: Ints,
+    row_levels: Ints,
+    state: State,
+    coder: Ints,
+    buffer: Bytes,
+) -> tuple[int, Bytes]:
+    """Code the weights of one tensor that is not all zero.
+
+    Args:
+        decoding: Read `values` from `buffer` rather than write them to it.
+        values: (rows * columns * taps,), int32, in C order; filled in when decoding.
+        shape: (rows, columns, taps, width): the tensor as a matrix of kernels, `width` taps a line.
+        level: Mean magnitude in half octaves, 1 .. 47.
+        column_priors: (columns,), int64: levels of the rows of the layer before, 0 .. TOP_LEVEL; 0: unknown.
+        row_priors: (rows,), int64: levels of the rows of the latest tensor with as many rows; 0: unknown.
+        row_levels: (rows,), int64: filled with the level of each row.
+        state: What the model has learnt.
+        coder: The arithmetic coder's state.
+        buffer: Bytes read or written.
+
+    Returns:
+        (status, buffer): the buffer is a larger one when the encoder ran out of room.
+    """
+    rows, columns, taps, width = shape
+    tensor_level = 2 * level
+    mean = ((1722 if level & 1 else 1218) << (level >> 1)) >> 10  # the middle of the half octave
+    slots = np.zeros(INPUTS, np.int64)
+    quarter_octaves = state.quarter_octaves
+    column_sums = np.zeros(columns, np.int64)
+    column_counts = np.zeros(columns, np.int64)
+    column_signs = np.zeros(columns, np.int64)
+    column_levels = np.full(columns + 2, tensor_level, np.int64)
+    tap_sums = np.zeros(taps, np.int64)
+    tap_counts = np.zeros(taps, np.int64)
+    tap_signs = np.zeros(taps, np.int64)
+    spatial = taps > 1
+    row_stride = columns * taps
+    previous_sign = 1
+    kernels = 0
+    set_magnitude = tensor_level >> 2
+    for row in range(rows):
+        row_sum, row_count, row_signs = 0, 0, 0
+        row_level = level_of(mean, quarter_octaves)
+        recent = mean
+        row_prior_context = known(row_priors[row])
+        for column in range(columns):
+            start = row * row_stride + column * taps
+            column_mean = (column_sums[column] * 4096 + PRIOR_WEIGHTS * mean) // (row * taps + PRIOR_WEIGHTS)
+            column_level = level_of(column_mean, quarter_octaves)
+            column_levels[column + 1] = column_level
+            beside = column_levels[column] + column_levels[column + 2]
+            half_column = column_level >> 1
+            prior_context = known(column_priors[column])
+            kernel_sum = 0
+            if not decoding and coder[AT] + 160 * taps > buffer.size:
+                larger = np.empty(2 * buffer.size + 160 * taps, np.uint8)
+                larger[: coder[AT]] = buffer[: coder[AT]]
+                buffer = larger
+            for tap in range(taps):
+                here = start + tap
+                seen = column * taps + tap
+                row_level = level_of((row_sum * 4096 + PRIOR_WEIGHTS * mean) // (seen + PRIOR_WEIGHTS), quarter_octaves)
+                across = weight(values, here - taps) if column else 0
+                above = weight(values, here - row_stride) if row else 0
+                joint = min(max(row_level + column_level - tensor_level, 0), TOP_LEVEL)
+                if spatial:
+                    x = tap % width
+                    on_line = tap >= width
+                    left = weight(values, here - 1) if x else 0
+                    up = weight(values, here - width) if on_line else 0
+                    up_left = weight(values, here - width - 1) if x and on_line else 0
+                    up_right = weight(values, here - width + 1) if on_line and x + 1 < width else 0
+                    near = 2 * abs(left) + 2 * abs(up) + abs(up_left) + abs(up_right)
+                    local = row_sum * 4096 + PRIOR_WEIGHTS * mean
+                    local = (kernel_sum * 4096 + 2 * local // (seen + PRIOR_WEIGHTS)) // (tap + 2)
+                    tap_mean = (tap_sums[tap] * 4096 + 2 * PRIOR_WEIGHTS * mean) // (kernels + 2 * PRIOR_WEIGHTS)
+                    expected = joint + level_of(tap_mean, quarter_octaves) - tensor_level
+                    expected = min(max(expected, 0), TOP_LEVEL)
+                    position = min(tap, POSITIONS - 1)
+                else:
+                    left, up = across, above
+                    up_left = weight(values, here - row_stride - 1) if row and column else 0
+                    up_right = weight(values, here - row_stride + 1) if row and column + 1 < columns else 0
+                    near = 2 * abs(left) + 2 * abs(up) + abs(up_left) + abs(up_right)
+                    if column > 1:
+                        near += abs(weight(values, here - 2))
+                    local = recent
+                    expected = joint
+                    position = POSITIONS
+                local_level = level_of(local, quarter_octaves)
+                half_row = row_level >> 1
+
+                touched = 0
+                if near:
+                    touched = 2 if near > 2 else 1
+                slots[0] = 3 * ((2 * joint + local_level) >> 1) + touched
+                slots[1] = ((few(abs(left)) * 7 + few(abs(up))) * 7 + few(abs(across))) * 7 + few(abs(above))
+                slots[2] = half_row * 48 + half_column
+                slots[3] = half_column * 48 + (tensor_level >> 1)
+                slots[4] = dozen(near) * (TOP_LEVEL + 1) + local_level
+                slots[5] = prior_context * 48 + row_prior_context
+                slots[6] = min(max(column_level + beside - 2 * tensor_level + row_level + 40, 0), 300) >> 1
+                for j in range(INPUTS):
+                    slots[j] = (j * CONTEXTS + slots[j]) * MAGNITUDE_KINDS
+
+                value = weight(values, here)
+                magnitude = abs(value)
+                size_class, extra, rest = 0, 0, 0
+                if not decoding:
+                    size_class = magnitude
+                    if magnitude > 4:
+                        octave = 2
+                        while (magnitude - 1) >> (octave + 1):
+                            octave += 1
+                        extra = octave - 1
+                        size_class = 5 + 2 * (octave - 2) + (((magnitude - 1) >> extra) & 1)
+                        rest = (magnitude - 1) & ((1 << extra) - 1)
+                k = 0
+                while k < LAST_CLASS:
+                    kind = min(k, MAGNITUDE_KINDS - 1)
+                    more = code_mixed(
+                        decoding,
+                        int(size_class > k),
+                        kind,
+                        slots,
+                        set_magnitude,
+                        position,
+                        expected,
+                        state,
+                        coder,
+                        buffer,
+                    )
+                    if kind < MAGNITUDE_KINDS - 1:
+                        for j in range(INPUTS):
+                            slots[j] += 1
+                    if not more:
+                        break
+                    k += 1
+                if k > 4:
+                    extra = ((k - 5) >> 1) + 1
+                    group = min(k - 5, 11)
+                    node, found = 1, 0
+                    for depth in range(extra):
+                        bit = (rest >> (extra - 1 - depth)) & 1
+                        if depth < 3:
+                            slots[0] = group
+                            slots[1] = tensor_level * 12 + group
+                            slots[2] = row_level * 12 + group
+                            slots[3] = expected * 12 + group
+                            slots[4] = local_level * 12 + group
+                            slots[5] = column_level * 12 + group
+                            slots[6] = position * 12 + group
+                            for j in range(INPUTS):
+                                slots[j] = TREE_BASE + (j * TREE_CONTEXTS + slots[j]) * 8 + node
+                            bit = code_mixed(
+                                decoding, bit, TREE_KIND + node, slots, group, 0, expected, state, coder, buffer
+                            )
+                            node = 2 * node + bit
+                        else:
+                            bit = code_bit(decoding, bit, 32768, coder, buffer)
+                        found = 2 * found + bit
+                    if decoding:
+                        magnitude = 1 + ((2 + ((k - 5) & 1)) << extra) + found
+                elif decoding:
+                    magnitude = k
+
+                if magnitude:
+                    nearby = (ternary(left) * 3 + ternary(up)) * 3
+                    slope = 2 * left + 2 * up - up_left if spatial else left + up
+                    slots[0] = (nearby + ternary(up_left)) * 3 + ternary(up_right)
+                    slots[1] = (ternary(across) * 3 + ternary(above)) * 9 + ternary(left) * 3 + ternary(up)
+                    slots[2] = lean(row_signs, row_count)
+                    slots[3] = lean(column_signs[column], column_counts[column]) + 25 * few(magnitude)
+                    slots[4] = previous_sign
+                    slots[5] = position * 25 + lean(tap_signs[tap], tap_counts[tap])
+                    slots[6] = min(max(slope, -15), 15) + 15 + 31 * min(magnitude - 1, 2)
+                    for j in range(INPUTS):
+                        slots[j] += SIGN_BASE + j * SIGN_CONTEXTS
+                    negative = code_mixed(
+                        decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, buffer
+                    )
+                    if decoding:
+                        if magnitude > 2147483647 + negative:
+                            return OUT_OF_RANGE, buffer
+                        values[here] = -magnitude if negative else magnitude
+                    sign = -1 if negative else 1
+                    previous_sign = 1 + sign
+                    row_signs += sign
+                    row_count += 1
+                    column_signs[column] += sign
+                    column_counts[column] += 1
+                    tap_signs[tap] += sign
+                    tap_counts[tap] += 1
+                    counted = min(magnitude, STATISTIC_LIMIT)
+                    kernel_sum += counted
+                    row_sum += counted
+                    column_sums[column] += counted
+                    tap_sums[tap] += counted
+                    recent += (counted * 4096 - recent) >> 3
+                else:
+                    recent -= recent >> 3
+                if decoding and coder[AT] > coder[END] + CODER_BITS // 8:
+                    return OVERRUN, buffer
+            kernels += 1
+        row_levels[row] = row_level
+    return OK, buffer

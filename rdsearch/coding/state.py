@@ -1,0 +1,116 @@
+"""The model's shape: constants, the layout of its adaptive state, and what passes from tensor to tensor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdsearch.coding import tables
+
+Ints = NDArray[np.int64]
+
+INPUTS = 7  # contexts that vote on each bit
+BIAS = 256  # the constant input beside them, one nat
+LIMIT = tables.STRETCH_LIMIT  # log odds are clipped here
+TOP_LEVEL = 95
+FLOOR = 16  # no bit is given less than 16/65536: what a dead weight costs, and how far damaged data can run
+COUNT_LIMIT = 1000  # bits after which an adaptive probability forgets
+LEARNING_RATE = 4
+APM_BINS = 32
+APM_WIDTH = 176  # log odds a bin: 2 * LIMIT / APM_BINS
+APM_SHIFT = 6
+PRIOR_WEIGHTS = 12  # a row's or column's mean starts as that many weights of the tensor's mean
+STATISTIC_LIMIT = 4095  # larger magnitudes count as this in means
+
+CONTEXTS = 2432  # contexts that an input has at most
+MAGNITUDE_KINDS = 20  # zero?, > 1?, > 2?, ...; the last one serves all further
+SIGN_KIND = MAGNITUDE_KINDS
+TREE_KIND = SIGN_KIND + 1  # 7 nodes: up to three bits inside a class of magnitudes
+KINDS = TREE_KIND + 8
+SIGN_BASE = INPUTS * CONTEXTS * MAGNITUDE_KINDS
+SIGN_CONTEXTS = 1024
+TREE_BASE = SIGN_BASE + INPUTS * SIGN_CONTEXTS
+TREE_CONTEXTS = (TOP_LEVEL + 1) * 12
+HEADER_BASE = TREE_BASE + INPUTS * TREE_CONTEXTS * 8
+HEADER_BITS = 32
+COUNTERS = HEADER_BASE + HEADER_BITS
+SETS = 64  # weight sets of a mixer, for each kind
+POSITIONS = 26  # kernel taps told apart; further ones share the last
+
+LAST_CLASS = 62  # the class that holds 2^31
+
+LOW, HIGH, CODE, AT, END = range(5)  # what `coder` holds
+CODER_FIELDS = 5
+CODER_BITS = 48
+PADDING = 0xA5  # what the decoder reads after the end; zeros would look like more of a likely message
+
+OK, OVERRUN, OUT_OF_RANGE = range(3)
+FIRST_LEVEL = 20  # the first tensor's mean magnitude is coded as the difference from 2^10/4096 = 1/4
+LAST_LEVEL = 47
+_EVEN_ODDS = 1 << 31  # a probability of 1/2, never adapted
+_FIRST_WEIGHT = 8430  # 0.13 for each of seven votes
+
+
+class State(NamedTuple):
+    """The model's adaptive state, changed in place, and the tables that it reads (see `tables`).
+
+    Attributes:
+        counters: (COUNTERS,), uint32: 22 bits of probability, 10 bits of how often it was adapted.
+        weights: (2 * KINDS * SETS, INPUTS + 1), int64: mixing weights in units of 2^-16, the bias last.
+        maps: (KINDS * (TOP_LEVEL + 1), APM_BINS + 1), int32: refined probabilities at evenly spaced log odds.
+        votes: (INPUTS,), int64: room for the log odds of the bit at hand.
+    """
+
+    counters: NDArray[np.uint32]
+    weights: Ints
+    maps: NDArray[np.int32]
+    votes: Ints
+    stretch: NDArray[np.int16]
+    squash: NDArray[np.int32]
+    rates: NDArray[np.int32]
+    quarter_octaves: NDArray[np.int32]
+
+
+class Model:
+    """Adaptive probabilities, mixing weights and maps, and what the tensors so far say about the next ones."""
+
+    def __init__(self) -> None:
+        weights = np.full((2 * KINDS * SETS, INPUTS + 1), _FIRST_WEIGHT, np.int64)
+        weights[:, INPUTS] = 0
+        bins = np.arange(APM_BINS + 1) * APM_WIDTH
+        self.state = State(
+            counters=np.full(COUNTERS, _EVEN_ODDS, np.uint32),
+            weights=weights,
+            maps=np.tile(tables.squash()[bins], (KINDS * (TOP_LEVEL + 1), 1)),
+            votes=np.zeros(INPUTS, np.int64),
+            stretch=tables.stretch(),
+            squash=tables.squash(),
+            rates=tables.adaptation_rates(COUNT_LIMIT),
+            quarter_octaves=tables.quarter_octaves(),
+        )
+        self.level = FIRST_LEVEL
+        self._row_levels: dict[int, NDArray[np.int64]] = {}
+        self._last = np.zeros(0, np.int64)
+
+    def column_priors(self, columns: int) -> NDArray[np.int64]:
+        """Row levels of the layer whose outputs seem to be these columns' inputs, or zeros.
+
+        A dead output channel is a dead input channel of the next layer. The layer before is taken where its rows
+        divide the columns (a flattened feature map repeats each channel); else the latest one with as many rows.
+        """
+        rows = self._last.size
+        if rows > 1 and columns % rows == 0:
+            return np.repeat(self._last, columns // rows)
+        return self._row_levels.get(columns, np.zeros(columns, np.int64))
+
+    def row_priors(self, rows: int) -> NDArray[np.int64]:
+        """Row levels of the latest tensor with as many rows, or zeros: residual branches share dead channels."""
+        return self._row_levels.get(rows, np.zeros(rows, np.int64))
+
+    def remember(self, row_levels: NDArray[np.int64]) -> None:
+        """Keep a coded tensor's row levels for the tensors to come."""
+        self._last = row_levels
+        if row_levels.size > 1:
+            self._row_levels[row_levels.size] = row_levels

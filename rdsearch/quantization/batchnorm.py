@@ -1,0 +1,134 @@
+"""Batch normalisation matched to the quantised weights, without gradients.
+
+Quantised and pruned weights shift and shrink the statistics of every channel. Here each channel's mean and
+deviation, measured on the same calibration images, are brought back to the float network's, and then the
+network's own normalisation is applied. Re-estimating the running statistics outright would instead
+replace them by those of the calibration images, which costs accuracy by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+
+
+def batchnorm_layers(network: nn.Module) -> dict[str, BatchNorm]:
+    """Batch-normalisation layers with running statistics and an affine part, by name, in the network's order.
+
+    A subclass with tensors of its own is none of them: scale and shift are not all that it does.
+    """
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, BATCHNORM) and set(module.state_dict()) == _TENSORS
+    }
+
+
+def scale_and_shift(layer: BatchNorm) -> tuple[Tensor, Tensor]:
+    """The layer's inference-time map ``x * scale + shift``: two float tensors of shape (channels,)."""
+    assert layer.running_mean is not None  # noqa: S101 - batchnorm_layers() gives only layers that have them
+    assert layer.running_var is not None  # noqa: S101
+    scale = layer.weight.detach() / torch.sqrt(layer.running_var + layer.eps)
+    return scale, layer.bias.detach() - layer.running_mean * scale
+
+
+def set_scale_and_shift(layer: BatchNorm, scale: Tensor, shift: Tensor) -> None:
+    """Make ``x * scale + shift`` the layer's inference-time map; its running statistics become 0 and 1 - eps."""
+    assert layer.running_mean is not None  # noqa: S101
+    assert layer.running_var is not None  # noqa: S101
+    with torch.no_grad():
+        layer.weight.copy_(scale)
+        layer.bias.copy_(shift)
+        layer.running_mean.zero_()
+        layer.running_var.fill_(1.0).sub_(layer.eps)
+
+
+def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence[Tensor]) -> None:
+    """Give every batch normalisation of ``network`` the map that restores ``reference``'s channel statistics.
+
+    Layers are matched in one pass, each on inputs that the layers before it have already corrected.
+
+    Args:
+        network: The quantised network; its batch-normalisation layers are changed in place.
+        reference: The float network of the same architecture; not changed.
+        batches: Calibration inputs, on the networks' device. Statistics are over all of one batch, so
+            one large batch is best; the maps found on several are averaged by their sizes.
+    """
+    layers = batchnorm_layers(network)
+    if not layers or not batches:
+        return
+    originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(reference).items()}
+    sums = {name: (torch.zeros_like(scale), torch.zeros_like(scale)) for name, (scale, _) in originals.items()}
+    total = sum(len(batch) for batch in batches)
+    training = network.training, reference.training
+    network.eval()
+    reference.eval()
+    with torch.inference_mode():
+        for batch in batches:
+            moments = _channel_moments(reference, batch)
+            maps = _corrected_maps(network, layers, batch, moments, originals)
+            for name, (scale, shift) in maps.items():
+                sums[name][0].add_(scale, alpha=len(batch) / total)
+                sums[name][1].add_(shift, alpha=len(batch) / total)
+    network.train(training[0])
+    reference.train(training[1])
+    for name, layer in layers.items():
+        set_scale_and_shift(layer, *sums[name])
+
+
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel: inputs (batch, channels, ...)."""
+    axes = [axis for axis in range(inputs.dim()) if axis != 1]
+    return inputs.mean(axes), inputs.var(axes, correction=0).sqrt()
+
+
+def _channel_moments(reference: nn.Module, batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def record(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        moments[name] = _moments(inputs[0])
+
+    _run_with_hooks(reference, batch, record)
+    return moments
+
+
+def _corrected_maps(
+    network: nn.Module,
+    layers: dict[str, BatchNorm],
+    batch: Tensor,
+    moments: dict[str, tuple[Tensor, Tensor]],
+    originals: dict[str, tuple[Tensor, Tensor]],
+) -> dict[str, tuple[Tensor, Tensor]]:
+    maps: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def correct(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        mean, deviation = _moments(inputs[0])
+        wanted_mean, wanted_deviation = moments[name]
+        # A dead channel has no deviation to restore: it keeps a gain of zero and its wanted mean.
+        gain = torch.where(deviation > 1e-8, wanted_deviation / deviation.clamp_min(1e-8), 0.0)
+        scale, shift = originals[name]
+        maps[name] = scale * gain, shift + scale * (wanted_mean - gain * mean)
+        set_scale_and_shift(layers[name], *maps[name])
+
+    _run_with_hooks(network, batch, correct)
+    return maps
+
+
+def _run_with_hooks(
+    network: nn.Module, batch: Tensor, hook: Callable[[str, nn.Module, tuple[Tensor, ...]], None]
+) -> None:
+    handles = [
+        layer.register_forward_pre_hook(partial(hook, name)) for name, layer in batchnorm_layers(network).items()
+    ]
+    try:
+        network(batch)
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,114 @@
+"""The uniform dead-zone quantiser."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rdsearch.errors import QuantizationError
+
+MAX_LEVEL = 2**24
+"""Largest level: beyond it a float32 product ``level * step`` would not be exact to half a step."""
+
+_NEXT_STEP = 1 + 2**-8
+"""Half a unit in the last of a bfloat16's 8 significant bits: this factor and rounding give the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A tensor as whole numbers.
+
+    Attributes:
+        levels: int32, the tensor's shape.
+        step: Distance between levels; the tensor's values are ``levels * step`` in float32.
+    """
+
+    levels: np.ndarray
+    step: float
+
+
+def snap_step(step: float) -> float:
+    """The nearest step that a file can hold: a float32 whose lower 16 bits are zero (bfloat16).
+
+    Raises:
+        QuantizationError: ``step`` is negative, not finite, or too large for a float32.
+    """
+    with np.errstate(over="ignore"):
+        single = np.float32(step)
+    if not np.isfinite(single) or step < 0:
+        raise QuantizationError(f"step {step!r} must be a finite number, 0 or greater")
+    bits = int(single.view(np.uint32))
+    snapped = np.uint32((bits + 0x8000) & 0xFFFF0000).view(np.float32)
+    if not np.isfinite(snapped):
+        raise QuantizationError(f"step {step!r} is too large; at most 3.38e38")
+    return float(snapped)
+
+
+def quantize_uniform(values: Tensor, step: float, dead_zone: float = 1.0) -> Quantized:
+    """Round every value to the nearest multiple of a step, values in the dead zone to zero.
+
+    Args:
+        values: Any shape, floating point, finite.
+        step: Distance between levels; it is first made a step that a file can hold (`snap_step`).
+        dead_zone: Width of the interval around zero that becomes zero, in steps; 1 is plain rounding.
+
+    Raises:
+        QuantizationError: A value is not finite, or the step is so small that levels overflow.
+    """
+    array = values.detach().to(device="cpu", dtype=torch.float64).numpy()
+    if not np.isfinite(array).all():
+        raise QuantizationError("weights have NaN or infinite values; the network cannot be quantised")
+    step = snap_step(step)
+    if step == 0.0:
+        if array.any():
+            raise QuantizationError("step 0 quantises nothing but zeros; give a greater step")
+        return Quantized(np.zeros(array.shape, np.int32), 0.0)
+    ratio = array / step
+    largest = np.abs(ratio).max(initial=0.0)
+    if largest > MAX_LEVEL:
+        raise QuantizationError(
+            f"step {step:g} puts a weight on level {largest:.3g}; at most {MAX_LEVEL}: give a greater step"
+        )
+    levels = np.rint(ratio)
+    # A value just outside the dead zone is never rounded back into it.
+    outside = np.abs(ratio) >= dead_zone / 2
+    levels = np.where(outside, np.where(levels == 0, np.sign(ratio), levels), 0.0)
+    return Quantized(levels.astype(np.int32), step)
+
+
+def quantize_to_bits(values: Tensor, bits: int) -> Quantized:
+    """Uniform levels in ``[-(2**(bits-1) - 1), 2**(bits-1) - 1]``, by the least step that a file can hold.
+
+    Args:
+        values: Any shape, finite; biases, or batch normalisation's scale or shift.
+        bits: Bits of a level, at least 2.
+
+    Raises:
+        QuantizationError: A value is not finite.
+    """
+    largest = float(values.detach().abs().max()) if values.numel() else 0.0
+    if not math.isfinite(largest):
+        raise QuantizationError("biases or normalisation have NaN or infinite values; the network cannot be quantised")
+    top = 2 ** (bits - 1) - 1
+    step = snap_step(largest / top)
+    if step * (top + 0.5) <= largest:
+        step = snap_step(step * _NEXT_STEP)
+    # So small that no step can tell it from zero.
+    return quantize_uniform(values if step else torch.zeros_like(values), step)
+
+
+def dequantize(quantized: Quantized) -> np.ndarray:
+    """``levels * step``: float32, the tensor's shape."""
+    # A product of arrays without dimensions is no array.
+    return np.asarray(quantized.levels.astype(np.float32) * np.float32(quantized.step))
+
+
+def survivor_rms(weights: list[Tensor]) -> float:
+    """Root mean square of the non-zero values of ``weights``; 0 when there are none."""
+    squares = sum(float(weight.detach().double().square().sum()) for weight in weights)
+    survivors = sum(int(torch.count_nonzero(weight.detach())) for weight in weights)
+    return (squares / survivors) ** 0.5 if survivors else 0.0
