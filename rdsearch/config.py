@@ -1,0 +1,205 @@
+"""The search file: what it may say, and every mistake in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from rdsearch.errors import ConfigError
+from rdsearch.recipe import Recipe
+from rdsearch.registry import Registry, suggest
+from rdsearch.schema import Settings, explain, known, shown
+from rdsearch.space import RecipeSpace, load_recipe, parse_space
+from rdsearch.tasks.config import TaskConfig
+from rdsearch.units import parse_duration
+from rdsearch.yamlfile import apply_override, read_yaml
+
+SAMPLERS: Registry[Any] = Registry(
+    "sampler",
+    {name: f"rdsearch.search.samplers:{name}" for name in ("tpe", "nsga2", "qmc", "random")},
+)
+"""Optuna samplers by name."""
+
+AT_MOST = ("accuracy_drop", "size_bytes", "rate_bits_per_weight", "seconds")
+"""Measured columns that a constraint bounds from above."""
+AT_LEAST = ("val_accuracy", "compression_ratio", "sparsity")
+"""Measured columns that a constraint bounds from below."""
+
+
+def _known_columns(constraints: dict[str, float]) -> dict[str, float]:
+    columns = AT_MOST + AT_LEAST
+    for name in constraints:
+        if name not in columns:
+            raise ValueError(f"unknown column {name!r}; allowed: {', '.join(columns)}.{suggest(name, columns)}")
+    return constraints
+
+
+def _seconds(value: object) -> float | None:
+    return None if value is None else parse_duration(str(value))
+
+
+def _share_or_whole(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"{gpus:g} GPUs a trial: give a share up to 1, or a whole number")
+    return gpus
+
+
+class SearchConfig(Settings):
+    """How the search goes."""
+
+    objectives: tuple[Literal["size_bytes"], Literal["val_accuracy"]] = ("size_bytes", "val_accuracy")
+    """What the front trades: bytes of the file against accuracy of what it decodes to."""
+    constraints: Annotated[dict[str, float], AfterValidator(_known_columns)] = {}
+    """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
+    sampler: Annotated[str, AfterValidator(known(SAMPLERS))] = "tpe"
+    """What proposes the next recipe."""
+    trials: int = Field(60, ge=1, le=1_000_000)
+    """Recipes to try."""
+    time: Annotated[float | None, BeforeValidator(_seconds)] = None
+    """Wall time after which no more is started, such as ``2h``; running trials can be resumed."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of the sampler and of every trial."""
+    heuristics: bool = True
+    """Whether each allocation is tried at a few rates before the sampler proposes anything."""
+
+
+class ResourceConfig(Settings):
+    """What one trial takes."""
+
+    cpu: float = Field(1, gt=0)
+    """Processor cores a trial."""
+    gpu: Annotated[float, AfterValidator(_share_or_whole)] = Field(0, ge=0)
+    """Share of a GPU a trial, used where there is one."""
+    concurrent: int | None = Field(None, ge=1)
+    """Trials at a time; as many as the machine or cluster holds when not given."""
+
+
+@dataclass(frozen=True)
+class SearchFile:
+    """A search file that has passed every check.
+
+    Attributes:
+        name: Name of the search; the file's stem.
+        task: What is compressed; ``None`` when the search was begun with a `Task` object.
+        space: Which recipes are tried.
+        search: How the search goes.
+        resources: What one trial takes.
+        tree: The file's mapping with overrides applied, as ``config.yaml`` keeps it.
+    """
+
+    name: str
+    task: TaskConfig | None
+    space: RecipeSpace
+    search: SearchConfig
+    resources: ResourceConfig
+    tree: Mapping[str, Any]
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "task": TaskConfig,
+    "recipe": Recipe,
+    "search": SearchConfig,
+    "resources": ResourceConfig,
+}
+S = TypeVar("S", bound=BaseModel)
+
+
+def load_search_file(
+    path: str | Path, overrides: Sequence[str] = (), *, own_task: bool = False, cores: int | None = None
+) -> SearchFile:
+    """Read and check a search file.
+
+    Args:
+        path: A YAML file.
+        overrides: ``"a.b=c"`` settings that replace the file's.
+        own_task: Whether the task comes from elsewhere, so that the file needs none.
+        cores: Cores of the machine that the search will run on; a trial that asks for more is a mistake.
+
+    Raises:
+        ConfigError: Anything is wrong with it; every mistake is listed.
+    """
+    tree = read_yaml(path)
+    for override in overrides:
+        apply_override(tree, override)
+    return check_search(tree, source=str(path), name=Path(path).stem, own_task=own_task, cores=cores)
+
+
+def check_search(
+    tree: Mapping[str, Any], *, source: str, name: str, own_task: bool = False, cores: int | None = None
+) -> SearchFile:
+    """Check a search given as a mapping; see `load_search_file`.
+
+    Raises:
+        ConfigError: Anything is wrong with it; every mistake is listed.
+    """
+    problems = [
+        f"{key}: unknown key; allowed here: {', '.join(_SECTIONS)}.{suggest(str(key), _SECTIONS)}"
+        for key in tree
+        if key not in _SECTIONS
+    ]
+    if tree.get("task") is None and not own_task:
+        problems.append("task: is required and not given; it says which network and data set")
+    parts = {key: _section(tree, key, problems) for key in _SECTIONS}
+    task = _checked(TaskConfig, parts["task"], "task", problems) if isinstance(tree.get("task"), Mapping) else None
+    space, mistakes = parse_space(parts["recipe"], source)
+    problems += mistakes
+    search = _checked(SearchConfig, parts["search"], "search", problems)
+    resources = _checked(ResourceConfig, parts["resources"], "resources", problems)
+    if resources is not None and cores is not None and resources.cpu > cores:
+        problems.append(f"resources.cpu: {resources.cpu:g} cores a trial, but this machine has {cores}")
+    if problems or search is None or resources is None:
+        raise ConfigError(source, problems)
+    return SearchFile(name, task, space, search, resources, tree)
+
+
+def load_task_file(path: str | Path, overrides: Sequence[str] = ()) -> TaskConfig:
+    """The task of a search file, or of a file that holds nothing but a task.
+
+    Raises:
+        ConfigError: The task is wrong; every mistake is listed.
+    """
+    tree = read_yaml(path)
+    for override in overrides:
+        apply_override(tree, override)
+    problems: list[str] = []
+    part = _section(tree, "task", problems) if "task" in tree else tree
+    task = _checked(TaskConfig, part, "task", problems)
+    if problems or task is None:
+        raise ConfigError(str(path), problems)
+    return task
+
+
+def load_recipe_file(path: str | Path) -> Recipe:
+    """The recipe of a file with a ``recipe:`` part, or of one that holds nothing but a recipe.
+
+    Raises:
+        ConfigError: The recipe is wrong or has ranges; every mistake is listed.
+    """
+    tree = read_yaml(path)
+    problems: list[str] = []
+    part = _section(tree, "recipe", problems) if "recipe" in tree else tree
+    if problems:
+        raise ConfigError(str(path), problems)
+    return load_recipe(part, str(path))
+
+
+def _section(tree: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[str, Any]:
+    part = tree.get(key)
+    if part is None:
+        return {}
+    if not isinstance(part, Mapping):
+        problems.append(f"{key}: {shown(part)} must be a mapping of keys to values")
+        return {}
+    return part
+
+
+def _checked(model: type[S], part: Mapping[str, Any], prefix: str, problems: list[str]) -> S | None:
+    try:
+        return model.model_validate(dict(part))
+    except ValidationError as error:
+        problems += explain(error, model, prefix)
+    return None

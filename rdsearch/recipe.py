@@ -1,0 +1,93 @@
+"""A recipe: everything that a trial does to a network, in values that a file can hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from rdsearch.point import Scalar
+from rdsearch.pruning import METHODS, SCHEDULES
+from rdsearch.schema import Settings, flatten, known
+from rdsearch.tasks.config import TrainingConfig
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Multiplier = Annotated[float, Field(ge=0)]
+
+
+class PruningRecipe(Settings):
+    """Which weights survive each round."""
+
+    method: Annotated[str, AfterValidator(known(METHODS))] = "global"
+    """How a round's survivors are shared out between the layers."""
+    schedule: Annotated[str, AfterValidator(known(SCHEDULES))] = "constant"
+    """How the sparsity grows over the rounds."""
+    rounds: int = Field(8, ge=1, le=1000)
+    """Rounds of pruning; every round is an operating point."""
+    rate: Rate | list[Rate] = 0.2
+    """Share of the survivors removed in a round (schedule ``constant``); a list gives one rate a round."""
+    final_sparsity: float | None = Field(None, gt=0, lt=1)
+    """Sparsity after the last round (schedules other than ``constant``)."""
+    budgets: dict[str, Multiplier] = {}
+    """Layer pattern (``conv*``) to a multiplier of that layer's share of the survivors."""
+    skip: list[str] = []
+    """Patterns of layers that are never pruned; they are still quantised and coded."""
+
+    @model_validator(mode="after")
+    def _schedule_has_its_numbers(self) -> PruningRecipe:
+        if self.schedule == "constant":
+            if isinstance(self.rate, list) and len(self.rate) != self.rounds:
+                raise ValueError(
+                    f"rate: a list of {len(self.rate)} rates for {self.rounds} rounds; give one rate a round"
+                )
+        elif self.final_sparsity is None:
+            raise ValueError(f"final_sparsity: is required by schedule {self.schedule!r}, e.g. 0.95")
+        return self
+
+
+class RetrainRecipe(TrainingConfig):
+    """How the survivors are trained again in every round, the pruned weights held at zero."""
+
+    epochs: float = Field(1, ge=0, le=10_000, description="passes a round; 0 leaves the weights as they are")
+
+
+class QuantizationRecipe(Settings):
+    """Which values the survivors take in the file."""
+
+    step: float = Field(0.2, gt=0, le=10)
+    """Distance between levels, in units of the surviving weights' root mean square."""
+    granularity: Literal["network", "tensor"] = "network"
+    """Whether the root mean square, and so the step, is the whole network's or each tensor's own."""
+    dead_zone: float = Field(1.0, ge=1, le=4)
+    """Width of the interval that becomes zero, in steps; 1 is rounding to nearest."""
+    bias_bits: int = Field(8, ge=2, le=16)
+    """Bits of a level of biases and of batch normalisation's scale and shift."""
+    reestimate_batchnorm: bool = True
+    """Match every batch normalisation's channel statistics to the float network's before coding."""
+    calibration: int = Field(1024, ge=2)
+    """Training examples that the re-estimation looks at."""
+
+
+class Recipe(Settings):
+    """One trial's settings: rounds of prune, retrain, quantise, code."""
+
+    pruning: PruningRecipe = PruningRecipe()
+    retrain: RetrainRecipe = RetrainRecipe()
+    quantization: QuantizationRecipe = QuantizationRecipe()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting, nested, ready for YAML or JSON."""
+        return self.model_dump()
+
+    def flat(self) -> dict[str, Scalar]:
+        """Every setting by its dotted name; lists as text."""
+        return {
+            ".".join(address): value if isinstance(value, str | int | float | bool | None) else str(value)
+            for address, value in flatten(self.as_dict()).items()
+        }
+
+    def cut(self, rounds: int) -> Recipe:
+        """This recipe ended after ``rounds`` rounds; the same network, where the schedule is prefix-consistent."""
+        rate = self.pruning.rate
+        cut = {"rounds": rounds, "rate": rate[:rounds] if isinstance(rate, list) else rate}
+        return self.model_copy(update={"pruning": self.pruning.model_copy(update=cut)})

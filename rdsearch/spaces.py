@@ -1,0 +1,43 @@
+"""The ready search files that come with rdsearch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rdsearch.errors import ConfigError
+from rdsearch.registry import suggest
+
+_PACKAGE = Path(__file__).parent
+# Inside the package when installed; beside it in a checkout.
+_FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
+
+
+def ready_spaces() -> dict[str, Path]:
+    """Name to path of every ready search file."""
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder else {}
+
+
+def first_comment(path: Path) -> str:
+    """What a search file says of itself: its first line, a comment."""
+    with path.open(encoding="utf-8") as file:
+        line = file.readline()
+    return line.lstrip("# ").strip() if line.startswith("#") else ""
+
+
+def find_space(name_or_path: str) -> Path:
+    """A search file by its path, or a ready one by its name.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    ready = ready_spaces()
+    if path.name == name_or_path and path.suffix == "" and name_or_path in ready:
+        return ready[name_or_path]
+    raise ConfigError(
+        name_or_path,
+        [f"is no file, and no ready search file either; ready ones: {', '.join(ready)}.{suggest(path.stem, ready)}"],
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from rdsearch.pruning import METHODS, SCHEDULES
+from rdsearch.recipe import Recipe
+
+
+def recipe(**pruning: Any) -> Recipe:
+    return Recipe.model_validate({"pruning": pruning})
+
+
+def test_defaults_are_a_recipe() -> None:
+    assert Recipe.model_validate({}) == Recipe()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_method_goes_with_every_schedule(method: str, schedule: str) -> None:
+    assert recipe(method=method, schedule=schedule, final_sparsity=0.9).pruning.method == method
+
+
+@pytest.mark.parametrize(
+    ("pruning", "said"),
+    [
+        ({"schedule": "cubic"}, "final_sparsity: is required by schedule 'cubic', e.g. 0.95"),
+        ({"rate": [0.1, 0.2], "rounds": 3}, "rate: a list of 2 rates for 3 rounds; give one rate a round"),
+        ({"rate": 1.0}, "less than 1"),
+        ({"rate": []}, "a list of 0 rates for 8 rounds"),
+        ({"budgets": {"conv*": -0.1}}, "greater than or equal to 0"),
+        ({"method": "globl"}, "Did you mean 'global'"),
+    ],
+)
+def test_what_cannot_be_pruned_so_is_refused(pruning: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        recipe(**pruning)
+
+
+def test_a_rate_for_each_round_is_kept_as_a_list() -> None:
+    assert recipe(rate=[0.1, 0.5], rounds=2).pruning.rate == [0.1, 0.5]
+
+
+def test_as_dict_makes_the_same_recipe() -> None:
+    made = recipe(rate=[0.1, 0.5], rounds=2, budgets={"conv*": 2.0}, skip=["fc2"])
+    assert Recipe.model_validate(made.as_dict()) == made
+
+
+def test_flat_has_every_setting_as_a_scalar_by_its_dotted_name() -> None:
+    flat = recipe(rate=[0.1, 0.5], rounds=2, budgets={"conv*": 2.0}).flat()
+    assert flat["pruning.rate"] == "[0.1, 0.5]"
+    assert flat["pruning.budgets.conv*"] == 2.0
+    assert flat["quantization.step"] == 0.2
+    assert flat["pruning.final_sparsity"] is None
+    assert all(isinstance(value, str | int | float | bool | None) for value in flat.values())
+
+
+def test_a_cut_recipe_ends_earlier_and_is_valid() -> None:
+    cut = recipe(rate=[0.1, 0.5, 0.3], rounds=3).cut(2)
+    assert cut == recipe(rate=[0.1, 0.5], rounds=2)
+    assert Recipe.model_validate(cut.as_dict()) == cut
+    assert recipe(rate=0.3, rounds=5).cut(1) == recipe(rate=0.3, rounds=1)
