@@ -1,0 +1,273 @@
+"""One trial, without Ray: rounds of prune, retrain, quantise, encode, decode, evaluate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import TrialError
+from rdsearch.pack import pack
+from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.pruning.prune import prune
+from rdsearch.pruning.schedules import survivors_after
+from rdsearch.pruning.weights import prunable_weights
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.rdz import decode, fill
+from rdsearch.recipe import PruningRecipe, Recipe
+from rdsearch.space import load_recipe
+from rdsearch.tasks.state import load_state, to_numpy
+from rdsearch.tasks.task import Task
+from rdsearch.tasks.training import train
+
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The dense network that every operating point is compared with.
+
+    Attributes:
+        accuracy: Its validation score.
+        size_bytes: Its float32 parameters and running statistics.
+    """
+
+    accuracy: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a trial needs to go on after a round.
+
+    Attributes:
+        round: The last round that is done.
+        state: The float network's state dict, as numpy arrays.
+        masks: Survivors of each prunable weight, boolean arrays of its shape.
+    """
+
+    round: int
+    state: Mapping[str, np.ndarray]
+    masks: Mapping[str, np.ndarray]
+
+    def to_bytes(self) -> bytes:
+        """The checkpoint as ``.safetensors``, masks at one bit a weight."""
+        from safetensors.numpy import save
+
+        packed = {f"mask.{name}": np.packbits(mask) for name, mask in self.masks.items()}
+        state = {f"state.{name}": np.asarray(array, order="C") for name, array in self.state.items()}
+        return save(state | packed, metadata={"round": str(self.round)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, round_: int) -> Checkpoint:
+        """Read `to_bytes`'s form; ``round_`` is the round that it was taken after."""
+        from safetensors.numpy import load
+
+        tensors = load(data)
+        state = {name.removeprefix("state."): array for name, array in tensors.items() if name.startswith("state.")}
+        masks = {
+            name: _unpacked(tensors[f"mask.{name}"], state[name].shape) for name in state if f"mask.{name}" in tensors
+        }
+        return cls(round_, state, masks)
+
+
+def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.unpackbits(bits, count=int(np.prod(shape, dtype=np.int64))).reshape(shape).astype(bool)
+
+
+def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline:
+    """Evaluate the dense network on the validation part."""
+    state = task.dense_state()
+    network = dense_network(task, state)
+    size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
+    return Baseline(task.score(network.to(device), device=device), size)
+
+
+def choose_device() -> torch.device:
+    """The first GPU, where there is one that this process may see, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def compress(
+    task: Task,
+    recipe: Recipe | Mapping[str, object],
+    *,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    baseline: Baseline | None = None,
+    embed_recipe: bool = False,
+) -> Iterator[OperatingPoint]:
+    """Compress a task's network by one recipe.
+
+    Args:
+        task: The network and its data; the test split is not read.
+        recipe: A `Recipe`, or a mapping of its settings.
+        seed: Of everything random in the trial. The same seed gives the same bytes on the same machine's CPU.
+        device: Where to compute; the first GPU when there is one and nothing is given.
+        baseline: The dense network's figures, when they are known already.
+        embed_recipe: Store the recipe in every file; its bytes count.
+
+    Yields:
+        One operating point a round, its file in ``data``.
+
+    Raises:
+        ConfigError: The mapping is no recipe; every mistake is listed.
+        PruningError: The recipe asks for what this network cannot give.
+        TrialError: A round's score is not a number.
+    """
+    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe")
+    for point, _ in rounds(task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe):
+        yield point
+
+
+def rounds(
+    task: Task,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    baseline: Baseline | None = None,
+    after: Checkpoint | None = None,
+    parameters: Mapping[str, Scalar] | None = None,
+    embed_recipe: bool = False,
+) -> Iterator[tuple[OperatingPoint, Checkpoint]]:
+    """`compress` with a checkpoint beside every operating point, and able to go on ``after`` one.
+
+    Every round draws from its own seed, so that a trial that goes on from a checkpoint gives the same
+    points as one that was never interrupted.
+
+    Args:
+        task: The network and its data.
+        recipe: What to do.
+        seed: Of everything random in the trial.
+        device: Where to compute.
+        baseline: The dense network's figures; measured when not given.
+        after: Go on from here instead of from the dense network.
+        parameters: What the points carry as their parameters; the recipe's own settings when not given.
+        embed_recipe: Store the recipe in every file.
+    """
+    task = task.for_search()
+    place = torch.device(device) if device is not None else choose_device()
+    baseline = baseline or measure_baseline(task, place)
+    network = dense_network(task, after.state if after else None).to(place)
+    masks = _masks_on(place, after.masks) if after else None
+    for number in range(after.round + 1 if after else 1, recipe.pruning.rounds + 1):
+        started = time.perf_counter()
+        masks = _prune_and_retrain(task, network, masks, recipe, number, seed, place)
+        data = pack(
+            network,
+            task.fresh_network,
+            recipe.quantization,
+            _calibration_inputs(task, network, recipe, seed, place),
+            network_id=task.network_id,
+            recipe=recipe.cut(number).as_dict() if embed_recipe else None,
+        )
+        point = _measure(task, data, list(masks), baseline, place)
+        point = replace(
+            point,
+            round=number,
+            seconds=time.perf_counter() - started,
+            parameters=dict(parameters) if parameters is not None else recipe.flat(),
+        )
+        yield point, _checkpoint(network, masks, number)
+
+
+def _prune_and_retrain(
+    task: Task,
+    network: nn.Module,
+    masks: Mapping[str, Tensor] | None,
+    recipe: Recipe,
+    number: int,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Change ``network`` in place; return the new masks."""
+    weights = prunable_weights(network, recipe.pruning.skip)
+    pruning_seed, training_seed = _seeds(seed, number)
+    masks = prune(
+        weights,
+        {name: masks[name] for name in weights} if masks is not None else None,
+        _survivors(recipe.pruning, sum(weight.numel() for weight in weights.values()), number),
+        method=recipe.pruning.method,
+        budgets=recipe.pruning.budgets,
+        seed=pruning_seed,
+    )
+    train(network, task.train, recipe.retrain, seed=training_seed, device=device, masks=masks, loss=task.loss)
+    return masks
+
+
+def _survivors(pruning: PruningRecipe, total: int, number: int) -> int:
+    return survivors_after(
+        total,
+        number,
+        schedule=pruning.schedule,
+        rounds=pruning.rounds,
+        rate=pruning.rate,
+        final_sparsity=pruning.final_sparsity,
+    )
+
+
+def _seeds(seed: int, number: int) -> tuple[int, int]:
+    pruning, training = np.random.SeedSequence((seed, number)).generate_state(2)
+    return int(pruning), int(training)
+
+
+def _calibration_inputs(
+    task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device
+) -> list[Tensor]:
+    """One batch of training inputs, where the network has batch normalisation to match; the same in every round."""
+    if not (recipe.quantization.reestimate_batchnorm and batchnorm_layers(network)):
+        return []
+    count = min(recipe.quantization.calibration, len(task.train))
+    chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
+    sample = task.train.subset(np.sort(chosen))
+    return [inputs for inputs, _ in sample.batches(count, device=device)]
+
+
+def _measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
+    """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller."""
+    file = decode(data)
+    network = task.fresh_network()
+    fill(network, file)
+    score = task.score(network.to(device), device=device)
+    if not np.isfinite(score):
+        raise TrialError(f"the decoded network scores {score} on the validation part; the score must be a number")
+    # Not the file's levels: of tied weights a file may keep another name than pruning does.
+    state = file.state_dict()
+    weights = [state[name] for name in pruned]
+    count = sum(array.size for array in weights)
+    return OperatingPoint(
+        size_bytes=len(data),
+        val_accuracy=score,
+        accuracy_drop=baseline.accuracy - score,
+        compression_ratio=baseline.size_bytes / len(data),
+        sparsity=1.0 - sum(int(np.count_nonzero(array)) for array in weights) / count,
+        rate_bits_per_weight=8 * len(data) / count,
+        seconds=0.0,
+        round=0,
+        data=data,
+    )
+
+
+def dense_network(task: Task, state: Mapping[str, np.ndarray] | None = None) -> nn.Module:
+    """A fresh network of the task with its dense weights, or with those of ``state``."""
+    network = task.fresh_network()
+    load_state(network, task.dense_state() if state is None else state)
+    return network
+
+
+def _masks_on(device: torch.device, masks: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.array(mask)).to(device) for name, mask in masks.items()}
+
+
+def _checkpoint(network: nn.Module, masks: Mapping[str, Tensor], number: int) -> Checkpoint:
+    # Copies: on a CPU, .numpy() shares memory with what the next round changes.
+    return Checkpoint(
+        number,
+        to_numpy(network.state_dict()),
+        {name: np.array(mask.cpu().numpy()) for name, mask in masks.items()},
+    )

@@ -1,0 +1,196 @@
+"""Networks in and out of ``.rdz`` files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.networkfile import NetworkFile, decode_file
+from rdsearch.errors import FileFormatError, RdsearchError, TaskError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    N = TypeVar("N", bound=nn.Module)
+
+_NAMES_SHOWN = 3
+
+
+def read_file(path_or_bytes: str | Path | bytes) -> bytes:
+    """The bytes of a file, or the bytes given.
+
+    Raises:
+        FileFormatError: The file cannot be read.
+    """
+    if isinstance(path_or_bytes, bytes | bytearray | memoryview):
+        return bytes(path_or_bytes)
+    try:
+        return Path(path_or_bytes).read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{path_or_bytes} cannot be read: {error.strerror}") from None
+
+
+def decode(path_or_bytes: str | Path | bytes) -> NetworkFile:
+    """Read a ``.rdz`` file into levels and steps.
+
+    Raises:
+        FileFormatError: It is not a file that this version can read.
+    """
+    try:
+        return decode_file(read_file(path_or_bytes), registered_layout)
+    except FileFormatError as error:
+        if isinstance(path_or_bytes, str | Path):
+            raise FileFormatError(f"{path_or_bytes}: {error}") from None
+        raise
+
+
+@overload
+def load(path_or_bytes: str | Path | bytes, into: None = None) -> dict[str, Tensor]: ...
+@overload
+def load(path_or_bytes: str | Path | bytes, into: N) -> N: ...
+def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> Any:
+    """The network in a ``.rdz`` file.
+
+    Args:
+        path_or_bytes: A file's path, or its bytes.
+        into: A network of the same architecture; its parameters and buffers are replaced.
+
+    Returns:
+        A state dict of new tensors on the CPU; or ``into``, filled in.
+
+    Raises:
+        FileFormatError: The file cannot be read, or is of another architecture than ``into``.
+    """
+    import torch
+
+    file = decode(path_or_bytes)
+    if into is None:
+        return {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
+    fill(into, file)
+    return into
+
+
+def fill(network: nn.Module, file: NetworkFile) -> None:
+    """Put a file's values into a network.
+
+    Raises:
+        FileFormatError: The network's tensors are not those of the file.
+    """
+    import torch
+
+    wanted, found = _described(layout_of(network)), _described(file.layout)
+    if wanted != found:
+        names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        raise FileFormatError(
+            "the file is of another architecture than the network given: "
+            + "; ".join(
+                f"{name} is {found.get(name, 'missing')} in the file, {wanted.get(name, 'missing')} in the network"
+                for name in names[:_NAMES_SHOWN]
+            )
+            + (f"; and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+        )
+    state = {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
+    with torch.no_grad():
+        network.load_state_dict(state)
+
+
+def _described(layout: Layout) -> dict[str, str]:
+    """What two networks must share to hold the same values, by name."""
+    return {
+        entry.name: f"{entry.shape}, eps {entry.note}" if entry.kind == "batchnorm" else str(entry.shape)
+        for entry in layout.entries
+    }
+
+
+def save_state(state: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a state dict as ``.safetensors``.
+
+    Raises:
+        RdsearchError: The file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(state), path)
+    except (OSError, SafetensorError) as error:
+        raise RdsearchError(f"{path} cannot be written: {error}") from None
+
+
+def truncated(path_or_bytes: str | Path | bytes, max_bytes: int) -> bytes:
+    """The finest network in a file that fits into ``max_bytes``.
+
+    Raises:
+        FileFormatError: Not even the coarsest fits, or it is not a file that this version can read.
+    """
+    data = read_file(path_or_bytes)
+    decode(data)
+    if len(data) > max_bytes:
+        raise FileFormatError(
+            f"the file holds one network of {len(data):,} bytes in a single quality layer, which cannot be cut to "
+            f"{max_bytes:,} bytes; take a smaller file from the front (`rdsearch front DIR --max-bytes {max_bytes}`)"
+        )
+    return data
+
+
+@lru_cache(maxsize=64)
+def registered_layout(network_id: str) -> Layout:
+    """The layout of a registered network.
+
+    Raises:
+        LookupError: No network has this id.
+    """
+    import torch
+
+    from rdsearch.tasks.networks.identity import START_OPTIONS, build_network
+
+    options = [pair.partition("=")[0] for pair in network_id.partition("?")[2].split("&")]
+    if any(option in START_OPTIONS for option in options):
+        # Published weights would be downloaded because a file says so.
+        raise LookupError(f"a network id has no option {' or '.join(START_OPTIONS)}")
+    with torch.device("meta"):
+        return layout_of(build_network(network_id))
+
+
+def layout_of(network: nn.Module) -> Layout:
+    """The layout of a network's parameters and buffers; no value is read, a network on ``meta`` will do.
+
+    Raises:
+        TaskError: A parameter is neither of real numbers nor frozen whole numbers.
+    """
+    from rdsearch.quantization.batchnorm import batchnorm_layers
+
+    normalisations = batchnorm_layers(network)
+    entries: list[Entry] = []
+    first_names: dict[int, str] = {}
+    done: set[str] = set()
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        layer = name.rpartition(".")[0]
+        if layer in normalisations:
+            if layer not in done:
+                done.add(layer)
+                eps = repr(normalisations[layer].eps)
+                entries.append(Entry("batchnorm", layer, (normalisations[layer].num_features,), eps))
+            continue
+        if id(tensor) in first_names:
+            entries.append(Entry("tied", name, tuple(tensor.shape), first_names[id(tensor)]))
+            continue
+        first_names[id(tensor)] = name
+        entries.append(_entry(name, tensor))
+    return Layout(tuple(entries))
+
+
+def _entry(name: str, tensor: Tensor) -> Entry:
+    from torch import nn
+
+    shape = tuple(tensor.shape)
+    if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
+        return Entry("weight" if tensor.dim() >= 2 else "vector", name, shape)
+    if tensor.is_complex():
+        raise TaskError(f"parameter {name!r} has complex values; only real networks can be coded")
+    dtype = "float32" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    return Entry("buffer", name, shape, dtype)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
+from rdsearch.errors import ConfigError, TrialError
+from rdsearch.point import OperatingPoint
+from rdsearch.rdz import decode, load
+from rdsearch.recipe import Recipe
+from rdsearch.tasks.task import Task
+from tests.tasks.helpers import blobs, seeded_network
+
+RECIPE = {
+    "pruning": {"rounds": 3, "rate": 0.4},
+    "retrain": {"epochs": 0.5, "lr": 2e-3},
+    "quantization": {"step": 0.3, "calibration": 128},
+}
+
+
+def recipe(**sections: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate({name: {**part, **sections.get(name, {})} for name, part in RECIPE.items()})
+
+
+@pytest.fixture(scope="module")
+def baseline(digits_task: Task) -> Baseline:
+    return measure_baseline(digits_task)
+
+
+@pytest.fixture(scope="module")
+def trial(digits_task: Task, baseline: Baseline) -> list[tuple[OperatingPoint, Checkpoint]]:
+    """Every round of one trial, and where it stood after each."""
+    torch.set_num_threads(1)
+    return list(rounds(digits_task, recipe(), seed=5, device="cpu", baseline=baseline))
+
+
+def blob_task(**changes: Any) -> Task:
+    return Task(**{"network": seeded_network(), "train": blobs(), "validation": 60, **changes})
+
+
+def test_the_baseline_is_the_dense_float_network(digits_task: Task, baseline: Baseline) -> None:
+    assert 0.9 < baseline.accuracy <= 1.0
+    # 31 770 parameters and the running statistics of 96 channels.
+    assert baseline.size_bytes == 4 * (31_770 + 2 * 96)
+
+
+def test_every_round_is_an_operating_point_whose_figures_are_those_of_its_file(
+    digits_task: Task, baseline: Baseline, trial: list[tuple[OperatingPoint, Checkpoint]]
+) -> None:
+    prunable = 31_770 - 2 * 96 - 64 - 10
+    assert [point.round for point, _ in trial] == [1, 2, 3]
+    for point, _ in trial:
+        assert point.data is not None
+        state = load(point.data)
+        assert point.size_bytes == len(point.data)
+        assert point.compression_ratio == baseline.size_bytes / point.size_bytes
+        assert point.rate_bits_per_weight == pytest.approx(8 * point.size_bytes / prunable)
+        weights = [value for name, value in state.items() if value.dim() > 1]
+        assert sum(weight.numel() for weight in weights) == prunable
+        zeros = sum(int((weight == 0).sum()) for weight in weights)
+        assert point.sparsity == pytest.approx(zeros / prunable)
+        network = load(point.data, into=digits_task.fresh_network())
+        assert point.val_accuracy == digits_task.score(network)
+        assert point.accuracy_drop == baseline.accuracy - point.val_accuracy
+        assert point.seconds > 0
+        assert point.parameters == recipe().flat()
+        assert decode(point.data).network_id == "digits_cnn"
+        assert decode(point.data).recipe is None
+
+
+def test_rounds_grow_sparser_and_files_smaller_and_the_network_still_works(
+    trial: list[tuple[OperatingPoint, Checkpoint]], baseline: Baseline
+) -> None:
+    sparsities = [point.sparsity for point, _ in trial]
+    assert sparsities == sorted(sparsities)
+    assert all(sparsity >= 1 - 0.6**number - 1e-4 for number, sparsity in enumerate(sparsities, 1))
+    sizes = [point.size_bytes for point, _ in trial]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] < baseline.size_bytes / 5
+    assert trial[0][0].accuracy_drop < 0.1
+
+
+def test_masks_are_nested_exact_in_number_and_hold_the_weights_at_zero(
+    trial: list[tuple[OperatingPoint, Checkpoint]],
+) -> None:
+    total = sum(mask.size for mask in trial[0][1].masks.values())
+    for number, (_, after) in enumerate(trial, 1):
+        assert sum(int(mask.sum()) for mask in after.masks.values()) == math.floor(total * 0.6**number + 0.5)
+        for name, mask in after.masks.items():
+            assert not after.state[name][~mask].any()
+    for (_, before), (_, after) in pairwise(trial):
+        assert all((mask <= before.masks[name]).all() for name, mask in after.masks.items())
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_going_on_after_a_checkpoint_gives_the_very_bytes_of_the_uninterrupted_trial(
+    digits_task: Task, baseline: Baseline, trial: list[tuple[OperatingPoint, Checkpoint]], done: int
+) -> None:
+    after = Checkpoint.from_bytes(trial[done - 1][1].to_bytes(), done)
+    rest = list(rounds(digits_task, recipe(), seed=5, device="cpu", baseline=baseline, after=after))
+    assert [point.data for point, _ in rest] == [point.data for point, _ in trial[done:]]
+    assert [point.val_accuracy for point, _ in rest] == [point.val_accuracy for point, _ in trial[done:]]
+    assert [point.round for point, _ in rest] == list(range(done + 1, 4))
+
+
+def test_nothing_is_left_to_do_after_the_last_checkpoint(
+    digits_task: Task, baseline: Baseline, trial: list[tuple[OperatingPoint, Checkpoint]]
+) -> None:
+    assert list(rounds(digits_task, recipe(), seed=5, baseline=baseline, after=trial[-1][1])) == []
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    digits_task: Task, baseline: Baseline, trial: list[tuple[OperatingPoint, Checkpoint]]
+) -> None:
+    torch.rand(3)  # the caller's random state is no part of a trial
+    short = recipe(pruning={"rounds": 1})
+    first, again, other = (
+        next(iter(compress(digits_task, short, seed=seed, device="cpu", baseline=baseline))).data for seed in (5, 5, 6)
+    )
+    assert first == again == trial[0][0].data
+    assert first != other
+
+
+def test_a_checkpoint_comes_back_as_it_was(trial: list[tuple[OperatingPoint, Checkpoint]]) -> None:
+    _, after = trial[1]
+    found = Checkpoint.from_bytes(after.to_bytes(), 2)
+    assert found.round == 2
+    assert set(found.state) == set(after.state)
+    assert set(found.masks) == set(after.masks)
+    for name, array in after.state.items():
+        assert found.state[name].dtype == array.dtype
+        np.testing.assert_array_equal(found.state[name], array)
+    for name, mask in after.masks.items():
+        assert found.masks[name].dtype == bool
+        np.testing.assert_array_equal(found.masks[name], mask)
+    masks = sum(mask.size for mask in after.masks.values())
+    states = sum(array.nbytes for array in after.state.values())
+    assert len(after.to_bytes()) < states + masks / 8 + 4000
+
+
+def test_a_checkpoint_is_no_view_of_the_network_that_trains_on() -> None:
+    (_, first), (_, second) = rounds(blob_task(), recipe(pruning={"rounds": 2}), device="cpu")
+    assert any((first.state[name] != second.state[name]).any() for name in first.masks)
+
+
+class Deep(nn.Module):
+    """Layers whose names sort otherwise than they come, and a tied weight that is a root's parameter as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))
+        self.last = nn.Linear(4, 3)
+        self.again = self.layers[3].weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(F.linear(F.relu(self.layers(x)), self.again)))
+
+
+def test_an_own_network_with_many_layers_and_tied_weights_is_compressed_and_resumed() -> None:
+    torch.manual_seed(0)
+    task = blob_task(network=Deep())
+    whole = list(rounds(task, recipe(), device="cpu", seed=1))
+    for _ in range(3):  # safetensors hands tensors out in another order every time
+        after = Checkpoint.from_bytes(whole[0][1].to_bytes(), 1)
+        rest = list(rounds(task, recipe(), device="cpu", seed=1, after=after))
+        assert [point.data for point, _ in rest] == [point.data for point, _ in whole[1:]]
+    assert decode(whole[0][0].data or b"").network_id is None
+
+
+def test_the_test_split_is_never_read() -> None:
+    def read() -> object:
+        raise AssertionError("the test split was read")
+
+    task = blob_task(test=read)
+    points = list(compress(task, recipe(pruning={"rounds": 2}), device="cpu"))
+    assert len(points) == 2
+    with pytest.raises(AssertionError, match="was read"):
+        task.test_split()
+
+
+def test_the_validation_part_is_not_trained_on() -> None:
+    inputs, labels = blobs()
+    poisoned = inputs[:60] * np.nan
+    task = blob_task(
+        train=(inputs[60:], labels[60:]), validation=(poisoned, labels[:60]), evaluate=lambda network, batches: 0.5
+    )
+    (point,) = compress(task, recipe(pruning={"rounds": 1}), device="cpu")
+    assert all(torch.isfinite(value).all() for value in load(point.data or b"").values())
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_score_that_is_no_number_ends_the_trial(score: float) -> None:
+    task = blob_task(evaluate=lambda network, batches: score)
+    with pytest.raises(TrialError, match=f"scores {score} on the validation part; the score must be a number"):
+        list(compress(task, recipe(), baseline=Baseline(0.9, 1000), device="cpu"))
+
+
+def test_a_wrong_recipe_is_explained_and_a_right_mapping_taken() -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.pruning\.rounds: 0 must be at least 1"):
+        list(compress(blob_task(), {"pruning": {"rounds": 0}}))
+    assert len(list(compress(blob_task(), {"pruning": {"rounds": 2}}, device="cpu"))) == 2
+
+
+def test_the_recipe_travels_in_the_file_when_asked_for() -> None:
+    made = recipe(pruning={"rounds": 2})
+    plain, embedded = (list(compress(blob_task(), made, device="cpu", embed_recipe=embed)) for embed in (False, True))
+    assert [decode(point.data or b"").recipe for point in embedded] == [made.cut(1).as_dict(), made.as_dict()]
+    assert all(len(b.data or b"") > len(a.data or b"") for a, b in zip(plain, embedded, strict=True))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, affine=False), nn.Linear(4, 3)),
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 3)),
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)),
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.PReLU(), nn.Linear(4, 3, bias=False)),
+    ],
+    ids=["no affine part", "no statistics", "layer norm", "prelu"],
+)
+def test_networks_with_other_layers_are_compressed(make: Callable[[], nn.Module]) -> None:
+    task = blob_task(network=make())
+    fine = recipe(
+        pruning={"rounds": 1, "rate": 0.01}, retrain={"epochs": 0}, quantization={"step": 0.01, "bias_bits": 16}
+    )
+    (point,) = compress(task, fine, device="cpu")
+    assert point.accuracy_drop == pytest.approx(0, abs=0.05)

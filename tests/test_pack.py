@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import QuantizationError
+from rdsearch.pack import pack
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.uniform import snap_step, survivor_rms
+from rdsearch.rdz import decode, load
+from rdsearch.recipe import QuantizationRecipe
+
+
+def make() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 16, 5), nn.BatchNorm1d(5)
+    )
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    network = make()
+    with torch.no_grad():
+        network[4].weight.mul_(torch.rand_like(network[4].weight) < 0.4)
+        for layer in batchnorm_layers(network).values():
+            layer.weight.uniform_(0.5, 1.5)
+            layer.bias.normal_()
+    network.train()(inputs() * 2 + 1)
+    return network.eval()
+
+
+def inputs(seed: int = 1) -> Tensor:
+    return torch.randn(64, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def packed(
+    network: nn.Module, calibration: bool = True, factory: Callable[[], nn.Module] = make, **settings: object
+) -> bytes:
+    recipe = QuantizationRecipe.model_validate(settings)
+    return pack(network, factory, recipe, [inputs()] if calibration else [])
+
+
+def test_every_weight_is_within_half_a_step_and_pruned_ones_stay_zero(network: nn.Module) -> None:
+    file = decode(packed(network, step=0.1))
+    weights = [network[0].weight, network[4].weight]
+    step = snap_step(0.1 * survivor_rms(weights))
+    for name, weight in zip(["0.weight", "4.weight"], weights, strict=True):
+        assert file.weights[name][1] == step
+        decoded = file.state_dict()[name]
+        assert np.abs(decoded - weight.detach().numpy()).max() <= step / 2 * (1 + 1e-6)
+        assert not decoded[weight.detach().numpy() == 0].any()
+
+
+def test_each_tensor_may_have_a_step_of_its_own(network: nn.Module) -> None:
+    file = decode(packed(network, granularity="tensor", step=0.1))
+    for index, name in ((0, "0.weight"), (4, "4.weight")):
+        assert file.weights[name][1] == snap_step(0.1 * survivor_rms([network[index].weight]))
+    assert file.weights["0.weight"][1] != file.weights["4.weight"][1]
+
+
+def test_a_fine_step_gives_the_very_function(network: nn.Module) -> None:
+    decoded = load(packed(network, calibration=False, step=1e-4, bias_bits=16), into=make()).eval()
+    x = inputs(2)
+    with torch.no_grad():
+        torch.testing.assert_close(decoded(x), network(x), atol=2e-3, rtol=2e-3)
+
+
+def test_re_estimation_brings_the_outputs_statistics_back(network: nn.Module) -> None:
+    def difference(data: bytes) -> float:
+        with torch.no_grad():
+            found, wanted = load(data, into=make()).eval()(inputs()), network(inputs())
+        return float((found.mean(0) - wanted.mean(0)).abs().max() + (found.std(0) - wanted.std(0)).abs().max())
+
+    matched = difference(packed(network, step=1.0, bias_bits=16))
+    unmatched = difference(packed(network, step=1.0, bias_bits=16, reestimate_batchnorm=False))
+    assert matched < 5e-3 < unmatched
+    assert difference(packed(network, calibration=False, step=1.0, bias_bits=16)) == unmatched
+
+
+def test_packing_changes_neither_the_network_nor_its_mode(network: nn.Module) -> None:
+    network.train()
+    before = copy.deepcopy(network.state_dict())
+    packed(network, step=0.5)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_the_same_network_gives_the_same_bytes(network: nn.Module) -> None:
+    assert packed(network) == packed(copy.deepcopy(network))
+
+
+def test_fewer_bits_and_coarser_steps_make_smaller_files(network: nn.Module) -> None:
+    sizes = [len(packed(network, step=step)) for step in (0.05, 0.2, 0.8)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+    assert len(packed(network, bias_bits=3)) < len(packed(network, bias_bits=16))
+
+
+def test_a_network_that_is_all_zeros_is_packed(network: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    state = load(packed(network))
+    assert not any(state[name].any() for name, _ in network.named_parameters())
+
+
+@pytest.mark.parametrize("name", ["0.weight", "4.bias", "1.weight"])
+def test_a_value_that_is_not_finite_is_refused(network: nn.Module, name: str) -> None:
+    with torch.no_grad():
+        network.get_parameter(name).view(-1)[0] = float("nan")
+    with pytest.raises(QuantizationError, match="NaN or infinite"):
+        packed(network)
+
+
+def test_the_recipe_is_stored_when_asked_for(network: nn.Module) -> None:
+    data = pack(network, make, QuantizationRecipe(), [inputs()], recipe={"pruning": {"rate": 0.5}})
+    assert decode(data).recipe == {"pruning": {"rate": 0.5}}
+    assert decode(packed(network)).recipe is None
+
+
+def test_half_precision_networks_are_packed_in_their_own_precision() -> None:
+    torch.manual_seed(0)
+    network = nn.Linear(8, 4).bfloat16()
+    data = pack(network, lambda: nn.Linear(8, 4).bfloat16(), QuantizationRecipe(step=0.01), [])
+    decoded = load(data, into=nn.Linear(8, 4).bfloat16())
+    torch.testing.assert_close(decoded.weight, network.weight, atol=2e-2, rtol=2e-2)
+    assert decoded.weight.dtype == torch.bfloat16
