@@ -1,0 +1,106 @@
+"""How the search went: hypervolume over trials, and where in the search space the front lies."""
+
+from __future__ import annotations
+
+import bisect
+import html
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import plotly.graph_objects as go
+
+from rdsearch.front import Front, hypervolume_history
+from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.report.axes import FRONT_COLOR, POINT_COLOR, log_ticks
+from rdsearch.report.labels import format_value, printable
+from rdsearch.report.layout import base_layout
+
+_MOST_TICKS = 5
+# Values over a wider range than this were searched on a log scale, or should have been.
+_LOG_SPREAD = 10
+_EXCESS_TICKS = (1, 2, 5, 10, 20, 50, 100, 1000)
+
+
+def history_figure(points: Sequence[OperatingPoint], *, reference_size: float, reference_accuracy: float) -> go.Figure:
+    """Hypervolume of all points of the first trial, the first two, and so on, by trial number."""
+    ordered = sorted(
+        (point for point in points if point.trial is not None), key=lambda point: (point.trial, point.round)
+    )
+    values = hypervolume_history(ordered, reference_size=reference_size, reference_accuracy=reference_accuracy)
+    by_trial = {point.trial: value for point, value in zip(ordered, values, strict=True)}
+    figure = go.Figure(layout=base_layout("hypervolume"))
+    figure.add_trace(
+        go.Scatter(
+            x=list(by_trial),
+            y=list(by_trial.values()),
+            mode="lines",
+            line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
+            hovertemplate="after trial %{x}: %{y:.4g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(showlegend=False, height=300, margin_t=12)
+    return figure
+
+
+def parameter_figure(name: str, points: Sequence[OperatingPoint], front: Front) -> go.Figure:
+    """One searched parameter against how far each point is from the front.
+
+    The vertical axis is :func:`excess_size`, so the front lies at 1. A front crowded at an end of a
+    parameter's range says that the range should be wider.
+    """
+    having = [
+        (point, excess)
+        for point in points
+        if name in point.parameters and (excess := excess_size(point, front)) is not None
+    ]
+    figure = go.Figure(layout=base_layout("size over the front's"))
+    members = {(point.trial, point.round) for point in front}
+    for on_front, color, opacity, size in ((False, POINT_COLOR, 0.35, 5), (True, FRONT_COLOR, 1.0, 8)):
+        chosen = [pair for pair in having if ((pair[0].trial, pair[0].round) in members) is on_front]
+        figure.add_trace(
+            go.Scatter(
+                x=[_axis_value(point.parameters[name]) for point, _ in chosen],
+                y=[excess for _, excess in chosen],
+                mode="markers",
+                marker={"color": color, "size": size, "opacity": opacity},
+                hovertemplate="%{x}: %{y:.2f}× the front's size<extra></extra>",
+            )
+        )
+    values = [point.parameters[name] for point, _ in having]
+    figure.update_xaxes(title=html.escape(printable(name), quote=False), title_font_size=12, **_axis(values))
+    figure.update_yaxes(type="log", title_font_size=12, tickvals=_EXCESS_TICKS)
+    figure.update_layout(showlegend=False, height=240, margin={"l": 52, "r": 12, "t": 12, "b": 44})
+    return figure
+
+
+def excess_size(point: OperatingPoint, front: Front) -> float | None:
+    """The point's size over that of the smallest front file at least as accurate.
+
+    ``None`` for a point that is more, or less, accurate than all of the front.
+    """
+    if not front or not front[0].val_accuracy <= point.val_accuracy <= front[-1].val_accuracy:
+        return None
+    match = bisect.bisect_left(front, point.val_accuracy, key=lambda member: member.val_accuracy)
+    return point.size_bytes / front[match].size_bytes
+
+
+def _axis_value(value: Scalar) -> float | str:
+    return value if _is_number(value) else html.escape(format_value(value), quote=False)
+
+
+def _axis(values: Sequence[Scalar]) -> dict[str, Any]:
+    """Kind and ticks of an axis that holds these values."""
+    numbers = [value for value in values if _is_number(value)]
+    if len(numbers) < len(values) or not numbers:
+        return {"type": "category"}
+    low, high = min(numbers), max(numbers)
+    if low > 0 and high / low >= _LOG_SPREAD and any(isinstance(number, float) for number in numbers):
+        ticks = log_ticks(low / 1.1, high * 1.1, most=_MOST_TICKS)
+        return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    return {"type": "linear", "nticks": 6}
+
+
+def _is_number(value: Scalar) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

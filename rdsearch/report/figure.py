@@ -1,0 +1,121 @@
+"""The front as an interactive figure, by plotly."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from rdsearch.front import Front
+from rdsearch.point import OperatingPoint
+from rdsearch.report.axes import (
+    BASELINE_COLOR,
+    FRONT_COLOR,
+    POINT_COLOR,
+    TEST_COLOR,
+    size_ticks,
+    tick_label,
+    view,
+)
+from rdsearch.report.labels import recipe_line, varying
+from rdsearch.report.layout import base_layout
+from rdsearch.report.table import format_ratio
+from rdsearch.units import format_size
+
+
+def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
+    """Size against accuracy: every point faintly, the front as a step line, the dense baseline dashed.
+
+    The size axis is logarithmic, in bytes. Test accuracies are shown for the points that have them. Hovering
+    over a point gives its figures and its recipe. The view opens on the front; points below it are a
+    double click away.
+
+    Args:
+        points: Every operating point; those without a finite accuracy are left out.
+        front: The front, with the dense baseline.
+    """
+    shown = [point for point in points if math.isfinite(point.val_accuracy)]
+    names = varying([*shown, *front])
+    figure = go.Figure(layout=base_layout("accuracy"))
+    figure.add_trace(
+        go.Scatter(
+            x=[point.size_bytes for point in shown],
+            y=[point.val_accuracy for point in shown],
+            text=[_hover(point, names) for point in shown],
+            mode="markers",
+            name="all points",
+            marker={"color": POINT_COLOR, "size": 5, "opacity": 0.35},
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[point.size_bytes for point in front],
+            y=[point.val_accuracy for point in front],
+            text=[_hover(point, names, number) for number, point in enumerate(front, start=1)],
+            mode="lines+markers",
+            name="front (validation)",
+            line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
+            marker={"color": FRONT_COLOR, "size": 8},
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    _add_tests(figure, front, names)
+    _add_baseline(figure, front)
+    (low, high), accuracies = view(shown, front)
+    ticks = size_ticks(low, high)
+    figure.update_xaxes(
+        type="log",
+        title="file size",
+        range=[math.log10(low), math.log10(high)],
+        tickvals=ticks,
+        ticktext=[tick_label(tick) for tick in ticks],
+    )
+    figure.update_yaxes(range=list(accuracies))
+    return figure
+
+
+def _add_tests(figure: go.Figure, front: Front, names: Sequence[str]) -> None:
+    tested = [(number, point) for number, point in enumerate(front, start=1) if point.test_accuracy is not None]
+    if tested:
+        figure.add_trace(
+            go.Scatter(
+                x=[point.size_bytes for _, point in tested],
+                y=[point.test_accuracy for _, point in tested],
+                text=[_hover(point, names, number) for number, point in tested],
+                mode="markers",
+                name="front (test)",
+                marker={"color": TEST_COLOR, "size": 8, "symbol": "diamond-open", "line": {"width": 1.5}},
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+
+
+def _add_baseline(figure: go.Figure, front: Front) -> None:
+    figure.add_hline(
+        y=front.baseline_accuracy,
+        line={"color": BASELINE_COLOR, "width": 1.5, "dash": "dash"},
+        annotation={
+            "text": f"dense network: {front.baseline_accuracy:.4f}, {format_size(front.baseline_size_bytes)}",
+            "font": {"size": 12},
+        },
+        annotation_position="top left",
+    )
+
+
+def _hover(point: OperatingPoint, names: Sequence[str], number: int | None = None) -> str:
+    head = [] if number is None else [f"<b>#{number}</b>"]
+    where = f"round {point.round}" if point.trial is None else f"trial {point.trial}, round {point.round}"
+    tested = "" if point.test_accuracy is None else f", test {point.test_accuracy:.4f}"
+    recipe = html.escape(recipe_line(point.parameters, names), quote=False)
+    return "<br>".join(
+        [
+            *head,
+            f"{point.size_bytes:,} bytes ({format_ratio(point.compression_ratio)})",
+            f"validation {point.val_accuracy:.4f} (drop {point.accuracy_drop:+.4f}){tested}",
+            f"sparsity {point.sparsity:.4f}, {where}",
+            *([recipe] if recipe else []),
+        ]
+    )

@@ -1,0 +1,191 @@
+"""``report.html``: one page about a search that needs nothing beside it and asks nothing of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from rdsearch.cells import format_cell
+from rdsearch.errors import SearchError
+from rdsearch.files import write_atomically
+from rdsearch.point import OperatingPoint
+from rdsearch.report.axes import view
+from rdsearch.report.exploration import history_figure, parameter_figure
+from rdsearch.report.figure import front_figure
+from rdsearch.report.labels import format_value, printable, short_names, varying
+from rdsearch.report.summary import SearchSummary
+from rdsearch.report.table import format_ratio
+from rdsearch.units import format_duration, format_size
+
+REPORT_NAME = "report.html"
+
+# Drops that the table of choices answers for.
+_DROPS = (0.0, 0.005, 0.01, 0.02, 0.05)
+# Drops at whose level the plot's view can be cut.
+_ZOOM_DROPS = (0.05, 0.02, 0.01)
+
+# More small plots than this are no longer looked at.
+_MOST_PARAMETERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A rule for choosing a point, and the number that the chosen one has on the front."""
+
+    rule: str
+    option: str
+    number: int
+    point: OperatingPoint
+
+
+def write_report(directory: Path, summary: SearchSummary) -> Path:
+    """Write ``report.html`` into ``directory``, whole or not at all.
+
+    Plots, styles and scripts are inside the page, and its content security policy forbids every request.
+    Files under ``directory`` are linked, so that the folder can be moved as one.
+
+    Args:
+        directory: The search's folder, which exists.
+        summary: What the search found.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        SearchError: ``directory`` does not exist.
+    """
+    if not directory.is_dir():
+        raise SearchError(f"there is no folder {directory}: give the folder of a search that has run.")
+    page = directory / REPORT_NAME
+    write_atomically(page, render_report(summary, directory))
+    return page
+
+
+def render_report(summary: SearchSummary, directory: Path) -> str:
+    """The page as text; see :func:`write_report`."""
+    figures = _figures(summary)
+    front = summary.front
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            front=front,
+            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own source
+            figures={name: Markup(_script_json(figure)) for name, figure in figures.items()},  # noqa: S704 - escaped
+            parameters=[name for name in figures if name.startswith("parameter-")],
+            columns=varying(front),
+            short=short_names(varying(front)),
+            choices=_choices(summary),
+            views=_views(summary),
+            files=[_file(point, directory) for point in front],
+            tested=any(point.test_accuracy is not None for point in front),
+            hypervolume=front.hypervolume(reference_accuracy=summary.reference_accuracy),
+            baseline_error=_standard_error(front.baseline_accuracy, summary.n_validation),
+            manifest=list(_flatten(summary.manifest)),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rdsearch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        size=format_size,
+        bytes=lambda value: f"{value:,}",
+        ratio=format_ratio,
+        duration=format_duration,
+        accuracy=lambda value: "–" if value is None else f"{value:.4f}",
+        drop=lambda value: f"{value:+.4f}".replace("-", "−"),
+        cell=format_cell,
+        value=format_value,
+        printable=printable,
+    )
+    return environment
+
+
+def _figures(summary: SearchSummary) -> dict[str, go.Figure]:
+    """The figures by the id of the element that holds them."""
+    front = summary.front
+    searched = varying(summary.points)[:_MOST_PARAMETERS] if front else []
+    return {
+        "front-plot": front_figure(summary.points, front),
+        "history-plot": history_figure(
+            summary.points,
+            reference_size=front.baseline_size_bytes,
+            reference_accuracy=summary.reference_accuracy,
+        ),
+        **{f"parameter-{index}": parameter_figure(name, summary.points, front) for index, name in enumerate(searched)},
+    }
+
+
+def _views(summary: SearchSummary) -> list[tuple[str, float, float]]:
+    """Views of the front plot, each a label with the lowest and highest accuracy that it shows."""
+    _, (low, high) = view(summary.points, summary.front)
+    baseline = summary.front.baseline_accuracy
+    near = [drop for drop in _ZOOM_DROPS if baseline - low > 1.25 * drop]
+    return [("whole front", low, high), *((f"drop ≤ {drop:g}", baseline - drop, high) for drop in near)]
+
+
+def _script_json(figure: go.Figure) -> str:
+    """The figure as JSON that cannot end the script element it stands in."""
+    return str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _choices(summary: SearchSummary) -> list[_Choice]:
+    """The usual questions put to the front, each with its answer where there is one."""
+    front = summary.front
+    if not front:
+        return []
+    answers = [
+        (f"smallest with a drop of at most {drop:g}", f"--max-drop {drop:g}", front.pick(max_drop=drop))
+        for drop in _DROPS
+        if front[-1].accuracy_drop <= drop
+    ]
+    answers.append(("knee of the front", "--knee", front.knee()))
+    if summary.n_validation and 0 <= front[-1].val_accuracy <= 1:
+        smallest = front.within_standard_error(summary.n_validation)
+        answers.append(("smallest within a standard error of the best", "", smallest))
+    return [_Choice(rule, option, front.index(point) + 1, point) for rule, option, point in answers]
+
+
+def _file(point: OperatingPoint, directory: Path) -> tuple[str, str | None]:
+    """How to show a point's file, and where to link it: only what moves with the page is linked."""
+    if point.path is None:
+        return "–", None
+    path, root = point.path.absolute(), directory.absolute()
+    if not path.is_relative_to(root):
+        return str(path), None
+    inside = path.relative_to(root).as_posix()
+    return inside, quote(inside)
+
+
+def _standard_error(accuracy: float, count: int | None) -> float | None:
+    if not count or not 0 <= accuracy <= 1:
+        return None
+    return math.sqrt(accuracy * (1 - accuracy) / count)
+
+
+def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested mappings and sequences, under dotted names."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        yield name, ", ".join(printable(str(item)) for item in value)
+    else:
+        yield name, printable(str(value)) if value is not None else "–"

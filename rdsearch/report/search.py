@@ -1,0 +1,84 @@
+"""A search's pictures and last words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from rdsearch.errors import RdsearchError
+from rdsearch.report.image import front_png
+from rdsearch.report.page import write_report
+from rdsearch.report.summary import SearchSummary
+from rdsearch.report.table import front_table
+from rdsearch.search.progress import reference_accuracy
+from rdsearch.search.results import Results, misses_text
+
+
+def summarize(results: Results) -> SearchSummary:
+    """What the report page needs to know of a search."""
+    manifest = results.manifest
+    return SearchSummary(
+        name=manifest["task"],
+        points=results.points,
+        front=results.front,
+        trials_finished=results.finished,
+        trials_failed=len(results.failed),
+        seconds=manifest.get("seconds", 0.0),
+        manifest=manifest,
+        command=manifest.get("command"),
+        config=results.folder.config.read_text(encoding="utf-8"),
+        n_validation=manifest["split_sizes"]["validation"],
+        reference_accuracy=reference_accuracy(manifest["baseline"]["val_accuracy"], results.constraints),
+    )
+
+
+def write_pictures(results: Results) -> None:
+    """Write ``report.html``, and ``front.png`` where matplotlib is installed."""
+    summary = summarize(results)
+    write_report(results.folder.path, summary)
+    # The picture is also in the page, which needs no extra; `pip install rdsearch[figures]` brings the PNG.
+    with contextlib.suppress(RdsearchError):
+        front_png(results.points, results.front, results.folder.front_png, title=summary.name)
+
+
+def show_end(console: Console, results: Results) -> None:
+    """The front as a table, where everything lies, and what to type next."""
+    folder = _relative(results.folder.path)
+    console.print()
+    if len(results.front):
+        console.print(front_table(results.front))
+    else:
+        console.print(misses_text(results), highlight=False)
+    for trial, message in list(results.failed.items())[:3]:
+        console.print(f"Trial {trial} failed: {message}", highlight=False, style="yellow", soft_wrap=True)
+    console.print()
+    for path, what in (
+        (results.folder.front_files, "the front's files, each with its recipe"),
+        (results.folder.points, "every operating point"),
+        (results.folder.report, "the report"),
+    ):
+        console.print(f"  {_relative(path)}  {what}", highlight=False, soft_wrap=True)
+    console.print("\nNext:", highlight=False)
+    for command, what in _next_steps(results, folder):
+        console.print(f"  {command}  [dim]{what}[/dim]", highlight=False, soft_wrap=True)
+
+
+def _next_steps(results: Results, folder: Path) -> list[tuple[str, str]]:
+    if not results.complete:
+        return [(f"rdsearch resume {folder}", "go on where this search stopped")]
+    more = results.manifest["target"] * 2
+    tested = all(point.test_accuracy is not None for point in results.front)
+    test = [] if tested else [(f"rdsearch test {folder}", "read the test split, once, for the front")]
+    return [
+        *test,
+        (f"rdsearch front {folder} --max-drop 0.01", "the smallest file within a drop of one point"),
+        (f"rdsearch resume {folder} --trials {more}", f"go on to {more} trials"),
+    ]
+
+
+def _relative(path: Path) -> Path:
+    relative = Path(os.path.relpath(path))
+    return path if relative.parts[:1] == ("..",) else relative

@@ -1,0 +1,103 @@
+"""The front as a table for the terminal, and as CSV or JSON for other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Literal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from rdsearch.front import Front
+from rdsearch.point import OperatingPoint
+from rdsearch.points_csv import front_csv
+from rdsearch.report.labels import printable, recipe_line, varying
+
+
+def front_table(front: Front, *, chosen: OperatingPoint | None = None, title: str | None = None) -> Table:
+    """The front, one row a point by rising size; the recipe column holds what the points differ in.
+
+    Fits 80 columns, where long recipes wrap, and shows more of them where there is more room. The test
+    accuracy has a column once any point has one.
+
+    Args:
+        front: The front.
+        chosen: Show this point of the front alone, under its own number.
+        title: A line above the table.
+    """
+    tested = any(point.test_accuracy is not None for point in front)
+    table = Table(
+        title=Text(printable(title)) if title is not None else None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("#", justify="right", no_wrap=True)
+    for name in ("bytes", "ratio", "val", *(["test"] if tested else []), "drop", "sparsity"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("recipe", overflow="fold", min_width=16)
+    names = varying(front)
+    for number, point in enumerate(front, start=1):
+        if chosen is None or point == chosen:
+            recipe = " ".join([recipe_line(point.parameters, names), f"round={point.round}"]).strip()
+            cells = [str(number), *_figures(point, tested=tested), recipe]
+            table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _figures(point: OperatingPoint, *, tested: bool) -> list[str]:
+    test = [] if not tested else ["–" if point.test_accuracy is None else f"{point.test_accuracy:.4f}"]
+    return [
+        f"{point.size_bytes:,}",
+        format_ratio(point.compression_ratio),
+        f"{point.val_accuracy:.4f}",
+        *test,
+        f"{point.accuracy_drop:+.4f}",
+        f"{point.sparsity:.4f}",
+    ]
+
+
+def format_ratio(ratio: float) -> str:
+    """A compression ratio: ``9.4×``, ``127×``."""
+    return f"{ratio:.1f}×" if ratio < 99.95 else f"{ratio:,.0f}×"
+
+
+def front_text(front: Front, form: Literal["csv", "json"], *, chosen: OperatingPoint | None = None) -> str:
+    """The front for another program: the text of ``front.csv``, or JSON with the same names.
+
+    JSON is ``{"baseline": {"val_accuracy", "size_bytes"}, "points": [{"point", …, "parameters": {…}}]}``,
+    where a figure that is NaN or infinite is ``null``.
+
+    Args:
+        front: The front.
+        form: ``"csv"`` or ``"json"``.
+        chosen: Give this point of the front alone, under its own number.
+    """
+    return _FORMS[form](front, chosen)
+
+
+def _csv(front: Front, chosen: OperatingPoint | None) -> str:
+    return front_csv(front, chosen=chosen)
+
+
+def _json(front: Front, chosen: OperatingPoint | None) -> str:
+    points = [
+        {name: _finite(value) for name, value in record.items()}
+        | {"parameters": {name: _finite(value) for name, value in sorted(point.parameters.items())}}
+        for record, point in zip(front.records(), front, strict=True)
+        if chosen is None or point == chosen
+    ]
+    baseline = {"val_accuracy": front.baseline_accuracy, "size_bytes": front.baseline_size_bytes}
+    return json.dumps({"baseline": baseline, "points": points}, indent=2) + "\n"
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_FORMS = {"csv": _csv, "json": _json}
