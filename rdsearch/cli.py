@@ -1,0 +1,335 @@
+"""The command line: thin, every command a few calls into the library."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rdsearch import __version__
+from rdsearch.errors import RdsearchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rdsearch.search.results import Results
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Lists the commands in the order in which a user meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rdsearch")
+def app() -> None:
+    """Find the smallest files that still do the job.
+
+    A search tries pruning schedules, per-layer budgets and quantisers on a trained network and ends with the
+    Pareto front of file size and accuracy, as files that decode to the networks whose accuracy is shown.
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with status 2 and one message."""
+    try:
+        status = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        status = INTERRUPTED
+    except RdsearchError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = error.exit_code
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has had enough.
+        sys.stderr.close()
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _limits(function: F) -> F:
+    for option in (
+        click.option("--trials", type=click.IntRange(min=1), help="Trials that the search shall have in the end."),
+        click.option("--time", metavar="DURATION", help="Stop after this wall time, such as 90m or 2h."),
+        click.option("--address", metavar="ADDRESS", help="A Ray cluster's address; 'auto' for the one running here."),
+    ):
+        function = option(function)
+    return function
+
+
+_overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the file, as in task.root=data."
+)
+
+
+@app.command()
+@click.argument("space")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder for the search. [default: results/NAME]")
+@_overrides
+@_limits
+def search(
+    space: str, out: Path | None, overrides: tuple[str, ...], trials: int | None, time: str | None, address: str | None
+) -> None:
+    """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
+    from rdsearch.search.api import start
+
+    folder = start(space, out=out, overrides=overrides, address=address)
+    _run(folder.path, trials, time, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+
+
+@app.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@_limits
+def resume(directory: Path, trials: int | None, time: str | None, address: str | None) -> None:
+    """Go on with a search after an interruption, or add trials to a finished one."""
+    _run(directory, trials, time, address, command=None)
+
+
+def _run(directory: Path, trials: int | None, time: str | None, address: str | None, *, command: str | None) -> None:
+    from rdsearch.search.api import front_of
+    from rdsearch.search.folder import SearchFolder
+    from rdsearch.search.results import read_results
+
+    console = _console()
+    folder = SearchFolder.open(directory)
+    front_of(folder, trials=trials, time=time, address=address, console=console, command=command)
+    results = read_results(folder.path)
+    _write_pictures(results)
+    _show_end(console, results)
+    limited = time is not None or folder.search_file().search.time is not None
+    if not results.complete and not limited:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--max-drop", type=click.FloatRange(min=0), help="The smallest file with at most this accuracy drop.")
+@click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@click.option("--knee", is_flag=True, help="The point where the front bends.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def front(directory: Path, max_drop: float | None, max_bytes: str | None, knee: bool, form: str) -> None:
+    """The front of a search, or the one point of it that fits."""
+    from rdsearch.report.table import front_table, front_text
+    from rdsearch.search.results import misses_text, read_results
+    from rdsearch.units import parse_size
+
+    if knee and (max_drop is not None or max_bytes is not None):
+        raise click.UsageError("--knee chooses by itself; leave out --max-drop and --max-bytes")
+    results = read_results(directory)
+    if not len(results.front):
+        raise RdsearchError(misses_text(results))
+    chosen = results.front.knee() if knee else None
+    if max_drop is not None or max_bytes is not None:
+        size = parse_size(max_bytes) if max_bytes is not None else None
+        chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
+    if form == "table":
+        _console().print(front_table(results.front, chosen=chosen))
+        if chosen is not None:
+            click.echo(chosen.path)
+    elif form == "csv":
+        click.echo(front_text(results.front, "csv", chosen=chosen), nl=False)
+    else:
+        click.echo(front_text(results.front, "json", chosen=chosen), nl=False)
+
+
+@app.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def test(directory: Path) -> None:
+    """Read the test split, once, for the files on the front, and write what it says beside them."""
+    from rdsearch.report.table import front_table
+    from rdsearch.search.results import read_results, write_results
+    from rdsearch.search.testsplit import BASELINE, read_test_split
+
+    read = read_test_split(read_results(directory), say=click.echo)
+    results = read_results(directory)
+    write_results(results)
+    _write_pictures(results)
+    console = _console()
+    console.print(front_table(results.front))
+    console.print(f"Dense network: test accuracy {results.folder.read_tests()[BASELINE]:.4f}", highlight=False)
+    if not read:
+        console.print("These figures were on record; the test split was not read again.", highlight=False)
+
+
+@app.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def report(directory: Path) -> None:
+    """Write one self-contained HTML page about a search."""
+    from rdsearch.search.results import read_results, write_results
+
+    results = read_results(directory)
+    write_results(results)
+    _write_pictures(results)
+    click.echo(results.folder.report)
+
+
+@app.command()
+@click.argument("task_file", metavar="TASK.yaml")
+@_overrides
+def train(task_file: str, overrides: tuple[str, ...]) -> None:
+    """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
+    from rdsearch.compression import choose_device, measure_baseline
+    from rdsearch.config import load_task_file
+    from rdsearch.spaces import find_space
+    from rdsearch.tasks.loading import load_task
+
+    task = load_task(load_task_file(find_space(task_file), overrides))
+    console = _console()
+    task.dense_state(
+        progress=lambda epoch: console.print(
+            f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {epoch.seconds:.1f} s", highlight=False
+        )
+    )
+    baseline = measure_baseline(task, choose_device())
+    console.print(
+        f"{task.name}: validation accuracy {baseline.accuracy:.4f} on {len(task.validation):,} examples, "
+        f"{baseline.size_bytes:,} bytes",
+        highlight=False,
+    )
+
+
+@app.command()
+@click.argument("task_file", metavar="TASK.yaml")
+@click.argument("recipe_file", metavar="RECIPE.yaml")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
+@click.option("--round", "number", type=click.IntRange(min=1), help="Keep this round's file. [default: the last]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--embed-recipe", is_flag=True, help="Store the recipe in the file; its bytes count.")
+@_overrides
+def compress(
+    task_file: str,
+    recipe_file: str,
+    output: Path,
+    number: int | None,
+    seed: int,
+    embed_recipe: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Compress a task's network by one recipe, without a search."""
+    from rdsearch.compression import compress as compress_task
+    from rdsearch.config import load_recipe_file, load_task_file
+    from rdsearch.files import write_atomically
+    from rdsearch.spaces import find_space
+    from rdsearch.tasks.loading import load_task
+
+    recipe = load_recipe_file(recipe_file)
+    if number is not None and number > recipe.pruning.rounds:
+        raise click.UsageError(f"--round {number}: the recipe has {recipe.pruning.rounds} rounds")
+    task = load_task(load_task_file(find_space(task_file), overrides))
+    for point in compress_task(task, recipe, seed=seed, embed_recipe=embed_recipe):
+        click.echo(
+            f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), validation accuracy "
+            f"{point.val_accuracy:.4f} (drop {point.accuracy_drop:+.4f}), sparsity {point.sparsity:.4f}"
+        )
+        if point.data is not None and point.round == (number or recipe.pruning.rounds):
+            data = point.data
+            _save(lambda: write_atomically(output, data), output)  # noqa: B023 - called at once
+            break
+    click.echo(output)
+
+
+@app.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+def decode(file: Path, output: Path) -> None:
+    """Turn a .rdz file back into weights."""
+    from rdsearch.rdz import decode as decode_network
+    from rdsearch.rdz import save_state
+
+    state = decode_network(file).state_dict()
+    save_state(state, output)
+    click.echo(f"{output}: {len(state)} tensors, {sum(array.size for array in state.values()):,} values")
+
+
+@app.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def info(file: Path) -> None:
+    """What is in a .rdz file, and what each part of it costs."""
+    from rdsearch.report.fileinfo import file_info
+
+    _console().print(file_info(file))
+
+
+@app.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--max-bytes", metavar="SIZE", required=True, help="Largest size of the new file, such as 20k.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
+def truncate(file: Path, max_bytes: str, output: Path) -> None:
+    """Cut a file down to a coarser network."""
+    from rdsearch.files import write_atomically
+    from rdsearch.rdz import truncated
+    from rdsearch.units import parse_size
+
+    data = truncated(file, parse_size(max_bytes))
+    _save(lambda: write_atomically(output, data), output)
+    click.echo(f"{output}: {len(data):,} bytes")
+
+
+@app.command()
+@click.argument("space")
+@_overrides
+def validate(space: str, overrides: tuple[str, ...]) -> None:
+    """Check a search file; every mistake is shown at once."""
+    from rdsearch.config import load_search_file
+    from rdsearch.search.cluster import available_cores
+    from rdsearch.spaces import find_space
+
+    path = find_space(space)
+    file = load_search_file(path, overrides, cores=available_cores())
+    task = f"{file.task.network} on {file.task.dataset}" if file.task else "a task from Python"
+    click.echo(f"{path} is fine: {task}, {file.search.trials} trials, {len(file.space.domains)} searched parameters")
+    for name, domain in file.space.parameters.items():
+        click.echo(f"  {name}: {domain}")
+
+
+@app.command()
+def spaces() -> None:
+    """List the ready search files."""
+    from rich.table import Table
+
+    from rdsearch.spaces import first_comment, ready_spaces
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, path in ready_spaces().items():
+        table.add_row(name, first_comment(path))
+    _console().print(table)
+    click.echo("Run one with `rdsearch search NAME`, or copy the file and change it.")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _save(write: Callable[[], None], path: Path) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise RdsearchError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _write_pictures(results: Results) -> None:
+    from rdsearch.report.search import write_pictures
+
+    write_pictures(results)
+
+
+def _show_end(console: Console, results: Results) -> None:
+    from rdsearch.report.search import show_end
+
+    show_end(console, results)

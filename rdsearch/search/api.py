@@ -1,0 +1,141 @@
+"""`rdsearch.search` and `rdsearch.resume`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rdsearch.config import SearchFile, check_search, load_search_file
+from rdsearch.errors import ConfigError
+from rdsearch.front import Front
+from rdsearch.search.cluster import available_cores
+from rdsearch.search.folder import SearchFolder
+from rdsearch.search.results import read_results, write_results
+from rdsearch.search.runner import Limits, run_search
+from rdsearch.spaces import find_space
+from rdsearch.tasks.task import Task
+from rdsearch.units import parse_duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RESULTS = Path("results")
+"""Where searches land when no folder is given."""
+
+
+def search(
+    space: str | Path | Mapping[str, Any],
+    *,
+    task: Task | None = None,
+    out: str | Path | None = None,
+    trials: int | None = None,
+    time: str | float | None = None,
+    overrides: Sequence[str] = (),
+    address: str | None = None,
+    console: Console | None = None,
+    command: str | None = None,
+) -> Front:
+    """Run a search.
+
+    Args:
+        space: A search file's path, the name of a ready one, or its content as a mapping.
+        task: What to compress, when it is not what the file's ``task:`` part says; `resume` then needs it too.
+        out: A new folder for the search; ``results/NAME`` when not given, numbered where that is taken.
+        trials: Recipes to try, instead of the file's number.
+        time: Wall time (``"2h"``, or seconds) after which the search stops; it can be resumed.
+        overrides: ``"a.b=c"`` settings on top of the file's.
+        address: A Ray cluster's address; a Ray of its own on this machine when not given.
+        console: Where progress is shown; standard output when not given.
+        command: The command line that the manifest records.
+
+    Returns:
+        The Pareto front.
+
+    Raises:
+        ConfigError: The search file is wrong; every mistake is listed.
+        SearchError: The folder holds a search already, or a trial fits no machine.
+        TaskError: The task cannot be made.
+    """
+    folder = start(space, task=task, out=out, overrides=overrides, address=address)
+    return front_of(folder, task=task, trials=trials, time=time, address=address, console=console, command=command)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    task: Task | None = None,
+    trials: int | None = None,
+    time: str | float | None = None,
+    address: str | None = None,
+    console: Console | None = None,
+) -> Front:
+    """Go on with a search after an interruption, or add trials to a finished one.
+
+    Args:
+        directory: The search's folder.
+        task: The task, if the search was begun with one.
+        trials: Trials that the search shall have in the end, counted over all of its runs.
+        time: Wall time of this run.
+        address: A Ray cluster's address.
+        console: Where progress is shown.
+
+    Returns:
+        The Pareto front.
+
+    Raises:
+        SearchError: There is no search in the folder, another process runs it, or its space or task has changed.
+    """
+    return front_of(SearchFolder.open(directory), task=task, trials=trials, time=time, address=address, console=console)
+
+
+def start(
+    space: str | Path | Mapping[str, Any],
+    *,
+    task: Task | None = None,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    address: str | None = None,
+) -> SearchFolder:
+    """Check a search file and make the search's folder; nothing is trained or run yet."""
+    cores = available_cores() if address is None else None
+    file = _search_file(space, task, overrides, cores)
+    return SearchFolder.create(Path(out) if out is not None else _free_folder(file.name), file)
+
+
+def front_of(
+    folder: SearchFolder,
+    *,
+    task: Task | None = None,
+    trials: int | None = None,
+    time: str | float | None = None,
+    address: str | None = None,
+    console: Console | None = None,
+    command: str | None = None,
+) -> Front:
+    """Run or go on with the search in ``folder``, write what it found, and return its front."""
+    from rich.console import Console as RichConsole
+
+    limits = Limits(trials, parse_duration(str(time)) if time is not None else None)
+    run_search(folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command)
+    results = read_results(folder.path)
+    write_results(results)
+    return read_results(folder.path).front
+
+
+def _search_file(
+    space: str | Path | Mapping[str, Any], task: Task | None, overrides: Sequence[str], cores: int | None
+) -> SearchFile:
+    own_task = task is not None
+    if not isinstance(space, Mapping):
+        return load_search_file(find_space(str(space)), overrides, own_task=own_task, cores=cores)
+    if overrides:
+        raise ConfigError("overrides", ["are for search files; put the values into the mapping"])
+    name = task.name if task else "search"
+    return check_search(space, source="search", name=name, own_task=own_task, cores=cores)
+
+
+def _free_folder(name: str) -> Path:
+    numbered = (RESULTS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return next(path for path in numbered if not path.exists())

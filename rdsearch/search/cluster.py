@@ -1,0 +1,144 @@
+"""Ray, started quietly and left without a trace; and what of a trial fits on it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rdsearch.config import ResourceConfig
+from rdsearch.errors import SearchError
+
+_TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
+_PREFIX = "rdsearch-ray-"
+_CONNECT_SECONDS = 10
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What one trial gets, and how many run at once."""
+
+    cpu: float
+    gpu: float
+    concurrent: int
+
+    @property
+    def threads(self) -> int:
+        """Threads that a trial's torch may use."""
+        return max(1, math.floor(self.cpu))
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """A Ray to run trials on: the one at ``address``, the one that is connected already, or one of our own.
+
+    A Ray that was started here ends here, and its session folder, which Ray itself never removes, goes too.
+
+    Raises:
+        SearchError: There is no Ray at ``address``.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    # Tune reports trials that failed as log lines with tracebacks; they are in the trials' own folders.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield
+        return
+    folder = None
+    try:
+        if address is None:
+            folder = _session_folder()
+            ray.init(
+                address="local",
+                num_cpus=available_cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+        else:
+            _connect(address)
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _session_folder() -> Path:
+    """A folder for Ray's session that names its process; those of processes that were killed are removed."""
+    # Not the user's TMPDIR: the sockets below it must have paths of less than 108 characters.
+    for old in _TEMPORARY.glob(f"{_PREFIX}*-*"):
+        process = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdigit() and not _is_alive(int(process)) and old.stat().st_uid == os.getuid():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_TEMPORARY))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    host, _, port = address.rpartition(":")
+    try:
+        if port.isdigit() and "/" not in host:
+            # Ray itself would try for minutes.
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SearchError(
+            f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address out"
+        ) from None
+
+
+def slots(resources: ResourceConfig) -> Slots:
+    """How many trials the connected Ray can run at once, and on what.
+
+    Raises:
+        SearchError: Not even one fits; Ray would wait for ever.
+    """
+    import ray
+
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    gpu = resources.gpu if gpus else 0.0
+    fit = [math.floor(cpus / resources.cpu)] + ([math.floor(gpus / gpu)] if gpu else [])
+    if min(fit) < 1:
+        raise SearchError(
+            f"a trial asks for {resources.cpu:g} cores and {gpu:g} GPUs, but Ray has {cpus:g} cores and {gpus:g} GPUs: "
+            "lower resources.cpu or resources.gpu"
+        )
+    return Slots(resources.cpu, gpu, min([*fit, *([resources.concurrent] if resources.concurrent else [])]))

@@ -1,0 +1,189 @@
+"""The study's books: which recipes were proposed, which came to an end, and with what.
+
+The ledger knows nothing of Ray. Whatever happened to the process that ran a trial, its books follow from
+the study (which numbers were handed out) and the round store (what they reported).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from rdsearch.config import SAMPLERS, SearchConfig
+from rdsearch.errors import SearchError
+from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.search.constraints import feasible, violations
+from rdsearch.search.heuristics import heuristics
+from rdsearch.search.journal import mend
+from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.space import Choice, Domain, RecipeSpace
+
+STUDY_NAME = "rdsearch"
+MAX_ATTEMPTS = 5
+"""A trial that was started so often without finishing one more round is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A recipe to try: a trial's number and its parameters."""
+
+    number: int
+    parameters: dict[str, Scalar]
+
+
+class Ledger:
+    """The books of one search.
+
+    Args:
+        journal: The study's journal file; made when it is not there.
+        store: The round store beside it.
+        space: The search space.
+        config: Sampler, seed, constraints.
+        target: Trials that the search shall end with.
+
+    Raises:
+        SearchError: The journal is of another search space.
+    """
+
+    def __init__(self, journal: Path, store: RoundStore, space: RecipeSpace, config: SearchConfig, target: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        mend(journal)
+        self._store = store
+        self._space = space
+        self._constraints = config.constraints
+        self._study = _open_study(journal)
+        if "space" not in self._study.user_attrs:
+            self._begin(config, target)
+        _check_same_space(self._study, space)
+        trials = self._study.get_trials(deepcopy=False)
+        # A sampler that starts anew with its old seed would propose its first trials again.
+        self._study.sampler = SAMPLERS.load(config.sampler)((config.seed + len(trials)) % 2**32)
+        self._orphans = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self._open = {trial.number: trial._trial_id for trial in self._orphans}
+        self.target = target
+        self.complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        self.failed = sum(trial.state in (TrialState.FAIL, TrialState.PRUNED) for trial in trials)
+
+    @property
+    def ended(self) -> int:
+        """Trials that have come to an end, well or badly."""
+        return self.complete + self.failed
+
+    def propose(self) -> Proposal | None:
+        """The next recipe: trials that a crash interrupted first; ``None`` when the target is reached."""
+        while self._orphans:
+            orphan = self._orphans.pop(0)
+            trial = Trial(self._study, orphan._trial_id)
+            if self._count_attempt(trial, orphan.user_attrs) <= MAX_ATTEMPTS:
+                return self._proposal(trial)
+            self._store.finish(orphan.number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
+            self.settle(orphan.number)
+        if self.ended + len(self._open) >= self.target:
+            return None
+        trial = self._study.ask()
+        self._open[trial.number] = trial._trial_id
+        self._count_attempt(trial, {})
+        return self._proposal(trial)
+
+    def settle(self, number: int, *, crashed: bool = False) -> bool:
+        """Tell the study how a trial ended, once.
+
+        Args:
+            number: The trial.
+            crashed: Whether its worker failed so often that it will not be tried again.
+
+        Returns:
+            Whether it has ended; a trial that was only interrupted stays open for the next run.
+        """
+        outcome = self._store.outcome(number)
+        if number not in self._open:
+            return True
+        if outcome is None:
+            if not crashed:
+                return False
+            outcome = Outcome("failed", self._store.last_error(number) or "its worker died again and again")
+            self._store.finish(number, outcome)
+        points = self._store.points(number)
+        chosen = representative(points, self._constraints)
+        trial = Trial(self._study, self._open.pop(number))
+        if chosen is None or outcome.state == "failed" or not math.isfinite(chosen.val_accuracy):
+            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+            self.failed += 1
+            return True
+        for name, value in violations(chosen, self._constraints).items():
+            trial.set_constraint(name, value)
+        self._study.tell(number, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
+        self.complete += 1
+        return True
+
+    def _begin(self, config: SearchConfig, target: int) -> None:
+        if config.heuristics:
+            for proposal in heuristics(self._space, at_most=max(1, target // 2)):
+                self._study.enqueue_trial(proposal, skip_if_exists=True)
+        # Last, so that a crash before it makes the next run begin again.
+        self._study.set_user_attr("space", _space_text(self._space))
+
+    def _proposal(self, trial: Trial) -> Proposal:
+        parameters = {name: _suggest(trial, name, domain) for name, domain in self._space.parameters.items()}
+        return Proposal(trial.number, parameters)
+
+    def _count_attempt(self, trial: Trial, attributes: Mapping[str, Any]) -> int:
+        rounds = len(self._store.points(trial.number))
+        before, attempts = attributes.get("attempts", (rounds, 0))
+        attempts = attempts + 1 if rounds == before else 1
+        trial.set_user_attr("attempts", (rounds, attempts))
+        return attempts
+
+
+def representative(points: list[OperatingPoint], constraints: Mapping[str, float]) -> OperatingPoint | None:
+    """The point that stands for a trial in the study: its last round that keeps the bounds, else its last."""
+    candidates = [point for point in points if feasible(point, constraints)] or points
+    return candidates[-1] if candidates else None
+
+
+def _open_study(journal: Path) -> optuna.Study:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return optuna.create_study(
+        study_name=STUDY_NAME,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        directions=["minimize", "maximize"],
+        load_if_exists=True,
+    )
+
+
+def _suggest(trial: Trial, name: str, domain: Domain) -> Scalar:
+    if isinstance(domain, Choice):
+        value: Scalar = trial.suggest_categorical(name, domain.values)
+        return value
+    if domain.integer:
+        return trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def _space_text(space: RecipeSpace) -> dict[str, str]:
+    searched = {name: repr(domain) for name, domain in space.parameters.items()}
+    return searched | {"fixed settings": json.dumps(space.fixed, sort_keys=True)}
+
+
+def _check_same_space(study: optuna.Study, space: RecipeSpace) -> None:
+    before, now = study.user_attrs.get("space", {}), _space_text(space)
+    changed = [
+        f"{name}: was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise SearchError(
+            "the search space has changed since this search began:\n  "
+            + "\n  ".join(changed)
+            + "\nput it back to go on, or start a new search in another folder"
+        )

@@ -1,0 +1,194 @@
+"""Live progress of a search: a panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rdsearch.compression import Baseline
+from rdsearch.front import hypervolume, pareto
+from rdsearch.point import OperatingPoint
+from rdsearch.search.constraints import feasible
+from rdsearch.search.ledger import Ledger
+from rdsearch.search.store import RoundStore
+from rdsearch.units import format_duration, format_size
+
+_SECONDS_BETWEEN_LINES = 5.0
+_REFRESHES_PER_SECOND = 4
+_SHOWN_POINTS = 5
+
+
+class Progress:
+    """What is known of a running search, and how it looks.
+
+    Args:
+        ledger: Counts of trials.
+        baseline: The dense network.
+        constraints: Bounds that the shown points keep.
+        points: What earlier runs of this search have found.
+        deadline: ``time.monotonic()`` at which the search's time is up, if it has a limit.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        baseline: Baseline,
+        constraints: Mapping[str, float],
+        points: Iterable[OperatingPoint],
+        deadline: float | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._baseline = baseline
+        self._constraints = constraints
+        self._deadline = deadline
+        self._started = time.monotonic()
+        self._ended_before = ledger.ended
+        self._points = 0
+        self._front: list[OperatingPoint] = []
+        self.running = 0
+        self.add(points)
+
+    def add(self, points: Iterable[OperatingPoint]) -> None:
+        """Take in new operating points."""
+        new = list(points)
+        self._points += len(new)
+        self._front = pareto([*self._front, *(point for point in new if feasible(point, self._constraints))])
+
+    @property
+    def hypervolume(self) -> float:
+        """Area that the front dominates, in accuracy times octaves of compression."""
+        return hypervolume(
+            self._front,
+            reference_size=self._baseline.size_bytes,
+            reference_accuracy=reference_accuracy(self._baseline.accuracy, self._constraints),
+        )
+
+    def seconds_left(self) -> float | None:
+        """A guess from the pace of this run's trials; ``None`` before the first has ended."""
+        if self._ledger.ended >= self._ledger.target:
+            return None
+        ended = self._ledger.ended - self._ended_before
+        left = [max(0.0, self._deadline - time.monotonic())] if self._deadline is not None else []
+        if ended:
+            pace = (time.monotonic() - self._started) / ended
+            left.append(pace * (self._ledger.target - self._ledger.ended))
+        return min(left, default=None)
+
+    def line(self) -> str:
+        """The state of things in one line."""
+        nothing = "none within the bounds yet" if self._points else "no point yet"
+        best = f"smallest {format_size(self._front[0].size_bytes)}" if self._front else nothing
+        return (
+            f"{self._counts()} · {self._points} points, {len(self._front)} on the front · {best} · "
+            f"hypervolume {self.hypervolume:.3f} · {self._time()}"
+        )
+
+    def panel(self) -> RenderableType:
+        """The state of things for a terminal."""
+        bar = ProgressBar(total=self._ledger.target, completed=self._ledger.ended, width=40)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="right")
+        for point in _spread(self._front, _SHOWN_POINTS):
+            table.add_row(
+                format_size(point.size_bytes),
+                f"{point.compression_ratio:.1f}×",
+                f"val {point.val_accuracy:.4f}",
+                f"drop {point.accuracy_drop:+.4f}",
+                Text(f"trial {point.trial} round {point.round}", style="dim"),
+            )
+        summary = f"{self._points} points · {len(self._front)} on the front · hypervolume {self.hypervolume:.3f}"
+        return Group(bar, Text(f"{self._counts()} · {self._time()}"), Text(summary, style="dim"), table)
+
+    def _counts(self) -> str:
+        failed = f", {self._ledger.failed} failed" if self._ledger.failed else ""
+        return f"{self._ledger.ended}/{self._ledger.target} trials done, {self.running} running{failed}"
+
+    def _time(self) -> str:
+        elapsed = format_duration(time.monotonic() - self._started)
+        left = self.seconds_left()
+        return elapsed if left is None else f"{elapsed}, about {format_duration(left)} left"
+
+
+def reference_accuracy(baseline_accuracy: float, constraints: Mapping[str, float]) -> float:
+    """The accuracy that is worth nothing in the hypervolume: the constraint's floor, or 0 without one."""
+    floors = [constraints["val_accuracy"]] if "val_accuracy" in constraints else []
+    if "accuracy_drop" in constraints:
+        floors.append(baseline_accuracy - constraints["accuracy_drop"])
+    return max(floors, default=0.0)
+
+
+def _spread(front: list[OperatingPoint], count: int) -> list[OperatingPoint]:
+    """At most ``count`` points of a front, its ends among them."""
+    if len(front) <= count:
+        return front
+    return [front[round(index * (len(front) - 1) / (count - 1))] for index in range(count)]
+
+
+class ProgressCallback(Callback):
+    """Keeps a `Progress` up to date from Tune's events, and on the screen.
+
+    Args:
+        progress: What to keep up to date.
+        store: Where the reported points are read from.
+        console: Where it is shown.
+        seen: (trial, round) of every point that ``progress`` has already.
+    """
+
+    def __init__(
+        self, progress: Progress, store: RoundStore, console: Console, seen: Iterable[tuple[int, int]]
+    ) -> None:
+        self._progress = progress
+        self._store = store
+        self._console = console
+        self._seen = set(seen)
+        self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+        self._live = (
+            Live(
+                get_renderable=progress.panel,
+                console=console,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                transient=True,
+            )
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> ProgressCallback:
+        if self._live is not None:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._console.print(self._progress.line(), highlight=False, soft_wrap=True)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A round was reported; a replayed one is known already."""
+        key = (result.get("number"), result.get("pruning_round"))
+        if None in key or key in self._seen:
+            return
+        self._seen.add((int(key[0]), int(key[1])))  # type: ignore[arg-type]
+        self._progress.add([self._store.point(int(key[0]), int(key[1]))])  # type: ignore[arg-type]
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Once a turn of Tune's loop."""
+        self._progress.running = sum(trial.status == "RUNNING" for trial in trials)
+        now = time.monotonic()
+        if self._live is None and now >= self._next_line:
+            self._next_line = now + _SECONDS_BETWEEN_LINES
+            self._console.print(self._progress.line(), highlight=False, soft_wrap=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks into a file that nothing reads.
+        return {}

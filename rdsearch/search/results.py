@@ -1,0 +1,184 @@
+"""What a search has found: read from its round store, written beside it for people and programs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rdsearch.errors import SearchError
+from rdsearch.files import write_atomically
+from rdsearch.front import Front
+from rdsearch.point import OperatingPoint
+from rdsearch.points_csv import read_front, read_points, write_front, write_points
+from rdsearch.recipe import Recipe
+from rdsearch.search.constraints import feasible, nearest_misses
+from rdsearch.search.folder import SearchFolder
+from rdsearch.units import format_size
+from rdsearch.yamlfile import write_yaml
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a search has found so far.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: The search's manifest.
+        points: Every operating point, by trial and round.
+        front: The points that keep the constraints and that no other beats.
+        constraints: The search's bounds.
+        finished: Trials that ran to their end.
+        failed: Trials that were given up, with the reason of each.
+    """
+
+    folder: SearchFolder
+    manifest: dict[str, Any]
+    points: list[OperatingPoint]
+    front: Front
+    constraints: dict[str, float]
+    finished: int
+    failed: dict[int, str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search has reached its number of trials."""
+        return self.finished + len(self.failed) >= int(self.manifest.get("target", 1))
+
+
+def read_results(path: str | Path) -> Results:
+    """Everything that a search has reported, whether it is running, interrupted, finished or published.
+
+    Raises:
+        SearchError: There is no search in the folder.
+    """
+    folder = SearchFolder.open(path)
+    manifest = folder.read_manifest()
+    constraints = dict(folder.search_file().search.constraints)
+    store = folder.store
+    # A published search has its tables and its front's files, but not the store that they came from.
+    stored = store.root.exists()
+    points = store.all_points() if stored else read_points(folder.points)
+    outcomes = {trial: store.outcome(trial) for trial in store.trials()}
+    front = _front(folder, manifest, [point for point in points if feasible(point, constraints)], stored=stored)
+    return Results(
+        folder=folder,
+        manifest=manifest,
+        points=points,
+        front=front,
+        constraints=constraints,
+        finished=sum(outcome is not None and outcome.state == "complete" for outcome in outcomes.values())
+        if stored
+        else len({point.trial for point in points}),
+        failed={
+            trial: outcome.message
+            for trial, outcome in outcomes.items()
+            if outcome is not None and outcome.state == "failed"
+        },
+    )
+
+
+def load_front(directory: str | Path) -> Front:
+    """The Pareto front of a search: iterable, by rising size; every point has the path of its file.
+
+    Args:
+        directory: The search's folder.
+
+    Raises:
+        SearchError: There is no search in the folder.
+    """
+    return read_results(directory).front
+
+
+def _front(folder: SearchFolder, manifest: dict[str, Any], points: list[OperatingPoint], *, stored: bool) -> Front:
+    baseline = manifest["baseline"]
+    figures = {"baseline_accuracy": baseline["val_accuracy"], "baseline_size_bytes": baseline["size_bytes"]}
+    front = Front(points, **figures) if stored else read_front(folder.front_csv, **figures)
+    tests = folder.read_tests()
+    members = []
+    for point in front:
+        copy = front_file(folder, point)
+        score = tests.get(digest(point)) if tests else point.test_accuracy
+        members.append(replace(point, path=copy if copy.exists() else point.path, test_accuracy=score))
+    return Front(members, **figures)
+
+
+def front_file(folder: SearchFolder, point: OperatingPoint) -> Path:
+    """Where a front's file is copied to; the same as long as the point is on the front."""
+    return folder.front_files / f"trial{point.trial:04d}_round{point.round:03d}.rdz"
+
+
+def digest(point: OperatingPoint) -> str:
+    """SHA-256 of a stored point's file, hex."""
+    return hashlib.sha256(file_of(point).read_bytes()).hexdigest()
+
+
+def file_of(point: OperatingPoint) -> Path:
+    """Where a stored point's file lies.
+
+    Raises:
+        SearchError: The point has no file on disk.
+    """
+    if point.path is None or not point.path.exists():
+        raise SearchError(f"the file of trial {point.trial}, round {point.round} is not there: {point.path}")
+    return point.path
+
+
+def recipe_of(folder: SearchFolder, point: OperatingPoint) -> Recipe:
+    """The recipe that makes a point's file as its last round."""
+    return folder.search_file().space.recipe(point.parameters).cut(point.round)
+
+
+def write_results(results: Results) -> list[OperatingPoint]:
+    """Write ``points.csv``, ``front.csv``, the front's files and recipes, and the picture of the front.
+
+    Returns:
+        The front's points, each with the path of its file in ``front/``.
+    """
+    folder = results.folder
+    write_points(folder.points, results.points)
+    copies = _copy_front(folder, results.front)
+    front = Front(
+        copies,
+        baseline_accuracy=results.front.baseline_accuracy,
+        baseline_size_bytes=results.front.baseline_size_bytes,
+    )
+    write_front(folder.front_csv, front)
+    return copies
+
+
+def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[OperatingPoint]:
+    """Copy the front's files; their names stay the same as long as they are on the front."""
+    if not folder.store.root.exists():
+        return list(front)
+    folder.front_files.mkdir(exist_ok=True)
+    copies, names = [], set()
+    space = folder.search_file().space
+    for point in front:
+        target = front_file(folder, point)
+        if not target.exists():
+            write_atomically(target, file_of(point).read_bytes())
+            recipe = space.recipe(point.parameters).cut(point.round)
+            write_yaml(target.with_suffix(".recipe.yaml"), {"recipe": recipe.as_dict()})
+        copies.append(replace(point, path=target))
+        names |= {target.name, target.with_suffix(".recipe.yaml").name}
+    for old in folder.front_files.iterdir():
+        if old.name not in names:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    return copies
+
+
+def misses_text(results: Results) -> str:
+    """What to say when nothing keeps the constraints: the bounds, and the points that miss them by the least."""
+    bounds = ", ".join(f"{name} {bound:g}" for name, bound in results.constraints.items())
+    if not results.points:
+        return "no trial has reported a point yet"
+    rows = [
+        f"  {format_size(point.size_bytes)}, validation accuracy {point.val_accuracy:.4f} "
+        f"(drop {point.accuracy_drop:+.4f}), trial {point.trial} round {point.round}"
+        for point in nearest_misses(results.points, results.constraints)
+    ]
+    return f"no point keeps the constraints ({bounds}); the nearest misses:\n" + "\n".join(rows)

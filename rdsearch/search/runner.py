@@ -1,0 +1,233 @@
+"""Running a search: from a search file to a folder with a front in it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rdsearch.compression import Baseline, choose_device, measure_baseline
+from rdsearch.config import SearchFile
+from rdsearch.errors import SearchError
+from rdsearch.search.cluster import Slots, ray_session, slots
+from rdsearch.search.folder import SearchFolder
+from rdsearch.search.journal import exclusive
+from rdsearch.search.ledger import Ledger
+from rdsearch.search.manifest import make_manifest
+from rdsearch.search.trainable import TrialContext, run_trial
+from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.task import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+MAX_FAILURES = 2
+"""Times that Tune starts a trial again after its worker or node has died."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run of a search ends.
+
+    Attributes:
+        trials: Trials that the search shall have in the end, counted over all of its runs; the search
+            file's number when ``None``.
+        seconds: Wall time of this run; the search file's when ``None``.
+    """
+
+    trials: int | None = None
+    seconds: float | None = None
+
+
+def run_search(
+    folder: SearchFolder,
+    *,
+    task: Task | None = None,
+    limits: Limits = Limits(),
+    address: str | None = None,
+    console: Console,
+    command: str | None = None,
+) -> bool:
+    """Start a search, or go on with one: the same thing, since all that it knows is in its folder.
+
+    Args:
+        folder: The search's folder, with its ``config.yaml``.
+        task: The task, when it is not the one that the search file names.
+        limits: When to end.
+        address: A Ray cluster; a Ray of its own on this machine when not given.
+        console: Where progress is shown.
+        command: The command line, for the manifest.
+
+    Returns:
+        Whether the search has reached its number of trials; False when it was interrupted or its time was up.
+
+    Raises:
+        SearchError: The folder is in use, the search has changed, or a trial does not fit the machine.
+        TaskError: The task cannot be made.
+    """
+    if folder.points.exists() and not folder.journal.exists():
+        raise SearchError(
+            f"{folder.path} is a published search: it has tables and files, but not the study and the rounds that a "
+            "search goes on from; start a new one in another folder"
+        )
+    with exclusive(folder.lock):
+        started = time.monotonic()
+        file = folder.search_file()
+        task = task or task_of(file)
+        baseline = _prepare(folder, file, task, console, command)
+        seconds = limits.seconds if limits.seconds is not None else file.search.time
+        target = limits.trials or folder.read_manifest().get("target", file.search.trials)
+        ledger = Ledger(folder.journal, folder.store, file.space, file.search, target)
+        if ledger.ended < ledger.target:
+            _note(folder, target=target)
+            with ray_session(address):
+                _run(folder, file, task, baseline, ledger, seconds, console)
+        _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
+        return ledger.ended >= ledger.target
+
+
+def task_of(file: SearchFile) -> Task:
+    """The task that a search file names.
+
+    Raises:
+        SearchError: It names none, since the search was begun with a `Task` object.
+    """
+    if file.task is None:
+        raise SearchError(
+            "this search was begun with a Task object: from Python, give the same one as task= to rdsearch.resume "
+            "or rdsearch.score_on_test"
+        )
+    return load_task(file.task)
+
+
+def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Console, command: str | None) -> Baseline:
+    """The baseline, from the manifest if there is one and it is of this task, else measured and written there."""
+    task.dense_state(progress=_training_lines(console, task))
+    if folder.manifest.exists():
+        manifest = folder.read_manifest()
+        if manifest["task_fingerprint"] != task.fingerprint:
+            raise SearchError(
+                f"the task is not the one that {folder.path} was begun with: its data, its dense weights or its "
+                "validation part have changed; put them back, or start a new search in another folder"
+            )
+        return Baseline(manifest["baseline"]["val_accuracy"], manifest["baseline"]["size_bytes"])
+    baseline = measure_baseline(task, choose_device())
+    folder.write_manifest(make_manifest(file, task, baseline, command))
+    return baseline
+
+
+def _training_lines(console: Console, task: Task) -> Any:
+    def show(epoch: Any) -> None:
+        if epoch.number == 1:
+            console.print(f"Training the dense network of {task.name} ({epoch.of} epochs) …", highlight=False)
+
+    return show
+
+
+def _elapsed(folder: SearchFolder) -> float:
+    return float(folder.read_manifest().get("seconds", 0.0))
+
+
+def _note(folder: SearchFolder, **values: float) -> None:
+    folder.write_manifest(folder.read_manifest() | values)
+
+
+def _run(
+    folder: SearchFolder,
+    file: SearchFile,
+    task: Task,
+    baseline: Baseline,
+    ledger: Ledger,
+    seconds: float | None,
+    console: Console,
+) -> None:
+    from rdsearch.search.progress import Progress, ProgressCallback
+
+    places = slots(file.resources)
+    known = folder.store.all_points()
+    progress = Progress(
+        ledger,
+        baseline,
+        file.search.constraints,
+        known,
+        deadline=time.monotonic() + seconds if seconds is not None else None,
+    )
+    _announce(console, task, baseline, ledger, places)
+    seen = [(point.trial or 0, point.round) for point in known]
+    context = TrialContext(task.for_search(), file.space, baseline, folder.store.root, file.search.seed, places.threads)
+    with _graceful_sigterm(), ProgressCallback(progress, folder.store, console, seen) as callback:
+        _fit(folder, context, ledger, places, seconds, callback)
+
+
+def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, places: Slots) -> None:
+    gpu = f" and {places.gpu:g} GPU" if places.gpu else ""
+    resumed = f", {ledger.ended} done already" if ledger.ended else ""
+    console.print(
+        f"{task.name}: dense network {baseline.size_bytes:,} bytes, validation accuracy {baseline.accuracy:.4f} "
+        f"on {len(task.validation):,} examples",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"{ledger.target} trials{resumed}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _fit(
+    folder: SearchFolder,
+    context: TrialContext,
+    ledger: Ledger,
+    places: Slots,
+    seconds: float | None,
+    callback: Any,
+) -> None:
+    from ray import tune
+
+    from rdsearch.search.searcher import LedgerSearcher
+
+    trainable = tune.with_resources(
+        tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
+    )
+    try:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(ledger),
+                num_samples=-1,
+                max_concurrent_trials=places.concurrent,
+                time_budget_s=seconds,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="run",
+                storage_path=str(folder.tune),
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                callbacks=[callback],
+                verbose=0,
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(folder.tune, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _graceful_sigterm() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: Tune itself listens to SIGINT and SIGUSR1 alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGUSR1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

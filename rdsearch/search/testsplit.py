@@ -1,0 +1,77 @@
+"""The one reader of the test split: once, at the end, for the files on the front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rdsearch.compression import choose_device, dense_network
+from rdsearch.errors import SearchError
+from rdsearch.front import Front
+from rdsearch.rdz import load
+from rdsearch.search.results import Results, digest, file_of, read_results, write_results
+from rdsearch.search.runner import task_of
+from rdsearch.tasks.task import Task
+
+BASELINE = "baseline"
+"""Under this key the dense network's test score is kept beside the files'."""
+
+
+def score_on_test(directory: str | Path, *, task: Task | None = None) -> Front:
+    """Read the test split, once, for the files on a search's front, and write what it says beside them.
+
+    Args:
+        directory: The search's folder.
+        task: The task, if the search was begun with one.
+
+    Returns:
+        The front, each point with its ``test_accuracy``.
+
+    Raises:
+        SearchError: There is nothing on the front, or the task has changed since the search.
+        TaskError: The task has no test split.
+    """
+    read_test_split(read_results(directory), task=task)
+    results = read_results(directory)
+    write_results(results)
+    return results.front
+
+
+def read_test_split(results: Results, *, task: Task | None = None, say: Callable[[str], None] = print) -> bool:
+    """Score every file on the front on the test split, and record what it says.
+
+    A file that was scored before is not scored again, so the split is read once for a front.
+
+    Args:
+        results: The search.
+        task: The task, when it is not the one that the search file names.
+        say: Where notices go.
+
+    Returns:
+        Whether the test split was read; False when every file's score was on record.
+
+    Raises:
+        SearchError: There is nothing on the front, or the task has changed since the search.
+        TaskError: The task has no test split.
+    """
+    folder, scores = results.folder, results.folder.read_tests()
+    if not len(results.front):
+        raise SearchError("nothing is on the front, so there is nothing to test; see `rdsearch front`")
+    untested = {digest(point): point for point in results.front}
+    untested = {key: point for key, point in untested.items() if key not in scores}
+    if not untested:
+        return False
+    task = task or task_of(folder.search_file())
+    if task.fingerprint != results.manifest["task_fingerprint"]:
+        raise SearchError("the task has changed since the search: its data, dense weights or validation part differ")
+    if scores:
+        say(f"The front has changed since the test split was read: {len(untested)} new files are tested now.")
+    device = choose_device()
+    split = task.test_split()
+    for key, point in untested.items():
+        network = load(file_of(point), into=task.fresh_network())
+        scores[key] = task.score(network.to(device), device=device, split=split)
+    if BASELINE not in scores:
+        scores[BASELINE] = task.score(dense_network(task).to(device), device=device, split=split)
+    folder.write_tests(scores)
+    return True

@@ -1,0 +1,106 @@
+"""What a Ray worker runs: one trial, from wherever the round store says that it stands."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdsearch.compression import Baseline, rounds
+from rdsearch.errors import RdsearchError, SearchError
+from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.space import RecipeSpace
+from rdsearch.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a search share; it goes to each node once.
+
+    Attributes:
+        task: The task, without its test split.
+        space: The search space.
+        baseline: The dense network's figures.
+        store: Folder of the round store, absolute.
+        seed: Seed of the search.
+        threads: Threads that torch may use.
+    """
+
+    task: Task
+    space: RecipeSpace
+    baseline: Baseline
+    store: Path
+    seed: int
+    threads: int
+
+
+def trial_points(
+    context: TrialContext, number: int, parameters: dict[str, Scalar], device: str
+) -> Iterator[OperatingPoint]:
+    """All points of a trial: first those that the store has, then the rest, each stored before it is given.
+
+    An error that would come again, whatever the machine, ends the trial for good with its message.
+    """
+    store = RoundStore(context.store)
+    if store.outcome(number) is not None:
+        yield from store.points(number)
+        return
+    try:
+        done = store.points(number)
+        yield from done
+        recipe = context.space.recipe(parameters)
+        if done and done[-1].round >= recipe.pruning.rounds:
+            # Its worker ended between the last round and this.
+            store.finish(number, Outcome("complete"))
+            return
+        checkpoint = store.checkpoint(number)
+        for point, after in rounds(
+            context.task,
+            recipe,
+            seed=context.seed,
+            device=device,
+            baseline=context.baseline,
+            after=checkpoint,
+            parameters=parameters,
+        ):
+            last = point.round == recipe.pruning.rounds
+            yield store.publish(number, point, None if last else after)
+        store.finish(number, Outcome("complete"))
+    except SearchError:
+        raise  # the machine's fault (a full disk): worth another try
+    except RdsearchError as error:
+        store.finish(number, Outcome("failed", str(error)))
+    except Exception:
+        store.log_error(number, traceback.format_exc())
+        raise
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """The function that Ray Tune calls: reports every point of the trial ``config["number"]``."""
+    import torch
+    from ray import tune
+
+    torch.set_num_threads(context.threads)
+    for point in trial_points(context, config["number"], config["parameters"], _device()):
+        tune.report(
+            {
+                "number": config["number"],
+                "pruning_round": point.round,
+                "size_bytes": point.size_bytes,
+                "val_accuracy": point.val_accuracy,
+            }
+        )
+
+
+def _device() -> str:
+    """The GPU that Ray gave to this trial, if any.
+
+    Without a share of one, a worker still sees every GPU of the machine, so what torch finds is no guide.
+    """
+    import ray
+    import torch
+
+    return "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"

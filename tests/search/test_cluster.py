@@ -1,0 +1,58 @@
+"""Ray's session folders, and what of a trial fits on a machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rdsearch.config import ResourceConfig
+from rdsearch.errors import SearchError
+from rdsearch.search import cluster
+
+
+def test_session_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_TEMPORARY", tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stale, own, foreign = (
+        tmp_path / name for name in (f"rdsearch-ray-{dead.pid}-a", f"rdsearch-ray-{os.getpid()}-b", "rdsearch-ray-x-c")
+    )
+    for folder in (stale, own, foreign):
+        folder.mkdir()
+    made = cluster._session_folder()
+    assert not stale.exists()
+    assert own.exists()
+    assert foreign.exists()
+    assert made.name.startswith(f"rdsearch-ray-{os.getpid()}-")
+
+
+@pytest.mark.parametrize(
+    ("resources", "total", "concurrent"),
+    [
+        ({"cpu": 1}, {"CPU": 2.0}, 2),
+        ({"cpu": 0.5}, {"CPU": 2.0}, 4),
+        ({"cpu": 1, "gpu": 0.25}, {"CPU": 8.0, "GPU": 1.0}, 4),
+        ({"cpu": 1, "gpu": 0.25}, {"CPU": 3.0}, 3),
+        ({"cpu": 1, "concurrent": 2}, {"CPU": 16.0}, 2),
+    ],
+)
+def test_slots_are_what_fits(
+    monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], total: dict[str, float], concurrent: int
+) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: total)
+    assert cluster.slots(ResourceConfig(**resources)).concurrent == concurrent
+
+
+def test_trial_that_fits_nowhere_is_an_error_and_not_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(SearchError, match="asks for 4 cores"):
+        cluster.slots(ResourceConfig(cpu=4))
+
+
+def test_address_without_a_cluster_is_a_clear_error() -> None:
+    with pytest.raises(SearchError, match="no Ray cluster answers"), cluster.ray_session("127.0.0.1:1"):
+        pass

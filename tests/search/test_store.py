@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rdsearch.errors import SearchError
+from rdsearch.search.store import Outcome, RoundStore
+from tests.search.books import make_checkpoint, make_point
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RoundStore:
+    return RoundStore(tmp_path / "trials")
+
+
+def test_a_published_round_comes_back_with_its_file(store: RoundStore) -> None:
+    given = make_point(parameters={"pruning.method": "erk", "x": None, "y": True, "z": 0.1})
+    published = store.publish(12, given, make_checkpoint(1))
+    assert published == store.point(12, 1) == store.points(12)[0]
+    assert published.trial == 12
+    assert published.path == store.root / "00012" / "round_001" / "network.rdz"
+    assert published.path.read_bytes() == given.data
+    for name in ("size_bytes", "val_accuracy", "accuracy_drop", "parameters", "seconds", "round"):
+        assert getattr(published, name) == getattr(given, name)
+
+
+def test_an_empty_store_has_nothing(store: RoundStore) -> None:
+    assert list(store.trials()) == []
+    assert store.all_points() == []
+    assert store.points(3) == []
+    assert store.checkpoint(3) is None
+    assert store.outcome(3) is None
+    assert store.last_error(3) is None
+
+
+def test_points_come_by_trial_and_round(store: RoundStore) -> None:
+    for trial, round_ in [(10, 2), (2, 1), (10, 1), (10, 11), (10, 3)]:
+        store.publish(trial, make_point(round_), None)
+    assert list(store.trials()) == [2, 10]
+    assert [(point.trial, point.round) for point in store.all_points()] == [(2, 1), (10, 1), (10, 2), (10, 3), (10, 11)]
+
+
+def test_the_first_report_of_a_round_counts(store: RoundStore) -> None:
+    first = store.publish(0, make_point(size=100, data=b"first"), make_checkpoint(1))
+    again = store.publish(0, make_point(size=999, data=b"again"), make_checkpoint(1))
+    assert again == first
+    assert first.path is not None
+    assert first.path.read_bytes() == b"first"
+    assert [path.name for path in (store.root / "00000").iterdir()] == ["round_001"]
+
+
+def test_only_the_newest_round_keeps_its_checkpoint(store: RoundStore) -> None:
+    for round_ in (1, 2, 3):
+        store.publish(0, make_point(round_), make_checkpoint(round_))
+        checkpoint = store.checkpoint(0)
+        assert checkpoint is not None
+        assert checkpoint.round == round_
+        np.testing.assert_array_equal(checkpoint.state["w"], np.full((2, 3), round_, np.float32))
+    assert len(list(store.root.rglob("checkpoint.safetensors"))) == 1
+
+
+def test_an_ended_trial_has_an_outcome_and_no_checkpoint(store: RoundStore) -> None:
+    store.publish(0, make_point(), make_checkpoint(1))
+    store.finish(0, Outcome("failed", "it is ünable"))
+    assert store.outcome(0) == Outcome("failed", "it is ünable")
+    assert store.checkpoint(0) is None
+    assert len(store.points(0)) == 1
+    store.finish(1, Outcome("complete"))
+    assert store.outcome(1) == Outcome("complete")
+
+
+def test_a_draft_that_a_crash_left_is_no_round(store: RoundStore) -> None:
+    store.publish(0, make_point(), make_checkpoint(1))
+    draft = store.root / "00000" / ".round_002.0123"
+    draft.mkdir()
+    (draft / "network.rdz").write_bytes(b"half of a fi")
+    assert [point.round for point in store.points(0)] == [1]
+    store.publish(0, make_point(2), make_checkpoint(2))
+    assert [point.round for point in store.points(0)] == [1, 2]
+
+
+def test_a_point_without_its_file_is_refused(store: RoundStore) -> None:
+    with pytest.raises(ValueError, match="without its file"):
+        store.publish(0, make_point(data=None), None)
+    assert store.points(0) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", json.dumps({"size_bytes": 1}).encode()])
+def test_a_damaged_round_is_named(store: RoundStore, content: bytes) -> None:
+    store.publish(0, make_point(), None)
+    (store.root / "00000" / "round_001" / "point.json").write_bytes(content)
+    with pytest.raises(SearchError, match=r"round_001/point\.json cannot be read: .*; move the folder away"):
+        store.points(0)
+
+
+def test_a_store_that_cannot_be_written_says_so_and_leaves_no_half_round(tmp_path: Path) -> None:
+    (tmp_path / "trials").write_text("a file where a folder should be")
+    with pytest.raises(SearchError, match=r"round 1 of trial 0 cannot be stored in .*round_001"):
+        RoundStore(tmp_path / "trials").publish(0, make_point(), None)
+
+
+def test_errors_are_kept_and_the_last_line_is_the_error(store: RoundStore) -> None:
+    store.log_error(0, "Traceback\n  line\nValueError: first\n")
+    store.log_error(0, "Traceback\n  line\nMemoryError: no memory\n\n")
+    assert store.last_error(0) == "MemoryError: no memory"
+    assert "ValueError: first" in (store.root / "00000" / "errors.log").read_text()

@@ -1,0 +1,101 @@
+"""A trial in a worker: it replays what the store has, goes on from there, and leaves word of how it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rdsearch.compression import Baseline, measure_baseline
+from rdsearch.errors import SearchError
+from rdsearch.search.store import RoundStore
+from rdsearch.search.trainable import TrialContext, trial_points
+from rdsearch.space import parse_space
+from rdsearch.tasks.task import Task
+
+RECIPE = {
+    "pruning": {"method": {"choice": ["global", "surp"]}, "rounds": 3, "rate": 0.4},
+    "retrain": {"epochs": 1},
+    "quantization": {"calibration": 64},
+}
+PARAMETERS = {"pruning.method": "surp"}
+
+
+@pytest.fixture(scope="module")
+def baseline(digits_task: Task) -> Baseline:
+    return measure_baseline(digits_task)
+
+
+@pytest.fixture
+def context(digits_task: Task, baseline: Baseline, tmp_path: Path) -> TrialContext:
+    space, problems = parse_space(RECIPE, "test")
+    assert not problems
+    return TrialContext(digits_task.for_search(), space, baseline, tmp_path / "trials", seed=1, threads=1)
+
+
+def test_interrupted_trial_gives_the_same_bytes_as_an_uninterrupted_one(context: TrialContext) -> None:
+    store = RoundStore(context.store)
+    whole = list(trial_points(context, 0, PARAMETERS, "cpu"))
+    interrupted = trial_points(context, 1, PARAMETERS, "cpu")
+    next(interrupted)
+    interrupted.close()
+    assert store.outcome(1) is None
+    resumed = list(trial_points(context, 1, PARAMETERS, "cpu"))
+    assert [point.round for point in resumed] == [1, 2, 3]
+    for one, other in zip(whole, resumed, strict=True):
+        assert one.path is not None
+        assert other.path is not None
+        assert one.path.read_bytes() == other.path.read_bytes()
+        assert one.val_accuracy == other.val_accuracy
+    assert store.outcome(1) == store.outcome(0)
+
+
+def test_finished_trial_is_replayed_without_work(context: TrialContext) -> None:
+    first = list(trial_points(context, 0, PARAMETERS, "cpu"))
+    assert list(trial_points(context, 0, PARAMETERS, "cpu")) == first
+
+
+def test_trial_that_died_after_its_last_round_is_not_run_again(context: TrialContext) -> None:
+    first = list(trial_points(context, 0, PARAMETERS, "cpu"))
+    (context.store / "00000" / "outcome.json").unlink()
+    assert list(trial_points(context, 0, PARAMETERS, "cpu")) == first
+    outcome = RoundStore(context.store).outcome(0)
+    assert outcome is not None
+    assert outcome.state == "complete"
+
+
+def test_finished_trial_leaves_no_checkpoint_behind(context: TrialContext) -> None:
+    list(trial_points(context, 0, PARAMETERS, "cpu"))
+    assert not list(context.store.rglob("*.safetensors"))
+
+
+def test_error_that_would_come_again_ends_the_trial_with_its_message(digits_task: Task, baseline: Baseline,
+                                                                    tmp_path: Path) -> None:  # fmt: skip
+    space, _ = parse_space({"pruning": {"budgets": {"nothing*": {"float": [0.5, 2.0]}}}}, "test")
+    context = TrialContext(digits_task.for_search(), space, baseline, tmp_path, seed=0, threads=1)
+    assert list(trial_points(context, 0, {"pruning.budgets.nothing*": 1.5}, "cpu")) == []
+    outcome = RoundStore(tmp_path).outcome(0)
+    assert outcome is not None
+    assert outcome.state == "failed"
+    assert "nothing*" in outcome.message
+
+
+def test_unexpected_error_is_kept_and_raised_so_that_the_trial_is_tried_again(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Task, "score", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(trial_points(context, 0, PARAMETERS, "cpu"))
+    store = RoundStore(context.store)
+    assert store.outcome(0) is None
+    assert store.last_error(0) == "ZeroDivisionError: division by zero"
+
+
+def test_full_disk_is_worth_another_try(context: TrialContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rdsearch.search.store._write", full)
+    with pytest.raises(SearchError, match="No space left on device"):
+        list(trial_points(context, 0, PARAMETERS, "cpu"))
+    assert RoundStore(context.store).outcome(0) is None

@@ -1,0 +1,300 @@
+"""The commands, run as a user runs them: what they print, write and return."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rdsearch import cli
+from rdsearch.search.folder import SearchFolder
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process; status, standard output, standard error."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["rdsearch", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def search_copy(finished: Path, tmp_path: Path) -> Path:
+    """A finished search that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "search"))
+
+
+@pytest.fixture(scope="session")
+def rdz(finished: Path) -> Path:
+    return next(finished.glob("trials/*/round_*/network.rdz"))
+
+
+@pytest.fixture
+def task_file(finished: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "task.yaml"
+    task = yaml.safe_load((finished / "config.yaml").read_text())["task"]
+    path.write_text(yaml.safe_dump(task))
+    return path
+
+
+def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
+    commands = (
+        "search resume front test report train compress decode info truncate validate spaces".split()  # noqa: SIM905
+    )
+    status, out, _ = run("--help")
+    assert status == 0
+    assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
+    for command in commands:
+        status, out, _ = run(command, "--help")
+        assert status == 0
+        assert "Usage:" in out
+
+
+def test_front_table_shows_every_point_of_front_csv(run: Run, search_copy: Path) -> None:
+    status, out, _ = run("front", search_copy)
+    assert status == 0
+    _, text, _ = run("front", search_copy, "--format", "csv")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert rows
+    for row in rows:
+        assert f"{int(row['size_bytes']):,}" in out
+
+
+def test_front_files_have_the_sizes_and_accuracies_that_are_printed(run: Run, search_copy: Path) -> None:
+    from rdsearch.rdz import load
+    from rdsearch.search.runner import task_of
+
+    run("report", search_copy)
+    task = task_of(SearchFolder.open(search_copy).search_file())
+    with (search_copy / "front.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(list((search_copy / "front").glob("*.rdz"))) == len(rows) > 0
+    for row in rows:
+        path = search_copy / row["file"]
+        assert path.parent == search_copy / "front"
+        assert path.stat().st_size == int(row["size_bytes"])
+        assert task.score(load(path, into=task.fresh_network())) == float(row["val_accuracy"])
+        assert path.with_suffix(".recipe.yaml").exists()
+
+
+def test_front_json_has_the_baseline_and_the_parameters(run: Run, search_copy: Path) -> None:
+    _, text, _ = run("front", search_copy, "--format", "json")
+    front = json.loads(text)
+    manifest = json.loads((search_copy / "manifest.json").read_text())
+    assert front["baseline"] == manifest["baseline"]
+    assert "pruning.rate" in front["points"][0]["parameters"]
+
+
+def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
+    from rdsearch.search.results import load_front
+
+    front = load_front(search_copy)
+    for options, wanted in (
+        (("--max-drop", "0.5"), front[0]),
+        (("--max-bytes", "1M"), front[-1]),
+        (("--knee",), front.knee()),
+    ):
+        status, out, _ = run("front", search_copy, *options, "--format", "json")
+        assert status == 0
+        assert [point["size_bytes"] for point in json.loads(out)["points"]] == [wanted.size_bytes]
+
+
+def test_front_that_nothing_fits_names_the_nearest_miss(run: Run, search_copy: Path) -> None:
+    status, _, err = run("front", search_copy, "--max-bytes", "10")
+    assert status == 2
+    assert "10" in err
+    assert "Traceback" not in err
+
+
+def test_test_reads_the_test_split_once_and_writes_it_beside_the_front(
+    run: Run, search_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rdsearch.tasks.task import Task
+
+    reads = []
+    test_split = Task.test_split
+    monkeypatch.setattr(Task, "test_split", lambda self: reads.append(1) or test_split(self))
+    status, out, _ = run("test", search_copy)
+    assert status == 0
+    assert "test" in out
+    with (search_copy / "front.csv").open() as file:
+        accuracies = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    assert all(0 < accuracy <= 1 for accuracy in accuracies)
+    recorded = json.loads((search_copy / "test.json").read_text())
+    assert set(recorded) == {
+        "baseline",
+        *(hashlib.sha256(path.read_bytes()).hexdigest() for path in (search_copy / "front").glob("*.rdz")),
+    }
+    status, out, _ = run("test", search_copy)
+    assert status == 0
+    assert "not read again" in out
+    assert len(reads) == 1
+
+
+def test_report_writes_one_page(run: Run, search_copy: Path) -> None:
+    status, out, _ = run("report", search_copy)
+    assert status == 0
+    page = Path(out.strip()).read_text()
+    assert "digits_cnn-digits" in page
+    assert (search_copy / "front.png").stat().st_size > 10_000
+
+
+def test_train_shows_the_cached_baseline(run: Run, task_file: Path, finished: Path) -> None:
+    status, out, _ = run("train", task_file)
+    assert status == 0
+    accuracy = json.loads((finished / "manifest.json").read_text())["baseline"]["val_accuracy"]
+    assert f"validation accuracy {accuracy:.4f} on 300 examples" in out
+    assert "epoch" not in out  # it was in the cache
+
+
+def test_recipe_of_a_front_point_makes_its_file_again(run: Run, search_copy: Path, task_file: Path) -> None:
+    run("report", search_copy)
+    seed = yaml.safe_load((search_copy / "config.yaml").read_text())["search"]["seed"]
+    wanted = next((search_copy / "front").glob("*.rdz"))
+    output = search_copy / "again.rdz"
+    status, _, err = run("compress", task_file, wanted.with_suffix(".recipe.yaml"), "-o", output, "--seed", seed)
+    assert status == 0, err
+    assert output.read_bytes() == wanted.read_bytes()
+
+
+def test_decode_writes_the_weights(run: Run, rdz: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from rdsearch.rdz import load
+
+    output = tmp_path / "out.safetensors"
+    status, out, _ = run("decode", rdz, "-o", output)
+    assert status == 0
+    state = load(rdz)
+    assert f"{len(state)} tensors" in out
+    for name, array in load_file(output).items():
+        np.testing.assert_array_equal(array, state[name].numpy())
+
+
+def test_info_parts_add_up_to_the_file(run: Run, rdz: Path) -> None:
+    status, out, _ = run("info", rdz)
+    assert status == 0
+    rows = {line[:30].strip(): line for line in out.splitlines()}
+    sizes = [
+        int(rows[part].split()[-2].replace(",", ""))
+        for part in rows
+        if part.startswith(("network ", "weights ", "biases", "header")) and "%" in rows[part]
+    ]
+    assert f"{rdz.stat().st_size:,} bytes" in out
+    assert "digits_cnn" in out
+    assert sizes == [] or sum(sizes) <= rdz.stat().st_size
+
+
+def test_truncate_refuses_a_size_that_no_layer_fits(run: Run, rdz: Path, tmp_path: Path) -> None:
+    status, _, err = run("truncate", rdz, "--max-bytes", "100", "-o", tmp_path / "small.rdz")
+    assert status == 2
+    assert "single quality layer" in err
+    assert not (tmp_path / "small.rdz").exists()
+    status, _, _ = run("truncate", rdz, "--max-bytes", "1M", "-o", tmp_path / "whole.rdz")
+    assert status == 0
+    assert (tmp_path / "whole.rdz").read_bytes() == rdz.read_bytes()
+
+
+def test_validate_shows_all_mistakes_at_once(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        """
+task: {network: lenet30, dataset: mnist}
+recipe:
+  prunning: {}
+  pruning: {method: globl, rate: {float: [0.1, 1.5]}, rounds: many}
+search: {trials: 0, sampler: tpe}
+resources: {cpu: 4096}
+"""
+    )
+    status, out, err = run("validate", path)
+    assert status == 2
+    assert out == ""
+    for wanted in (
+        "7 mistakes",
+        "task.network",
+        "'lenet30'",
+        "Did you mean 'lenet300'?",
+        "recipe.prunning: unknown key",
+        "Did you mean 'pruning'?",
+        "recipe.pruning.method",
+        "Did you mean 'global'?",
+        "recipe.pruning.rate",
+        "1.5 must be less than 1",
+        "recipe.pruning.rounds",
+        "'many' must be a whole number",
+        "search.trials: 0 must be at least 1",
+        "resources.cpu",
+    ):
+        assert wanted in err, err
+    assert "Traceback" not in err
+    assert "pydantic" not in err
+
+
+def test_spaces_lists_ready_files_that_validate(run: Run) -> None:
+    status, out, _ = run("spaces")
+    assert status == 0
+    for name in ("digits", "mnist_lenet300", "mnist_lenet5"):
+        assert name in out
+        assert run("validate", name)[0] == 0
+
+
+def test_search_refuses_a_folder_that_holds_one(run: Run, finished: Path) -> None:
+    status, _, err = run("search", "digits", "--out", finished)
+    assert status == 2
+    assert "rdsearch resume" in err
+
+
+def test_published_search_is_read_and_tested_but_not_gone_on_with(run: Run, search_copy: Path) -> None:
+    run("report", search_copy)
+    _, before, _ = run("front", search_copy, "--format", "json")
+    shutil.rmtree(search_copy / "trials")
+    (search_copy / "study.journal").unlink()
+    assert run("front", search_copy, "--format", "json")[1] == before
+    files = {path: path.read_bytes() for path in search_copy.rglob("*") if path.is_file()}
+    status, _, err = run("resume", search_copy)
+    assert status == 2
+    assert "published search" in err
+    assert {path: path.read_bytes() for path in search_copy.rglob("*") if path.is_file()} == files
+    run("test", search_copy)
+    _, after, _ = run("front", search_copy, "--format", "json")
+    assert all(point["test_accuracy"] is not None for point in json.loads(after)["points"])
+
+
+@pytest.mark.parametrize("command", ["front", "test", "report", "resume"])
+def test_folder_without_a_search_is_a_clear_error(run: Run, tmp_path: Path, command: str) -> None:
+    status, _, err = run(command, tmp_path)
+    assert status == 2
+    assert "holds no search" in err
+
+
+def test_unknown_space_lists_the_ready_ones(run: Run) -> None:
+    status, _, err = run("search", "digit")
+    assert status == 2
+    assert "Did you mean 'digits'?" in err
+
+
+@pytest.mark.parametrize("command", ["info", "decode", "truncate"])
+def test_file_that_is_no_network_is_a_clear_error(run: Run, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "picture.rdz"
+    path.write_bytes(b"\x89PNG\r\n")
+    options = {"decode": ("-o", tmp_path / "o"), "truncate": ("--max-bytes", "1k", "-o", tmp_path / "o"), "info": ()}
+    status, _, err = run(command, path, *options[command])
+    assert status == 2
+    assert "not a .rdz file" in err

@@ -1,0 +1,132 @@
+"""The names that users may rely on, and what they cost to import."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import rdsearch
+
+HEAVY = ("torch", "ray", "optuna", "sklearn", "pandas", "plotly", "matplotlib", "numba")
+
+
+def imported_by(code: str) -> set[str]:
+    listing = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in listing.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import rdsearch",
+        "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass",
+    ],
+)
+def test_import_and_help_load_nothing_heavy(code: str) -> None:
+    assert imported_by(code).isdisjoint(HEAVY)
+
+
+def test_checking_a_search_file_does_not_load_torch() -> None:
+    code = "from rdsearch.config import load_search_file\nfrom rdsearch.spaces import find_space\n"
+    assert imported_by(code + "load_search_file(find_space('digits'))").isdisjoint(HEAVY)
+
+
+def test_compression_needs_neither_ray_nor_optuna() -> None:
+    assert imported_by("import rdsearch\nrdsearch.compress, rdsearch.load").isdisjoint({"ray", "optuna"})
+
+
+def test_import_and_help_take_less_than_700_milliseconds() -> None:
+    command = str(Path(sys.executable).with_name("rdsearch"))
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([command, "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - started)
+    assert statistics.median(times) < 0.7
+
+
+def test_every_public_name_is_there() -> None:
+    for name in ("search", "resume", "load_front", "compress", "load", "Task", "coding"):
+        assert name in dir(rdsearch)
+        assert getattr(rdsearch, name) is not None
+    with pytest.raises(AttributeError, match="nothing_such"):
+        rdsearch.nothing_such  # noqa: B018
+
+
+def test_search_stays_callable_after_its_package_is_imported() -> None:
+    import rdsearch.search.api
+
+    assert rdsearch.search is sys.modules["rdsearch.search"]
+    assert callable(rdsearch.search)
+
+
+def test_load_front_gives_points_with_files(finished: Path) -> None:
+    front = rdsearch.load_front(finished)
+    assert len(front) > 0
+    assert [point.size_bytes for point in front] == sorted(point.size_bytes for point in front)
+    assert all(point.path is not None and point.path.stat().st_size == point.size_bytes for point in front)
+    assert list(front.to_pandas()["size_bytes"]) == [point.size_bytes for point in front]
+    assert front.pick(max_drop=0.5).size_bytes == front[0].size_bytes
+
+
+def test_search_with_a_task_of_ones_own_never_reads_its_test_split(tmp_path: Path) -> None:
+    import numpy as np
+    from torch import nn
+
+    def forbidden() -> object:
+        raise AssertionError("the test split was read")
+
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(400, 12)).astype(np.float32)
+    targets = (inputs[:, :4].sum(1) > 0).astype(np.int64)
+    task = rdsearch.Task(
+        network=nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 2)),
+        train=(inputs, targets),
+        validation=100,
+        test=forbidden,
+        name="own",
+    )
+    space = {
+        "recipe": {
+            "pruning": {"rounds": 2, "rate": {"float": [0.2, 0.5]}},
+            "retrain": {"epochs": 1, "lr": 0.01},
+        },
+        "search": {"trials": 3},
+    }
+    out = tmp_path / "own"
+    front = rdsearch.search(space, task=task, out=out, console=Console(quiet=True))
+    assert 1 <= len(front) <= 6
+    assert front[0].path is not None
+    network = rdsearch.load(front[0].path, into=task.fresh_network())
+    assert task.score(network) == front[0].val_accuracy
+    with pytest.raises(rdsearch.RdsearchError, match="pass it as task="):
+        rdsearch.resume(out, trials=4, console=Console(quiet=True))
+    longer = rdsearch.resume(out, task=task, trials=4, console=Console(quiet=True))
+    assert len(longer) >= 1
+
+
+def test_test_split_of_ones_own_task_is_read_after_the_search(tmp_path: Path) -> None:
+    import numpy as np
+    from torch import nn
+
+    generator = np.random.default_rng(1)
+    inputs = generator.normal(size=(300, 6)).astype(np.float32)
+    targets = (inputs[:, 0] > 0).astype(np.int64)
+    task = rdsearch.Task(
+        network=nn.Linear(6, 2), train=(inputs, targets), validation=100, test=(inputs[:50], targets[:50]), name="own"
+    )
+    space = {"recipe": {"pruning": {"rounds": 2}, "retrain": {"lr": {"float": [0.01, 0.1]}}}, "search": {"trials": 2}}
+    rdsearch.search(space, task=task, out=tmp_path / "own", console=Console(quiet=True))
+    front = rdsearch.score_on_test(tmp_path / "own", task=task)
+    for point in front:
+        network = rdsearch.load(point.path or b"", into=task.fresh_network())
+        assert task.score(network, split=task.test_split()) == point.test_accuracy
