@@ -233,7 +233,7 @@ def code_tensor(
                 slots[5] = prior_context * 48 + row_prior_context
                 slots[6] = min(max(column_level + beside - 2 * tensor_level + row_level + 40, 0), 300) >> 1
                 for j in range(INPUTS):
-                    slots[j] = (j * CONTEXTS + slots[j]) * MAGNITUDE_KINDS
+                    slots[j] += j * CONTEXTS
 
                 value = weight(values, here)
                 magnitude = abs(value)
@@ -264,7 +264,7 @@ def code_tensor(
                     )
                     if kind < MAGNITUDE_KINDS - 1:
                         for j in range(INPUTS):
-                            slots[j] += 1
+                            slots[j] += INPUTS * CONTEXTS
                     if not more:
                         break
                     k += 1
