@@ -6,18 +6,22 @@ quantisation level, and "levels" of them quarter octaves.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding.mixing import Bytes, code_adaptive, code_bit, code_mixed, compiled
+from rdsearch.coding.mixing import code_adaptive, code_bit, code_mixed, compiled
 from rdsearch.coding.state import (
     AT,
-    CODER_BITS,
     CONTEXTS,
+    DECISIONS_PER_WEIGHT,
     END,
+    FAULT,
     HEADER_BASE,
     INPUTS,
     LAST_CLASS,
+    LOOKAHEAD,
     MAGNITUDE_KINDS,
     OK,
     OUT_OF_RANGE,
@@ -32,8 +36,10 @@ from rdsearch.coding.state import (
     TREE_BASE,
     TREE_CONTEXTS,
     TREE_KIND,
+    Coder,
     Ints,
     State,
+    Tape,
 )
 
 
@@ -102,28 +108,28 @@ def ternary(value: int) -> int:
 
 
 @compiled
-def code_header(decoding: bool, level: int, previous: int, state: State, coder: Ints, buffer: Bytes) -> int:
+def code_header(decoding: bool, level: int, previous: int, state: State, coder: Coder, tape: Tape) -> int:
     """A tensor's mean magnitude, in half octaves, as the difference from the previous tensor's; 0: all are zero.
 
     Returns:
         The level, 0 .. 47.
     """
-    if not code_adaptive(decoding, int(level > 0), HEADER_BASE, state, coder, buffer):
+    if not code_adaptive(decoding, int(level > 0), HEADER_BASE, state, coder, tape):
         return 0
     difference = level - previous
-    if not code_adaptive(decoding, int(difference != 0), HEADER_BASE + 1, state, coder, buffer):
+    if not code_adaptive(decoding, int(difference != 0), HEADER_BASE + 1, state, coder, tape):
         return previous
-    up = code_adaptive(decoding, int(difference > 0), HEADER_BASE + 2, state, coder, buffer)
+    up = code_adaptive(decoding, int(difference > 0), HEADER_BASE + 2, state, coder, tape)
     size = 1
     while size < 47 and code_adaptive(
-        decoding, int(abs(difference) > size), HEADER_BASE + 2 + min(size, 20), state, coder, buffer
+        decoding, int(abs(difference) > size), HEADER_BASE + 2 + min(size, 20), state, coder, tape
     ):
         size += 1
     level = previous + size if up else previous - size
     return min(max(level, 1), 47)
 
 
-@compiled
+@partial(compiled, allocates=True)
 def code_tensor(
     decoding: bool,
     values: NDArray[np.int32],
@@ -133,13 +139,13 @@ def code_tensor(
     row_priors: Ints,
     row_levels: Ints,
     state: State,
-    coder: Ints,
-    buffer: Bytes,
-) -> tuple[int, Bytes]:
+    coder: Coder,
+    tape: Tape,
+) -> tuple[int, Tape]:
     """Code the weights of one tensor that is not all zero.
 
     Args:
-        decoding: Read `values` from `buffer` rather than write them to it.
+        decoding: Read `values` from `tape` rather than write them to it.
         values: (rows * columns * taps,), int32, in C order; filled in when decoding.
         shape: (rows, columns, taps, width): the tensor as a matrix of kernels, `width` taps a line.
         level: Mean magnitude in half octaves, 1 .. 47.
@@ -147,11 +153,11 @@ def code_tensor(
         row_priors: (rows,), int64: levels of the rows of the latest tensor with as many rows; 0: unknown.
         row_levels: (rows,), int64: filled with the level of each row.
         state: What the model has learnt.
-        coder: The arithmetic coder's state.
-        buffer: Bytes read or written.
+        coder: The range coder's state.
+        tape: Decisions written, or words read.
 
     Returns:
-        (status, buffer): the buffer is a larger one when the encoder ran out of room.
+        (status, tape): the tape is a larger one when the encoder ran out of room.
     """
     rows, columns, taps, width = shape
     tensor_level = 2 * level
@@ -184,10 +190,10 @@ def code_tensor(
             half_column = column_level >> 1
             prior_context = known(column_priors[column])
             kernel_sum = 0
-            if not decoding and coder[AT] + 160 * taps > buffer.size:
-                larger = np.empty(2 * buffer.size + 160 * taps, np.uint8)
-                larger[: coder[AT]] = buffer[: coder[AT]]
-                buffer = larger
+            if not decoding and np.int64(coder[AT]) + DECISIONS_PER_WEIGHT * taps > tape.size:
+                larger = np.empty(2 * tape.size + DECISIONS_PER_WEIGHT * taps, np.uint32)
+                larger[: np.int64(coder[AT])] = tape[: np.int64(coder[AT])]
+                tape = larger
             for tap in range(taps):
                 here = start + tap
                 seen = column * taps + tap
@@ -260,7 +266,7 @@ def code_tensor(
                         expected,
                         state,
                         coder,
-                        buffer,
+                        tape,
                     )
                     if kind < MAGNITUDE_KINDS - 1:
                         for j in range(INPUTS):
@@ -285,11 +291,11 @@ def code_tensor(
                             for j in range(INPUTS):
                                 slots[j] = TREE_BASE + (j * TREE_CONTEXTS + slots[j]) * 8 + node
                             bit = code_mixed(
-                                decoding, bit, TREE_KIND + node, slots, group, 0, expected, state, coder, buffer
+                                decoding, bit, TREE_KIND + node, slots, group, 0, expected, state, coder, tape
                             )
                             node = 2 * node + bit
                         else:
-                            bit = code_bit(decoding, bit, 32768, coder, buffer)
+                            bit = code_bit(decoding, bit, 32768, coder, tape)
                         found = 2 * found + bit
                     if decoding:
                         magnitude = 1 + ((2 + ((k - 5) & 1)) << extra) + found
@@ -309,11 +315,11 @@ def code_tensor(
                     for j in range(INPUTS):
                         slots[j] += SIGN_BASE + j * SIGN_CONTEXTS
                     negative = code_mixed(
-                        decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, buffer
+                        decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, tape
                     )
                     if decoding:
                         if magnitude > 2147483647 + negative:
-                            return OUT_OF_RANGE, buffer
+                            return OUT_OF_RANGE, tape
                         values[here] = -magnitude if negative else magnitude
                     sign = -1 if negative else 1
                     previous_sign = 1 + sign
@@ -331,8 +337,8 @@ def code_tensor(
                     recent += (counted * 4096 - recent) >> 3
                 else:
                     recent -= recent >> 3
-                if decoding and coder[AT] > coder[END] + CODER_BITS // 8:
-                    return OVERRUN, buffer
+                if decoding and (coder[FAULT] or coder[AT] > coder[END] + np.uint64(LOOKAHEAD)):
+                    return OVERRUN, tape
             kernels += 1
         row_levels[row] = row_level
-    return OK, buffer
+    return OK, tape

@@ -1,7 +1,7 @@
-"""One bit through the model and the arithmetic coder, compiled.
+"""One bit through the model and the range coder, compiled.
 
 Encoder and decoder are the same functions, so that they cannot drift apart: where the encoder has a bit, the decoder
-asks the arithmetic coder for it, and all else is shared. Everything is integer arithmetic.
+asks the range coder for it, and all else is shared. Everything is integer arithmetic.
 
 Units: probabilities 2^-16, log odds 1/256 nat.
 """
@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from rdsearch.coding.state import (
     APM_BINS,
@@ -23,31 +22,35 @@ from rdsearch.coding.state import (
     APM_WIDTH,
     AT,
     BIAS,
-    CODE,
     COUNT_LIMIT,
     END,
+    FAULT,
     FLOOR,
-    HIGH,
     INPUTS,
     KINDS,
     LEARNING_RATE,
     LIMIT,
-    LOW,
-    PADDING,
+    OFFSET,
+    RANGE,
     SETS,
     TOP_LEVEL,
+    Coder,
     Ints,
     State,
+    Tape,
 )
 
-Bytes = NDArray[np.uint8]
+_PRECISION = np.uint64(24)
+_WORD_BITS = np.uint64(32)
+_WORD_RANGE = np.uint64(1 << 32)
+_ONE = np.uint64(1)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 SOURCES = ("state.py", "mixing.py", "kernels.py")
 
 
-def compiled(function: Function) -> Function:
-    """Compile on the first call, or take what an earlier process compiled.
+def compiled(function: Function, *, allocates: bool = False) -> Function:
+    """Compile on the first call, or take what an earlier process compiled; `allocates`: the function makes arrays.
 
     numba notices changes of a function's own file only; a name that holds the checksum of all the sources keeps it
     from running machine code that was made of older ones.
@@ -55,44 +58,61 @@ def compiled(function: Function) -> Function:
     folder = Path(__file__).parent
     checksum = zlib.crc32(b"".join((folder / name).read_bytes() for name in SOURCES))
     function.__qualname__ = f"{function.__qualname__}_{checksum:08x}"
+    # Counting references to the arrays at every call, which functions that allocate nothing can do without, takes
+    # longer than all the rest together.
+    options: dict[str, Any] = {"error_model": "numpy", **({} if allocates else {"_nrt": False})}
     try:
-        return cast("Function", njit(cache=True, error_model="numpy")(function))
+        return cast("Function", njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder that it may write its cache to
-        return cast("Function", njit(error_model="numpy")(function))
+        return cast("Function", njit(**options)(function))
 
 
 @compiled
-def code_bit(decoding: bool, bit: int, probability: int, coder: Ints, buffer: Bytes) -> int:
-    """Binary arithmetic coding without carries, on 48-bit bounds: `probability` is that of a 1."""
-    low, high = coder[LOW], coder[HIGH]
-    middle = low + ((high - low) >> 16) * probability
-    if decoding:
-        bit = 1 if coder[CODE] <= middle else 0
-    if bit:
-        high = middle
+def code_bit(decoding: bool, bit: int, probability: int, coder: Coder, tape: Tape) -> int:
+    """One decision: written down for constriction to encode, or read from its range coder's words.
+
+    The decoder is that of constriction's range coder (64-bit state, 32-bit words) for a Bernoulli model of 24-bit
+    precision with ``perfect=False``: constriction codes arrays, and here each decision's probability follows from
+    those before it. `probability` is that of a 1, in 2^-16.
+    """
+    at = np.int64(coder[AT])
+    if not decoding:
+        tape[at] = np.uint32((probability << 1) | bit)
+        coder[AT] = np.uint64(at + 1)
+        return bit
+    offset = coder[OFFSET]
+    scale = coder[RANGE] >> _PRECISION
+    # What constriction makes of a probability: (1 - p) of all but two of the 2^24 parts, and one more.
+    zeros = scale * np.uint64((((65536 - probability) * 16777214) >> 16) + 1)
+    if offset < zeros:
+        bit = 0
+        width = zeros
     else:
-        low = middle + 1
-    while (low ^ high) >> 40 == 0:
-        if decoding:
-            byte = np.int64(PADDING)
-            if coder[AT] < coder[END]:
-                byte = np.int64(buffer[coder[AT]])
-            coder[CODE] = ((coder[CODE] << 8) & 0xFFFFFFFFFFFF) | byte
-        else:
-            buffer[coder[AT]] = high >> 40
-        coder[AT] += 1
-        low = (low << 8) & 0xFFFFFFFFFFFF
-        high = ((high << 8) & 0xFFFFFFFFFFFF) | 255
-    coder[LOW], coder[HIGH] = low, high
+        bit = 1
+        offset -= zeros
+        width = (scale << _PRECISION) - zeros
+        if offset >= width:
+            # No encoder leaves its range here.
+            coder[FAULT] = np.uint64(1)
+            offset = width - _ONE
+    if width < _WORD_RANGE:
+        word = np.uint64(0)
+        if at < np.int64(coder[END]):
+            word = np.uint64(tape[at])
+        width <<= _WORD_BITS
+        offset = (offset << _WORD_BITS) | word
+        coder[AT] = np.uint64(at + 1)
+    coder[RANGE] = width
+    coder[OFFSET] = offset
     return bit
 
 
 @compiled
-def code_adaptive(decoding: bool, bit: int, slot: int, state: State, coder: Ints, buffer: Bytes) -> int:
+def code_adaptive(decoding: bool, bit: int, slot: int, state: State, coder: Coder, tape: Tape) -> int:
     """One bit by one adaptive probability alone: headers."""
     counter = int(np.int64(state.counters[slot]))
     probability: int = min(max(counter >> 16, FLOOR), 65536 - FLOOR)
-    bit = code_bit(decoding, bit, probability, coder, buffer)
+    bit = code_bit(decoding, bit, probability, coder, tape)
     count = counter & 1023
     estimate = counter >> 10
     estimate += (((65535 * bit << 6) - estimate) * int(np.int64(state.rates[count]))) >> 16
@@ -110,8 +130,8 @@ def code_mixed(
     set_b: int,
     expected: int,
     state: State,
-    coder: Ints,
-    buffer: Bytes,
+    coder: Coder,
+    tape: Tape,
 ) -> int:
     """One bit by the mixed votes of its contexts.
 
@@ -139,7 +159,7 @@ def code_mixed(
     refined = (maps[map_row, left] * (APM_WIDTH - offset) + maps[map_row, left + 1] * offset) // APM_WIDTH
     probability = min(max((3 * squash[odds] + refined) >> 2, FLOOR), 65536 - FLOOR)
 
-    bit = code_bit(decoding, bit, probability, coder, buffer)
+    bit = code_bit(decoding, bit, probability, coder, tape)
 
     target = 65535 * bit
     step_a = (target - squash[odds_a + LIMIT]) * LEARNING_RATE

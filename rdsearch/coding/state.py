@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from rdsearch.coding import tables
 
 Ints = NDArray[np.int64]
+Coder = NDArray[np.uint64]
+Tape = NDArray[np.uint32]
+"""Encoding: the decisions so far, ``probability << 1 | bit`` each. Decoding: the payload's words."""
 
 INPUTS = 7  # contexts that vote on each bit
 BIAS = 256  # the constant input beside them, one nat
@@ -41,10 +44,10 @@ POSITIONS = 26  # kernel taps told apart; further ones share the last
 
 LAST_CLASS = 62  # the class that holds 2^31
 
-LOW, HIGH, CODE, AT, END = range(5)  # what `coder` holds
+RANGE, OFFSET, AT, END, FAULT = range(5)  # what `coder` holds
 CODER_FIELDS = 5
-CODER_BITS = 48
-PADDING = 0xA5  # what the decoder reads after the end; zeros would look like more of a likely message
+LOOKAHEAD = 2  # words that the range decoder holds before it has decoded anything
+DECISIONS_PER_WEIGHT = 96  # at most: LAST_CLASS for the class, 29 bits of the rest, a sign
 
 OK, OVERRUN, OUT_OF_RANGE = range(3)
 FIRST_LEVEL = 20  # the first tensor's mean magnitude is coded as the difference from 2^10/4096 = 1/4

@@ -1,42 +1,44 @@
-"""The coder's state between tensors: what the model has learnt, and where the arithmetic coder stands."""
+"""The coder's state between tensors: what the model has learnt, and where the range coder stands."""
 
 from __future__ import annotations
 
 import math
 
+import constriction
 import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding import kernels, state, tables
 from rdsearch.errors import FileFormatError
 
-_BOUND_BYTES = state.CODER_BITS // 8
-_PADDING = int.from_bytes(bytes([state.PADDING]) * _BOUND_BYTES, "big")
-_HEADER_ROOM = 256
-# The cheapest weight takes one bit of probability 1 - FLOOR/65536, 1/2839 of a bit; half of it where bounds are close.
+_WORD_BYTES = 4
+_FIRST_ROOM = 1 << 14
+_HEADER_DECISIONS = 256
+_CHUNK = 1 << 20
+"""Decisions that go to constriction in one call: its arrays take 12 bytes a decision."""
+# The cheapest weight takes one bit of probability 1 - FLOOR/65536, 1/2839 of a bit; half of it where ranges are close.
 _WEIGHTS_PER_BYTE = 16 * 2839
 
 
 class _Stream:
-    """What encoder and decoder share: the model, the arithmetic coder's bounds, and the bytes."""
+    """What encoder and decoder share: the model, the range coder's state, and the tape."""
 
-    def __init__(self, buffer: NDArray[np.uint8], decoding: bool) -> None:
+    def __init__(self, tape: state.Tape, decoding: bool) -> None:
         self._model = state.Model()
         self._decoding = decoding
-        self._buffer = buffer
-        self._coder = np.zeros(state.CODER_FIELDS, np.int64)
-        self._coder[state.HIGH] = (1 << state.CODER_BITS) - 1
+        self._tape = tape
+        self._coder = np.zeros(state.CODER_FIELDS, np.uint64)
 
     def _code_header(self, level: int) -> int:
         model = self._model
-        level = kernels.code_header(self._decoding, level, model.level, model.state, self._coder, self._buffer)
+        level = kernels.code_header(self._decoding, level, model.level, model.state, self._coder, self._tape)
         model.level = level or model.level
         return level
 
     def _code_weights(self, values: NDArray[np.int32], level: int) -> int:
         model, shape = self._model, matrix_of_kernels(values.shape)
         row_levels = np.zeros(shape[0], np.int64)
-        status, self._buffer = kernels.code_tensor(
+        status, self._tape = kernels.code_tensor(
             self._decoding,
             values.reshape(-1),
             shape,
@@ -46,7 +48,7 @@ class _Stream:
             row_levels,
             model.state,
             self._coder,
-            self._buffer,
+            self._tape,
         )
         model.remember(row_levels)
         return int(status)
@@ -56,29 +58,46 @@ class Encoder(_Stream):
     """Codes tensors into one growing payload."""
 
     def __init__(self) -> None:
-        super().__init__(np.empty(1 << 16, np.uint8), decoding=False)
+        super().__init__(np.empty(_FIRST_ROOM, np.uint32), decoding=False)
+        self._encoder = constriction.stream.queue.RangeEncoder()
+        self._bernoulli = constriction.stream.model.Bernoulli(perfect=False)
 
     def put(self, tensor: NDArray[np.int32]) -> None:
         """Code one tensor that has weights: C-ordered, any shape."""
-        if int(self._coder[state.AT]) + _HEADER_ROOM > self._buffer.size:
-            self._buffer = np.concatenate([self._buffer, np.empty_like(self._buffer)])
+        if self._tape.size < _HEADER_DECISIONS:
+            self._tape = np.empty(_FIRST_ROOM, np.uint32)
         level = _mean_level(tensor, tables.quarter_octaves())
         self._code_header(level)
         if level:
             self._code_weights(tensor, level)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Hand the tape's decisions to constriction, and rewind it."""
+        count = int(self._coder[state.AT])
+        for start in range(0, count, _CHUNK):
+            chunk = self._tape[start : min(start + _CHUNK, count)]
+            self._encoder.encode((chunk & 1).astype(np.int32), self._bernoulli, (chunk >> 1) / 65536.0)
+        self._coder[state.AT] = 0
 
     def finish(self) -> bytes:
-        """The payload, ended with the fewest bytes that tell it from every other."""
-        low, high = int(self._coder[state.LOW]), int(self._coder[state.HIGH])
-        size = value = 0
-        for size in range(_BOUND_BYTES + 1):
-            unit = 1 << (state.CODER_BITS - 8 * size)
-            tail = _PADDING & (unit - 1)
-            value = tail - (tail - low) // unit * unit
-            if value <= high:
+        """The payload: constriction's words, most significant byte first, ended with the fewest bytes that will do.
+
+        The last two words may hold any number of the final range; zeros at the end are left out.
+        """
+        words = self._encoder.get_compressed()
+        settled, (low, width) = self._encoder.pos()
+        data = words.astype(">u4").tobytes().ljust(_WORD_BYTES * (settled + 2), b"\0")
+        head, tail = data[: _WORD_BYTES * settled], int.from_bytes(data[_WORD_BYTES * settled :], "big")
+        # Where the range runs over 2^64, constriction has decided already which side of it the tail is on.
+        first, last = (low, min(low + width, 1 << 64) - 1) if tail >= low else (0, low + width - (1 << 64) - 1)
+        for kept in range(2 * _WORD_BYTES + 1):
+            unit = 1 << (8 * (2 * _WORD_BYTES - kept))
+            shortest = -(-first // unit) * unit
+            if shortest <= last:
                 break
-        end = value.to_bytes(_BOUND_BYTES, "big")[:size]
-        return self._buffer[: int(self._coder[state.AT])].tobytes() + end
+        payload: bytes = head + shortest.to_bytes(2 * _WORD_BYTES, "big")
+        return payload.rstrip(b"\0")
 
 
 class Decoder(_Stream):
@@ -89,16 +108,18 @@ class Decoder(_Stream):
     """
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(np.frombuffer(data + b"\0", np.uint8).copy(), decoding=True)
+        padded = data.ljust(max(-(-len(data) // _WORD_BYTES), state.LOOKAHEAD) * _WORD_BYTES, b"\0")
+        super().__init__(np.frombuffer(padded, ">u4").astype(np.uint32), decoding=True)
         self._size = len(data)
-        self._coder[state.CODE] = int.from_bytes(data[:_BOUND_BYTES].ljust(_BOUND_BYTES, bytes([state.PADDING])), "big")
-        self._coder[state.AT] = _BOUND_BYTES
-        self._coder[state.END] = self._size
+        self._coder[state.RANGE] = (1 << 64) - 1
+        self._coder[state.OFFSET] = int.from_bytes(padded[: _WORD_BYTES * state.LOOKAHEAD], "big")
+        self._coder[state.AT] = state.LOOKAHEAD
+        self._coder[state.END] = self._tape.size
 
     def get(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """The next tensor, which has weights: C-ordered int32 of this shape."""
         level = self._code_header(0)
-        if level and math.prod(shape) > (self._size + 2 * _BOUND_BYTES) * _WEIGHTS_PER_BYTE:
+        if level and math.prod(shape) > (self._size + 4 * _WORD_BYTES) * _WEIGHTS_PER_BYTE:
             raise FileFormatError(
                 f"coded weights: {self._size} bytes cannot hold a tensor of shape {shape}; the payload is truncated "
                 "or belongs to another network"
@@ -110,7 +131,7 @@ class Decoder(_Stream):
         status = self._code_weights(values, level) if level else state.OK
         if status == state.OUT_OF_RANGE:
             raise FileFormatError("coded weights: a level outside int32; the payload is damaged")
-        if status == state.OVERRUN or int(self._coder[state.AT]) > self._size + _BOUND_BYTES:
+        if status == state.OVERRUN or self._coder[state.AT] > self._coder[state.END] + np.uint64(state.LOOKAHEAD):
             raise FileFormatError(
                 f"coded weights: {self._size} bytes end before a tensor of shape {shape} does; the payload is "
                 "truncated, damaged or belongs to another network"
@@ -119,7 +140,7 @@ class Decoder(_Stream):
 
     def finish(self) -> None:
         """Check that the payload ends where its last tensor does."""
-        left = self._size - int(self._coder[state.AT])
+        left = self._size - _WORD_BYTES * int(self._coder[state.AT])
         if left > 0:
             raise FileFormatError(
                 f"coded weights: at least {left} of {self._size} bytes are left over; the payload is damaged or "

@@ -251,3 +251,27 @@ def test_shapes_that_the_bytes_cannot_fill_are_refused_before_memory_is_taken() 
     with pytest.raises(FileFormatError, match="too large to hold"):
         decode_arrays(encode_arrays([np.zeros(3, int)]), [(1 << 40, 1 << 40)])
     assert time.perf_counter() - started < 2
+
+
+def test_payload_is_the_words_of_constrictions_range_coder(monkeypatch: pytest.MonkeyPatch) -> None:
+    import constriction
+
+    from rdsearch.coding import state, stream
+
+    decisions: list[np.ndarray] = []
+    flush = stream.Encoder._flush
+
+    def recorded(encoder: stream.Encoder) -> None:
+        decisions.append(encoder._tape[: int(encoder._coder[state.AT])].copy())
+        flush(encoder)
+
+    monkeypatch.setattr(stream.Encoder, "_flush", recorded)
+    random = np.random.default_rng(5)
+    arrays = [random.laplace(scale=scale, size=(40, 30)).round().astype(np.int32) for scale in (0.3, 2.0)]
+    payload = encode_arrays(arrays)
+    tape = np.concatenate(decisions)
+    words = np.frombuffer(payload.ljust(-(-len(payload) // 4) * 4, b"\0"), ">u4").astype(np.uint32)
+    decoder = constriction.stream.queue.RangeDecoder(words)
+    bits = decoder.decode(constriction.stream.model.Bernoulli(perfect=False), (tape >> 1) / 65536.0)
+    np.testing.assert_array_equal(bits, tape & 1)
+    assert len(payload) < sum(array.size for array in arrays)
