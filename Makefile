@@ -23,6 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "python's venv module is incomplete here; on Debian and Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# The coder's inner loop is compiled once a machine: here rather than in the middle of the first search.
+	@$(BIN)/python -c 'import numpy; from rdsearch.coding import encode_arrays; encode_arrays([numpy.ones((2, 2), int)])'
 	@touch $(STAMP)
 
 demo: install
@@ -38,7 +40,7 @@ lint: install
 	@$(BIN)/lint-imports
 
 docs: install
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
