@@ -93,7 +93,11 @@ class Progress:
 
     def panel(self) -> RenderableType:
         """The state of things for a terminal."""
-        bar = ProgressBar(total=self._ledger.target, completed=self._ledger.ended, width=40)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=self._ledger.target, completed=self._ledger.ended, width=30),
+            Text(f"{self._counts()} · {self._time()}"),
+        )
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right")
         for point in _spread(self._front, _SHOWN_POINTS):
@@ -105,7 +109,7 @@ class Progress:
                 Text(f"trial {point.trial} round {point.round}", style="dim"),
             )
         summary = f"{self._points} points · {len(self._front)} on the front · hypervolume {self.hypervolume:.3f}"
-        return Group(bar, Text(f"{self._counts()} · {self._time()}"), Text(summary, style="dim"), table)
+        return Group(bar, Text(summary, style="dim"), table)
 
     def _counts(self) -> str:
         failed = f", {self._ledger.failed} failed" if self._ledger.failed else ""
