@@ -120,20 +120,26 @@ def _run(directory: Path, trials: int | None, time: str | None, address: str | N
 @click.option("--max-drop", type=click.FloatRange(min=0), help="The smallest file with at most this accuracy drop.")
 @click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
+@click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def front(directory: Path, max_drop: float | None, max_bytes: str | None, knee: bool, form: str) -> None:
+def front(
+    directory: Path, max_drop: float | None, max_bytes: str | None, knee: bool, standard_error: bool, form: str
+) -> None:
     """The front of a search, or the one point of it that fits."""
     from rdsearch.report.table import front_table, front_text
     from rdsearch.search.results import misses_text, read_results
     from rdsearch.units import parse_size
 
-    if knee and (max_drop is not None or max_bytes is not None):
-        raise click.UsageError("--knee chooses by itself; leave out --max-drop and --max-bytes")
+    limits = max_drop is not None or max_bytes is not None
+    if knee + standard_error + limits > 1:
+        raise click.UsageError("give only one of --knee, --standard-error, and limits (--max-drop, --max-bytes)")
     results = read_results(directory)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
     chosen = results.front.knee() if knee else None
-    if max_drop is not None or max_bytes is not None:
+    if standard_error:
+        chosen = results.front.within_standard_error(results.manifest["split_sizes"]["validation"])
+    if limits:
         size = parse_size(max_bytes) if max_bytes is not None else None
         chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
     if form == "table":

@@ -109,10 +109,17 @@ def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
         (("--max-drop", "0.5"), front[0]),
         (("--max-bytes", "1M"), front[-1]),
         (("--knee",), front.knee()),
+        (("--standard-error",), front.within_standard_error(300)),
     ):
         status, out, _ = run("front", search_copy, *options, "--format", "json")
         assert status == 0
         assert [point["size_bytes"] for point in json.loads(out)["points"]] == [wanted.size_bytes]
+
+
+def test_front_wants_one_way_of_choosing(run: Run, search_copy: Path) -> None:
+    status, _, err = run("front", search_copy, "--knee", "--max-drop", "0.1")
+    assert status == 2
+    assert "only one of" in err
 
 
 def test_front_that_nothing_fits_names_the_nearest_miss(run: Run, search_copy: Path) -> None:

@@ -159,7 +159,7 @@ def _choices(summary: SearchSummary) -> list[_Choice]:
     answers.append(("knee of the front", "--knee", front.knee()))
     if summary.n_validation and 0 <= front[-1].val_accuracy <= 1:
         smallest = front.within_standard_error(summary.n_validation)
-        answers.append(("smallest within a standard error of the best", "", smallest))
+        answers.append(("smallest within a standard error of the best", "--standard-error", smallest))
     return [_Choice(rule, option, front.index(point) + 1, point) for rule, option, point in answers]
 
 
