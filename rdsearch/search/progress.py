@@ -22,6 +22,8 @@ from rdsearch.search.store import RoundStore
 from rdsearch.units import format_duration, format_size
 
 _SECONDS_BETWEEN_LINES = 5.0
+_GROWTH = 0.05
+"""Lines come rarer as a search grows longer: at least this share of its time lies between two."""
 _REFRESHES_PER_SECOND = 4
 _SHOWN_POINTS = 5
 
@@ -71,6 +73,11 @@ class Progress:
             reference_accuracy=reference_accuracy(self._baseline.accuracy, self._constraints),
         )
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds that this run has taken so far."""
+        return time.monotonic() - self._started
+
     def seconds_left(self) -> float | None:
         """A guess from the pace of this run's trials; ``None`` before the first has ended."""
         if self._ledger.ended >= self._ledger.target:
@@ -78,7 +85,7 @@ class Progress:
         ended = self._ledger.ended - self._ended_before
         left = [max(0.0, self._deadline - time.monotonic())] if self._deadline is not None else []
         if ended:
-            pace = (time.monotonic() - self._started) / ended
+            pace = self.elapsed / ended
             left.append(pace * (self._ledger.target - self._ledger.ended))
         return min(left, default=None)
 
@@ -116,7 +123,7 @@ class Progress:
         return f"{self._ledger.ended}/{self._ledger.target} trials done, {self.running} running{failed}"
 
     def _time(self) -> str:
-        elapsed = format_duration(time.monotonic() - self._started)
+        elapsed = format_duration(self.elapsed)
         left = self.seconds_left()
         return elapsed if left is None else f"{elapsed}, about {format_duration(left)} left"
 
@@ -190,7 +197,7 @@ class ProgressCallback(Callback):
         self._progress.running = sum(trial.status == "RUNNING" for trial in trials)
         now = time.monotonic()
         if self._live is None and now >= self._next_line:
-            self._next_line = now + _SECONDS_BETWEEN_LINES
+            self._next_line = now + max(_SECONDS_BETWEEN_LINES, _GROWTH * self._progress.elapsed)
             self._console.print(self._progress.line(), highlight=False, soft_wrap=True)
 
     def __getstate__(self) -> dict[str, Any]:
