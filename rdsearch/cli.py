@@ -16,7 +16,9 @@ from rdsearch.errors import RdsearchError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rdsearch.search.folder import SearchFolder
     from rdsearch.search.results import Results
+    from rdsearch.search.runner import Limits
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -54,10 +56,13 @@ def main() -> None:
     except RdsearchError as error:
         click.echo(f"Error: {error}", err=True)
         status = error.exit_code
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has had enough.
-        sys.stderr.close()
-        status = 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of a pipe (head, less) has had enough.
+            sys.stderr.close()
+            sys.exit(0)
+        click.echo(f"Error: {error.filename or 'the disk'}: {error.strerror or error}", err=True)
+        status = RdsearchError.exit_code
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -85,10 +90,11 @@ def search(
     space: str, out: Path | None, overrides: tuple[str, ...], trials: int | None, time: str | None, address: str | None
 ) -> None:
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
-    from rdsearch.search.api import start
+    from rdsearch.search.api import limits_of, start
 
+    limits = limits_of(trials, time)
     folder = start(space, out=out, overrides=overrides, address=address)
-    _run(folder.path, trials, time, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+    _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 
 @app.command()
@@ -96,22 +102,24 @@ def search(
 @_limits
 def resume(directory: Path, trials: int | None, time: str | None, address: str | None) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
-    _run(directory, trials, time, address, command=None)
-
-
-def _run(directory: Path, trials: int | None, time: str | None, address: str | None, *, command: str | None) -> None:
-    from rdsearch.search.api import front_of
+    from rdsearch.search.api import limits_of
     from rdsearch.search.folder import SearchFolder
-    from rdsearch.search.results import read_results
+
+    _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
+
+
+def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: str | None) -> None:
+    from rdsearch.search.api import go_on
 
     console = _console()
-    folder = SearchFolder.open(directory)
-    front_of(folder, trials=trials, time=time, address=address, console=console, command=command)
-    results = read_results(folder.path)
+    try:
+        results, ending = go_on(folder, limits, address=address, console=console, command=command)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with `rdsearch resume {folder.path}`", err=True)
+        sys.exit(INTERRUPTED)
     _write_pictures(results)
     _show_end(console, results)
-    limited = time is not None or folder.search_file().search.time is not None
-    if not results.complete and not limited:
+    if ending == "interrupted":
         sys.exit(INTERRUPTED)
 
 
@@ -235,15 +243,18 @@ def compress(
     recipe = load_recipe_file(recipe_file)
     if number is not None and number > recipe.pruning.rounds:
         raise click.UsageError(f"--round {number}: the recipe has {recipe.pruning.rounds} rounds")
+    if not output.absolute().parent.is_dir():
+        raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     task = load_task(load_task_file(find_space(task_file), overrides))
     for point in compress_task(task, recipe, seed=seed, embed_recipe=embed_recipe):
+        last = point.round == (number or recipe.pruning.rounds)
+        if last and point.data is not None:
+            write_atomically(output, point.data)
         click.echo(
             f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), validation accuracy "
             f"{point.val_accuracy:.4f} (drop {point.accuracy_drop:+.4f}), sparsity {point.sparsity:.4f}"
         )
-        if point.data is not None and point.round == (number or recipe.pruning.rounds):
-            data = point.data
-            _save(lambda: write_atomically(output, data), output)  # noqa: B023 - called at once
+        if last:
             break
     click.echo(output)
 
@@ -281,7 +292,7 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
     from rdsearch.units import parse_size
 
     data = truncated(file, parse_size(max_bytes))
-    _save(lambda: write_atomically(output, data), output)
+    write_atomically(output, data)
     click.echo(f"{output}: {len(data):,} bytes")
 
 
@@ -320,13 +331,6 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console()
-
-
-def _save(write: Callable[[], None], path: Path) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise RdsearchError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _write_pictures(results: Results) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from rdsearch.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
+from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.schema import Settings, flatten, known
 from rdsearch.tasks.config import TrainingConfig
 
@@ -87,7 +89,23 @@ class Recipe(Settings):
         }
 
     def cut(self, rounds: int) -> Recipe:
-        """This recipe ended after ``rounds`` rounds; the same network, where the schedule is prefix-consistent."""
-        rate = self.pruning.rate
-        cut = {"rounds": rounds, "rate": rate[:rounds] if isinstance(rate, list) else rate}
-        return self.model_copy(update={"pruning": self.pruning.model_copy(update=cut)})
+        """The recipe that ends with what this one has after ``rounds`` rounds.
+
+        A schedule whose rounds depend on how many follow becomes the constant one with the same rates, one a round.
+        """
+        pruning = self.pruning
+        cut: dict[str, Any] = {"rounds": rounds}
+        if isinstance(pruning.rate, list):
+            cut["rate"] = pruning.rate[:rounds]
+        if rounds < pruning.rounds and not prefix_consistent(pruning.schedule):
+            cut |= {"schedule": "constant", "final_sparsity": None, "rate": _rates(pruning, rounds)}
+        return self.model_copy(update={"pruning": pruning.model_copy(update=cut)})
+
+
+def _rates(pruning: PruningRecipe, rounds: int) -> list[float]:
+    """Share of the survivors that each of the first rounds removes."""
+    sparsity = SCHEDULES.load(pruning.schedule)
+    densities = [1.0] + [
+        1 - sparsity(number, pruning.rounds, pruning.rate, pruning.final_sparsity) for number in range(1, rounds + 1)
+    ]
+    return [1 - after / before for before, after in itertools.pairwise(densities)]

@@ -262,6 +262,40 @@ def test_spaces_lists_ready_files_that_validate(run: Run) -> None:
         assert run("validate", name)[0] == 0
 
 
+def test_search_wants_an_empty_folder_and_leaves_others_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    status, _, err = run("search", "digits", "--out", tmp_path)
+    assert status == 2
+    assert "not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_files_that_others_put_beside_the_fronts_stay(run: Run, search_copy: Path) -> None:
+    front = search_copy / "front"
+    (front / "notes").mkdir()
+    (front / "notes" / "mine.txt").write_text("precious")
+    (front / "trial9999_round001.rdz").write_bytes(b"a point that has left the front")
+    run("report", search_copy)
+    assert (front / "notes" / "mine.txt").exists()
+    assert not (front / "trial9999_round001.rdz").exists()
+
+
+def test_wrong_limits_are_met_before_anything_is_made(run: Run, tmp_path: Path) -> None:
+    status, _, err = run("search", "digits", "--out", tmp_path / "new", "--time", "0")
+    assert status == 2
+    assert "0" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_compress_finds_a_missing_folder_before_it_computes(run: Run, task_file: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("recipe: {pruning: {rounds: 1}}")
+    status, out, err = run("compress", task_file, recipe, "-o", tmp_path / "nowhere" / "x.rdz")
+    assert status == 2
+    assert "nowhere" in err
+    assert out == ""
+
+
 def test_search_refuses_a_folder_that_holds_one(run: Run, finished: Path) -> None:
     status, _, err = run("search", "digits", "--out", finished)
     assert status == 2

@@ -62,3 +62,27 @@ def test_a_cut_recipe_ends_earlier_and_is_valid() -> None:
     assert cut == recipe(rate=[0.1, 0.5], rounds=2)
     assert Recipe.model_validate(cut.as_dict()) == cut
     assert recipe(rate=0.3, rounds=5).cut(1) == recipe(rate=0.3, rounds=1)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cubic", "one_shot"])
+def test_cut_recipe_ends_with_the_survivors_of_the_round_it_was_cut_at(schedule: str) -> None:
+    from rdsearch.pruning.schedules import survivors_after
+
+    def survivors(recipe: Recipe, number: int) -> int:
+        pruning = recipe.pruning
+        return survivors_after(
+            266_200,
+            number,
+            schedule=pruning.schedule,
+            rounds=pruning.rounds,
+            rate=pruning.rate,
+            final_sparsity=pruning.final_sparsity,
+        )
+
+    whole = Recipe.model_validate({"pruning": {"schedule": schedule, "rounds": 5, "final_sparsity": 0.93}})
+    for last in range(1, 6):
+        cut = Recipe.model_validate(whole.cut(last).as_dict())
+        assert cut.pruning.rounds == last
+        assert [survivors(cut, number) for number in range(1, last + 1)] == [
+            survivors(whole, number) for number in range(1, last + 1)
+        ]

@@ -13,7 +13,7 @@ from rdsearch.report.image import front_png
 from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import front_table
-from rdsearch.search.progress import reference_accuracy
+from rdsearch.search.constraints import reference_accuracy
 from rdsearch.search.results import Results, misses_text
 
 

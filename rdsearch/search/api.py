@@ -12,8 +12,8 @@ from rdsearch.errors import ConfigError
 from rdsearch.front import Front
 from rdsearch.search.cluster import available_cores
 from rdsearch.search.folder import SearchFolder
-from rdsearch.search.results import read_results, write_results
-from rdsearch.search.runner import Limits, run_search
+from rdsearch.search.results import Results, read_results, write_results
+from rdsearch.search.runner import Ending, Limits, run_search
 from rdsearch.spaces import find_space
 from rdsearch.tasks.task import Task
 from rdsearch.units import parse_duration
@@ -58,8 +58,10 @@ def search(
         SearchError: The folder holds a search already, or a trial fits no machine.
         TaskError: The task cannot be made.
     """
+    limits = limits_of(trials, time)
     folder = start(space, task=task, out=out, overrides=overrides, address=address)
-    return front_of(folder, task=task, trials=trials, time=time, address=address, console=console, command=command)
+    results, _ = go_on(folder, limits, task=task, address=address, console=console, command=command)
+    return results.front
 
 
 def resume(
@@ -87,7 +89,9 @@ def resume(
     Raises:
         SearchError: There is no search in the folder, another process runs it, or its space or task has changed.
     """
-    return front_of(SearchFolder.open(directory), task=task, trials=trials, time=time, address=address, console=console)
+    folder, limits = SearchFolder.open(directory), limits_of(trials, time)
+    results, _ = go_on(folder, limits, task=task, address=address, console=console)
+    return results.front
 
 
 def start(
@@ -104,24 +108,33 @@ def start(
     return SearchFolder.create(Path(out) if out is not None else _free_folder(file.name), file)
 
 
-def front_of(
+def go_on(
     folder: SearchFolder,
+    limits: Limits,
     *,
     task: Task | None = None,
-    trials: int | None = None,
-    time: str | float | None = None,
     address: str | None = None,
     console: Console | None = None,
     command: str | None = None,
-) -> Front:
-    """Run or go on with the search in ``folder``, write what it found, and return its front."""
+) -> tuple[Results, Ending]:
+    """Begin or go on with the search in ``folder``, and write what it found."""
     from rich.console import Console as RichConsole
 
-    limits = Limits(trials, parse_duration(str(time)) if time is not None else None)
-    run_search(folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command)
-    results = read_results(folder.path)
-    write_results(results)
-    return read_results(folder.path).front
+    ending = run_search(
+        folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command
+    )
+    write_results(read_results(folder.path))
+    return read_results(folder.path), ending
+
+
+def limits_of(trials: int | None, time: str | float | None) -> Limits:
+    """When a run ends, from what a user gives.
+
+    Raises:
+        ConfigError: ``trials`` is below 1.
+        UnitError: ``time`` is no duration.
+    """
+    return Limits(trials, parse_duration(str(time)) if time is not None else None)
 
 
 def _search_file(

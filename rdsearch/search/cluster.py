@@ -94,8 +94,8 @@ def _session_folder() -> Path:
     # Not the user's TMPDIR: the sockets below it must have paths of less than 108 characters.
     for old in _TEMPORARY.glob(f"{_PREFIX}*-*"):
         process = old.name.removeprefix(_PREFIX).partition("-")[0]
-        if process.isdigit() and not _is_alive(int(process)) and old.stat().st_uid == os.getuid():
-            shutil.rmtree(old, ignore_errors=True)
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(old, ignore_errors=True)  # another user's folder withstands it
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_TEMPORARY))
 
 

@@ -36,3 +36,11 @@ def nearest_misses(
         )
 
     return sorted(points, key=lambda point: (excess(point), point.size_bytes))[:count]
+
+
+def reference_accuracy(baseline_accuracy: float, constraints: Mapping[str, float]) -> float:
+    """The accuracy that is worth nothing in the hypervolume: the constraint's floor, or 0 without one."""
+    floors = [constraints["val_accuracy"]] if "val_accuracy" in constraints else []
+    if "accuracy_drop" in constraints:
+        floors.append(baseline_accuracy - constraints["accuracy_drop"])
+    return max(floors, default=0.0)

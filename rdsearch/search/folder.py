@@ -36,6 +36,8 @@ class SearchFolder:
             raise SearchError(
                 f"{path} holds a search already: go on with `rdsearch resume {path}`, or give another --out"
             )
+        if folder.path.is_dir() and any(folder.path.iterdir()):
+            raise SearchError(f"{path} is not empty: a search wants a folder of its own; give another --out")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             write_yaml(folder.config, {"name": file.name, **file.tree})

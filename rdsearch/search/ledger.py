@@ -61,7 +61,7 @@ class Ledger:
         self._study = _open_study(journal)
         if "space" not in self._study.user_attrs:
             self._begin(config, target)
-        _check_same_space(self._study, space)
+        _check_same_space(self._study, _space_text(space, config.seed))
         trials = self._study.get_trials(deepcopy=False)
         # A sampler that starts anew with its old seed would propose its first trials again.
         self._study.sampler = SAMPLERS.load(config.sampler)((config.seed + len(trials)) % 2**32)
@@ -128,7 +128,7 @@ class Ledger:
             for proposal in heuristics(self._space, at_most=max(1, target // 2)):
                 self._study.enqueue_trial(proposal, skip_if_exists=True)
         # Last, so that a crash before it makes the next run begin again.
-        self._study.set_user_attr("space", _space_text(self._space))
+        self._study.set_user_attr("space", _space_text(self._space, config.seed))
 
     def _proposal(self, trial: Trial) -> Proposal:
         parameters = {name: _suggest(trial, name, domain) for name, domain in self._space.parameters.items()}
@@ -169,13 +169,14 @@ def _suggest(trial: Trial, name: str, domain: Domain) -> Scalar:
     return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _space_text(space: RecipeSpace) -> dict[str, str]:
+def _space_text(space: RecipeSpace, seed: int) -> dict[str, str]:
+    """What may not change between the runs of a search: every trial follows from it and its parameters."""
     searched = {name: repr(domain) for name, domain in space.parameters.items()}
-    return searched | {"fixed settings": json.dumps(space.fixed, sort_keys=True)}
+    return searched | {"fixed settings": json.dumps(space.fixed, sort_keys=True), "search.seed": str(seed)}
 
 
-def _check_same_space(study: optuna.Study, space: RecipeSpace) -> None:
-    before, now = study.user_attrs.get("space", {}), _space_text(space)
+def _check_same_space(study: optuna.Study, now: Mapping[str, str]) -> None:
+    before = study.user_attrs.get("space", {})
     changed = [
         f"{name}: was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
         for name in dict.fromkeys([*before, *now])

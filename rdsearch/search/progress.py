@@ -16,7 +16,7 @@ from rich.text import Text
 from rdsearch.compression import Baseline
 from rdsearch.front import hypervolume, pareto
 from rdsearch.point import OperatingPoint
-from rdsearch.search.constraints import feasible
+from rdsearch.search.constraints import feasible, reference_accuracy
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import RoundStore
 from rdsearch.units import format_duration, format_size
@@ -126,14 +126,6 @@ class Progress:
         elapsed = format_duration(self.elapsed)
         left = self.seconds_left()
         return elapsed if left is None else f"{elapsed}, about {format_duration(left)} left"
-
-
-def reference_accuracy(baseline_accuracy: float, constraints: Mapping[str, float]) -> float:
-    """The accuracy that is worth nothing in the hypervolume: the constraint's floor, or 0 without one."""
-    floors = [constraints["val_accuracy"]] if "val_accuracy" in constraints else []
-    if "accuracy_drop" in constraints:
-        floors.append(baseline_accuracy - constraints["accuracy_drop"])
-    return max(floors, default=0.0)
 
 
 def _spread(front: list[OperatingPoint], count: int) -> list[OperatingPoint]:

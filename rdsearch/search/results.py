@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from rdsearch.files import write_atomically
 from rdsearch.front import Front
 from rdsearch.point import OperatingPoint
 from rdsearch.points_csv import read_front, read_points, write_front, write_points
-from rdsearch.recipe import Recipe
 from rdsearch.search.constraints import feasible, nearest_misses
 from rdsearch.search.folder import SearchFolder
 from rdsearch.units import format_size
 from rdsearch.yamlfile import write_yaml
+
+_FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_results(path: str | Path) -> Results:
     constraints = dict(folder.search_file().search.constraints)
     store = folder.store
     # A published search has its tables and its front's files, but not the store that they came from.
-    stored = store.root.exists()
+    stored = store.root.exists() or not folder.points.exists()
     points = store.all_points() if stored else read_points(folder.points)
     outcomes = {trial: store.outcome(trial) for trial in store.trials()}
     front = _front(folder, manifest, [point for point in points if feasible(point, constraints)], stored=stored)
@@ -127,11 +128,6 @@ def file_of(point: OperatingPoint) -> Path:
     return point.path
 
 
-def recipe_of(folder: SearchFolder, point: OperatingPoint) -> Recipe:
-    """The recipe that makes a point's file as its last round."""
-    return folder.search_file().space.recipe(point.parameters).cut(point.round)
-
-
 def write_results(results: Results) -> list[OperatingPoint]:
     """Write ``points.csv``, ``front.csv``, the front's files and recipes, and the picture of the front.
 
@@ -147,6 +143,8 @@ def write_results(results: Results) -> list[OperatingPoint]:
         baseline_size_bytes=results.front.baseline_size_bytes,
     )
     write_front(folder.front_csv, front)
+    # After the table, so that it never names a file that is not there.
+    _remove_former_members(folder, front)
     return copies
 
 
@@ -155,20 +153,28 @@ def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[O
     if not folder.store.root.exists():
         return list(front)
     folder.front_files.mkdir(exist_ok=True)
-    copies, names = [], set()
+    copies = []
     space = folder.search_file().space
     for point in front:
         target = front_file(folder, point)
+        recipe = target.with_suffix(".recipe.yaml")
+        if not recipe.exists():
+            write_yaml(recipe, {"recipe": space.recipe(point.parameters).cut(point.round).as_dict()})
         if not target.exists():
             write_atomically(target, file_of(point).read_bytes())
-            recipe = space.recipe(point.parameters).cut(point.round)
-            write_yaml(target.with_suffix(".recipe.yaml"), {"recipe": recipe.as_dict()})
         copies.append(replace(point, path=target))
-        names |= {target.name, target.with_suffix(".recipe.yaml").name}
-    for old in folder.front_files.iterdir():
-        if old.name not in names:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
     return copies
+
+
+def _remove_former_members(folder: SearchFolder, front: Iterable[OperatingPoint]) -> None:
+    """Remove files of points that have left the front, and nothing else that somebody may have put there."""
+    if not folder.store.root.exists():
+        return
+    members = {front_file(folder, point).name.removesuffix(".rdz") for point in front}
+    for file in folder.front_files.iterdir():
+        match = _FRONT_FILE.fullmatch(file.name)
+        if match and match[1] not in members:
+            file.unlink()
 
 
 def misses_text(results: Results) -> str:

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.compression import Baseline, choose_device, measure_baseline
 from rdsearch.config import SearchFile
-from rdsearch.errors import SearchError
+from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.cluster import Slots, ray_session, slots
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import exclusive
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+Ending = Literal["finished", "out of time", "interrupted"]
 MAX_FAILURES = 2
 """Times that Tune starts a trial again after its worker or node has died."""
 
@@ -44,6 +45,10 @@ class Limits:
     trials: int | None = None
     seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.trials is not None and self.trials < 1:
+            raise ConfigError("trials", [f"{self.trials} must be at least 1"])
+
 
 def run_search(
     folder: SearchFolder,
@@ -53,7 +58,7 @@ def run_search(
     address: str | None = None,
     console: Console,
     command: str | None = None,
-) -> bool:
+) -> Ending:
     """Start a search, or go on with one: the same thing, since all that it knows is in its folder.
 
     Args:
@@ -65,7 +70,7 @@ def run_search(
         command: The command line, for the manifest.
 
     Returns:
-        Whether the search has reached its number of trials; False when it was interrupted or its time was up.
+        How this run ended: the search has all of its trials, its time was up, or it was interrupted.
 
     Raises:
         SearchError: The folder is in use, the search has changed, or a trial does not fit the machine.
@@ -82,14 +87,18 @@ def run_search(
         task = task or task_of(file)
         baseline = _prepare(folder, file, task, console, command)
         seconds = limits.seconds if limits.seconds is not None else file.search.time
-        target = limits.trials or folder.read_manifest().get("target", file.search.trials)
+        target = folder.read_manifest().get("target", file.search.trials) if limits.trials is None else limits.trials
         ledger = Ledger(folder.journal, folder.store, file.space, file.search, target)
+        _note(folder, target=target)
         if ledger.ended < ledger.target:
-            _note(folder, target=target)
             with ray_session(address):
-                _run(folder, file, task, baseline, ledger, seconds, console)
-        _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
-        return ledger.ended >= ledger.target
+                left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
+                _run(folder, file, task, baseline, ledger, left, console)
+        took = time.monotonic() - started
+        _note(folder, seconds=_elapsed(folder) + took)
+        if ledger.ended >= ledger.target:
+            return "finished"
+        return "out of time" if seconds is not None and took >= seconds else "interrupted"
 
 
 def task_of(file: SearchFile) -> Task:
@@ -196,11 +205,12 @@ def _fit(
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
     )
+    searcher = LedgerSearcher(ledger)
     try:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(ledger),
+                search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=places.concurrent,
                 time_budget_s=seconds,
@@ -218,6 +228,11 @@ def _fit(
         ).fit()
     finally:
         shutil.rmtree(folder.tune, ignore_errors=True)
+    if searcher.storage_error is not None:
+        raise SearchError(
+            f"{searcher.storage_error}\nmake room, then go on with `rdsearch resume {folder.path}`; nothing that was "
+            "stored is lost"
+        )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from rdsearch.search.ledger import Ledger
+from rdsearch.search.trainable import STORAGE_ERROR
 
 
 class LedgerSearcher(Searcher):
@@ -16,10 +17,11 @@ class LedgerSearcher(Searcher):
         super().__init__()
         self._ledger = ledger
         self._numbers: dict[str, int] = {}
+        self.storage_error: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration, or that there is none."""
-        proposal = self._ledger.propose()
+        proposal = self._ledger.propose() if self.storage_error is None else None
         if proposal is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
@@ -27,6 +29,8 @@ class LedgerSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Settle a trial; Tune calls this for trials that it stopped early as well, which stay open."""
+        if result and STORAGE_ERROR in result:
+            self.storage_error = str(result[STORAGE_ERROR])
         if trial_id in self._numbers:
             self._ledger.settle(self._numbers.pop(trial_id), crashed=error)
 

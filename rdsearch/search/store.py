@@ -76,6 +76,7 @@ class RoundStore:
             if checkpoint is not None:
                 _write(draft / CHECKPOINT, checkpoint.to_bytes())
             _write(draft / POINT, json.dumps(_stored(trial, point), indent=1).encode())
+            _flush_folder(draft)
             with contextlib.suppress(FileExistsError, NotADirectoryError):
                 _rename(draft, final)
             _flush_folder(final.parent)
@@ -90,8 +91,8 @@ class RoundStore:
     def points(self, trial: int) -> list[OperatingPoint]:
         """The stored points of one trial, by round."""
         folder = self._trial(trial)
-        names = sorted(name for name in _listing(folder) if name.startswith(_ROUND))
-        return [_read_point(folder / name) for name in names]
+        names = (name for name in _listing(folder) if name.startswith(_ROUND))
+        return [_read_point(folder / name) for name in sorted(names, key=lambda name: int(name[len(_ROUND) :]))]
 
     def point(self, trial: int, number: int) -> OperatingPoint:
         """The stored point of one round."""
@@ -124,7 +125,12 @@ class RoundStore:
     def outcome(self, trial: int) -> Outcome | None:
         """How a trial ended; ``None`` while it has not."""
         path = self._trial(trial) / OUTCOME
-        return Outcome(**json.loads(path.read_bytes())) if path.exists() else None
+        try:
+            return Outcome(**json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise SearchError(f"{path} is damaged: {error}; remove it to have the trial looked at again") from None
 
     def log_error(self, trial: int, text: str) -> None:
         """Keep what went wrong in a worker, for whoever looks into it; the trial may be tried again."""

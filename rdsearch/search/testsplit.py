@@ -66,6 +66,7 @@ def read_test_split(results: Results, *, task: Task | None = None, say: Callable
         raise SearchError("the task has changed since the search: its data, dense weights or validation part differ")
     if scores:
         say(f"The front has changed since the test split was read: {len(untested)} new files are tested now.")
+    folder.write_tests(scores)  # a folder that cannot be written is met before the split is read, not after
     device = choose_device()
     split = task.test_split()
     for key, point in untested.items():

@@ -15,6 +15,9 @@ from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import RecipeSpace
 from rdsearch.tasks.task import Task
 
+STORAGE_ERROR = "storage_error"
+"""Key of a report that says why the store could not be written."""
+
 
 @dataclass(frozen=True)
 class TrialContext:
@@ -70,7 +73,7 @@ def trial_points(
             yield store.publish(number, point, None if last else after)
         store.finish(number, Outcome("complete"))
     except SearchError:
-        raise  # the machine's fault (a full disk): worth another try
+        raise  # the machine's fault, not the trial's
     except RdsearchError as error:
         store.finish(number, Outcome("failed", str(error)))
     except Exception:
@@ -84,15 +87,12 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     from ray import tune
 
     torch.set_num_threads(context.threads)
-    for point in trial_points(context, config["number"], config["parameters"], _device()):
-        tune.report(
-            {
-                "number": config["number"],
-                "pruning_round": point.round,
-                "size_bytes": point.size_bytes,
-                "val_accuracy": point.val_accuracy,
-            }
-        )
+    try:
+        for point in trial_points(context, config["number"], config["parameters"], _device()):
+            tune.report({"number": config["number"], "pruning_round": point.round})
+    except SearchError as error:
+        # The disk is full or gone. No trial is to blame, and every other one would meet the same: the search stops.
+        tune.report({"number": config["number"], STORAGE_ERROR: str(error)})
 
 
 def _device() -> str:

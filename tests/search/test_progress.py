@@ -11,7 +11,8 @@ from rich.console import Console
 
 from rdsearch.compression import Baseline
 from rdsearch.point import OperatingPoint
-from rdsearch.search.progress import Progress, reference_accuracy
+from rdsearch.search.constraints import reference_accuracy
+from rdsearch.search.progress import Progress
 
 
 @dataclass

@@ -1,0 +1,46 @@
+"""Between Tune and the ledger: what Tune is told, and what it makes the ledger do."""
+
+from __future__ import annotations
+
+from ray.tune.search import Searcher
+
+from rdsearch.search.ledger import Proposal
+from rdsearch.search.searcher import LedgerSearcher
+from rdsearch.search.trainable import STORAGE_ERROR
+
+
+class Books:
+    """A ledger that proposes for ever and writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.proposed = 0
+        self.settled: list[tuple[int, bool]] = []
+
+    def propose(self) -> Proposal:
+        self.proposed += 1
+        return Proposal(self.proposed, {"pruning.rate": 0.2})
+
+    def settle(self, number: int, *, crashed: bool = False) -> bool:
+        self.settled.append((number, crashed))
+        return True
+
+
+def test_trial_is_settled_once_under_its_own_number() -> None:
+    books = Books()
+    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    assert searcher.suggest("a") == {"number": 1, "parameters": {"pruning.rate": 0.2}}
+    searcher.suggest("b")
+    searcher.on_trial_complete("b", {"number": 2})
+    searcher.on_trial_complete("b", {"number": 2})
+    searcher.on_trial_complete("a", error=True)
+    assert books.settled == [(2, False), (1, True)]
+
+
+def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
+    books = Books()
+    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", {"number": 1, STORAGE_ERROR: "No space left on device"})
+    assert searcher.suggest("b") == Searcher.FINISHED
+    assert searcher.storage_error == "No space left on device"
+    assert books.settled == [(1, False)]
