@@ -60,7 +60,9 @@ def _check_validation(size: int | float) -> int | float:
         return size
     if isinstance(size, float) and 0.0 < size < 1.0:
         return size
-    raise ValueError("a count of examples (5000) or a share of the training split between 0 and 1 (0.1)")
+    raise ValueError(
+        f"{size!r} must be a count of examples (5000), or a share of the training split above 0 and below 1 (0.1)"
+    )
 
 
 class TrainingConfig(Settings):

@@ -96,3 +96,15 @@ def accuracy(network: nn.Module, split: Split, *, device: Device = "cpu", batch_
 def standard_error(accuracy: float, examples: int) -> float:
     """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
     return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)
+
+
+def accuracy_text(score: float, examples: int, is_accuracy: bool = True) -> str:
+    """A score with how sure it is: ``"0.9712 ± 0.0024 (standard error) on 5,000 examples"``.
+
+    Args:
+        score: What was measured.
+        examples: On so many examples.
+        is_accuracy: Whether it is a share of right answers, whose standard error is known.
+    """
+    error = f" ± {standard_error(score, examples):.4f} (standard error)" if is_accuracy else ""
+    return f"{score:.4f}{error} on {examples:,} examples"

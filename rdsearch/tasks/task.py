@@ -36,7 +36,7 @@ class Task:
 
     Args:
         network: A trained network, whose weights are the dense ones; or a function without arguments that
-            makes an untrained one.
+            makes an untrained one. It is compressed, trained and scored in float32.
         train: The training split: a torch Dataset or DataLoader, or a pair (inputs, targets) of arrays.
         validation: The validation split; or how much of ``train`` is cut for it, a count or a share of 1.
         test: The test split, or a function without arguments that reads it; nothing but
@@ -115,7 +115,8 @@ class Task:
         network = self._factory()
         if not isinstance(network, nn.Module):
             raise TaskError(f"network() returned a {type(network).__name__}: an nn.Module is needed")
-        return network.to("cpu")
+        # Files hold float32 values and data is read as float32, whatever precision the network came in.
+        return network.to("cpu").float()
 
     def dense_state(self, progress: Progress | None = None, *, device: Device | None = None) -> State:
         """The trained weights: the network's own, the checkpoint's, or those of the baseline.

@@ -76,9 +76,14 @@ def test_option_a_shortcuts_have_no_weights_and_pass_every_second_pixel() -> Non
         ("lenet300?classes", "option=value"),
         ("lenet300?clases=7", "it takes classes.*Did you mean 'classes'"),
         ("torchvision:resnet81", "did you mean resnet18"),
-        ('torchvision:resnet18?weights="V9"', "Published weights: IMAGENET1K_V1"),
+        ('torchvision:resnet18?weights="DEFAULT"', "weights says how a network starts, not which one it is"),
     ],
 )
 def test_ids_that_name_nothing_are_refused(network_id: str, said: str) -> None:
     with pytest.raises((TaskError, UnknownNameError), match=said):
         build_network(network_id)
+
+
+def test_weights_that_were_never_published_are_refused_with_those_that_were() -> None:
+    with pytest.raises(TaskError, match="Published weights: IMAGENET1K_V1"):
+        RegisteredNetwork("torchvision:resnet18", {"weights": "V9"})()
