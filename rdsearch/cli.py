@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rdsearch import __version__
-from rdsearch.errors import RdsearchError
+from rdsearch.errors import MissingDataError, RdsearchError, TaskError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from rdsearch.search.results import Results
+    from rdsearch.tasks.config import TaskConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -137,7 +138,7 @@ def front(directory: Path, max_drop: float | None, max_bytes: str | None, knee: 
         size = parse_size(max_bytes) if max_bytes is not None else None
         chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
     if form == "table":
-        _console().print(front_table(results.front, chosen=chosen))
+        _console().print(front_table(results.front, chosen=chosen, caption=results.score_note))
         if chosen is not None:
             click.echo(chosen.path)
     elif form == "csv":
@@ -159,7 +160,7 @@ def test(directory: Path) -> None:
     write_results(results)
     _write_pictures(results)
     console = _console()
-    console.print(front_table(results.front))
+    console.print(front_table(results.front, caption=results.score_note))
     console.print(f"Dense network: test accuracy {results.folder.read_tests()[BASELINE]:.4f}", highlight=False)
     if not read:
         console.print("These figures were on record; the test split was not read again.", highlight=False)
@@ -186,6 +187,7 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     from rdsearch.config import load_task_file
     from rdsearch.spaces import find_space
     from rdsearch.tasks.loading import load_task
+    from rdsearch.tasks.plausibility import doubts
 
     task = load_task(load_task_file(find_space(task_file), overrides))
     console = _console()
@@ -196,10 +198,12 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     )
     baseline = measure_baseline(task, choose_device())
     console.print(
-        f"{task.name}: validation accuracy {baseline.accuracy:.4f} on {len(task.validation):,} examples, "
-        f"{baseline.size_bytes:,} bytes",
+        f"{task.name}: {task.score_text(baseline.accuracy)}, {baseline.size_bytes:,} bytes",
         highlight=False,
+        soft_wrap=True,
     )
+    for doubt in doubts(task, baseline.accuracy):
+        console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -232,8 +236,8 @@ def compress(
     task = load_task(load_task_file(find_space(task_file), overrides))
     for point in compress_task(task, recipe, seed=seed, embed_recipe=embed_recipe):
         click.echo(
-            f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), validation accuracy "
-            f"{point.val_accuracy:.4f} (drop {point.accuracy_drop:+.4f}), sparsity {point.sparsity:.4f}"
+            f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), "
+            f"{task.score_text(point.val_accuracy)}, drop {point.accuracy_drop:+.4f}, sparsity {point.sparsity:.4f}"
         )
         if point.data is not None and point.round == (number or recipe.pruning.rounds):
             data = point.data
@@ -281,9 +285,13 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
 
 @app.command()
 @click.argument("space")
+@click.option("--file-only", is_flag=True, help="Look at the file alone, not at the network and the data.")
 @_overrides
-def validate(space: str, overrides: tuple[str, ...]) -> None:
-    """Check a search file; every mistake is shown at once."""
+def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
+    """Check a search file and its task; every mistake is shown at once.
+
+    The task is made and tried out on what is on this machine: nothing is downloaded and nothing trained.
+    """
     from rdsearch.config import load_search_file
     from rdsearch.search.cluster import available_cores
     from rdsearch.spaces import find_space
@@ -294,6 +302,26 @@ def validate(space: str, overrides: tuple[str, ...]) -> None:
     click.echo(f"{path} is fine: {task}, {file.search.trials} trials, {len(file.space.domains)} searched parameters")
     for name, domain in file.space.parameters.items():
         click.echo(f"  {name}: {domain}")
+    if file.task is not None and not file_only:
+        skip = file.tree.get("recipe", {}).get("pruning", {}).get("skip", [])
+        _validate_task(file.task, skip if isinstance(skip, list) else [])
+
+
+def _validate_task(config: TaskConfig, skip: list[str]) -> None:
+    from rdsearch.tasks.data.torchvision_sets import without_downloads
+    from rdsearch.tasks.loading import load_task
+    from rdsearch.testing import check_task, describe_task
+
+    try:
+        with without_downloads():
+            task = load_task(config)
+    except MissingDataError as error:
+        click.echo(f"The task was not looked at: {error}")
+        return
+    for line in describe_task(task, skip):
+        click.echo(f"  {line}")
+    if problems := check_task(task, train=False):
+        raise TaskError("\n  - ".join([f"the task {task.name} is not fine:", *problems]))
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
+from rdsearch.units import standard_error
 
 Evaluation = Callable[[nn.Module, Iterable[Batch]], float]
 """From a network in eval mode and its batches, both on one device, to a score."""
@@ -91,11 +91,6 @@ def top1(network: nn.Module, batches: Iterable[Batch]) -> float:
 def accuracy(network: nn.Module, split: Split, *, device: Device = "cpu", batch_size: int | None = None) -> float:
     """Top-1 accuracy as a share of 1; see :func:`evaluate`."""
     return evaluate(network, split, top1, device=device, batch_size=batch_size)
-
-
-def standard_error(accuracy: float, examples: int) -> float:
-    """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
-    return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)
 
 
 def accuracy_text(score: float, examples: int, is_accuracy: bool = True) -> str:

@@ -19,7 +19,7 @@ from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.evaluation import forward
 from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork
-from rdsearch.tasks.recipes import training_for
+from rdsearch.tasks.recipes import expected_accuracy, training_for
 from rdsearch.tasks.splits import as_split
 from rdsearch.tasks.task import Task
 
@@ -50,6 +50,7 @@ def load_task(config: TaskConfig) -> Task:
         training=config.train or _training(config),
         seed=config.seed,
         network_id=network_id,
+        expected_accuracy=_expected(config),
     )
     _check_fit(task, config, source.classes)
     return task
@@ -113,6 +114,15 @@ def _training(config: TaskConfig) -> TrainingConfig:
     if config.options.network.get("weights"):
         return TrainingConfig(epochs=0)
     return training_for(config.network, config.dataset)
+
+
+def _expected(config: TaskConfig) -> float | None:
+    weights = config.options.network.get("weights")
+    if weights is not None and config.network.startswith(TORCHVISION_PREFIX) and config.dataset == "imagenet":
+        from rdsearch.tasks.networks.torchvision_models import published_accuracy  # takes a second
+
+        return published_accuracy(config.network.removeprefix(TORCHVISION_PREFIX), weights)
+    return expected_accuracy(config.network, config.dataset)
 
 
 def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:

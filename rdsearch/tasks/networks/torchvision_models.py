@@ -46,6 +46,13 @@ def torchvision_network(name: str) -> Callable[..., nn.Module]:
     return make
 
 
+def _published(name: str, weights: str) -> Any:
+    known = models.get_model_weights(name)
+    if weights != "DEFAULT" and weights not in known.__members__:
+        raise TaskError(f"torchvision:{name} has no weights {weights!r}: known are {', '.join(known.__members__)}")
+    return known[weights]
+
+
 def published_transform(name: str, weights: str) -> Any:
     """What turns an image into the input that published weights were trained for.
 
@@ -56,7 +63,14 @@ def published_transform(name: str, weights: str) -> Any:
     Raises:
         TaskError: The network has no such weights.
     """
-    known = models.get_model_weights(name)
-    if weights != "DEFAULT" and weights not in known.__members__:
-        raise TaskError(f"torchvision:{name} has no weights {weights!r}: known are {', '.join(known.__members__)}")
-    return known[weights].transforms()
+    return _published(name, weights).transforms()
+
+
+def published_accuracy(name: str, weights: str) -> float | None:
+    """Top-1 accuracy on ImageNet that torchvision states for weights, a share of 1; ``None`` where it states none.
+
+    Raises:
+        TaskError: The network has no such weights.
+    """
+    percent = _published(name, weights).meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+    return None if percent is None else percent / 100
