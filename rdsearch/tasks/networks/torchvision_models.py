@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -35,7 +36,10 @@ def torchvision_network(name: str) -> Callable[..., nn.Module]:
     def make(*, weights: str | None = None, num_classes: int | None = None) -> nn.Module:
         options = {} if num_classes is None else {"num_classes": num_classes}
         try:
-            return cast("nn.Module", models.get_model(name, weights=weights, **options))
+            with warnings.catch_warnings():
+                # GoogLeNet and Inception announce other initial weights for a future release.
+                warnings.simplefilter("ignore", FutureWarning)
+                return cast("nn.Module", models.get_model(name, weights=weights, **options))
         except (KeyError, ValueError, OSError) as error:
             published = ", ".join(models.get_model_weights(name).__members__)
             raise TaskError(
