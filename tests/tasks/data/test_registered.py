@@ -101,6 +101,7 @@ def test_where_nothing_can_be_had_the_message_says_how_to_place_the_files(
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that a web server on this machine offers in place of the data sets' own."""
+    monkeypatch.delenv("RDSEARCH_DATA", raising=False)  # where a download would otherwise go
     folder = tmp_path / "mirror"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
@@ -124,7 +125,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_files_are_downloaded_checked_and_used(
-    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, no_data: None, name: str
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     resources = []
     write_idx(tmp_path, "train", 20)
@@ -167,7 +168,7 @@ def offer_cifar(mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> byt
 
 @pytest.mark.parametrize(("name", "classes"), [("CIFAR10", 10), ("CIFAR100", 100)])
 def test_cifar_is_downloaded_checked_and_used(
-    mirror: Path, monkeypatch: pytest.MonkeyPatch, no_data: None, name: str, classes: int
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str, classes: int
 ) -> None:
     offer_cifar(mirror, monkeypatch, name)
     source = DATASETS.load(name.lower())()
