@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdsearch.compression import dense_network
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.tasks.check import check_task as check_task
 from rdsearch.tasks.task import Task
@@ -45,7 +44,7 @@ def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
         f"{len(task.train):,} training and {len(task.validation):,} validation examples, "
         f"{'a' if task.has_test else 'no'} test split",
         f"{sum(layers.values()):,} of {total:,} parameters can be pruned, in {len(layers)} layers: {shown}{rest}",
-        f"dense network: {task.score_text(task.score(dense_network(task)))}"
+        f"dense network: {task.score_text(task.dense_score)}"
         if task.is_trained
         else "the dense network is not trained yet: a search does that first, and so does `rdsearch train`",
     ]

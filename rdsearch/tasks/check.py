@@ -128,7 +128,7 @@ def _few(task: Task) -> Iterator[str]:
 
 def _plausible(task: Task, network: nn.Module) -> Iterator[str]:
     if task.is_trained:
-        yield from doubts(task, task.score(network))
+        yield from doubts(task, task.dense_score)
 
 
 def _overlap(task: Task) -> Iterator[str]:

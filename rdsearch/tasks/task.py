@@ -14,14 +14,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.baseline import baseline_path, baseline_state
+from rdsearch.tasks.baseline import baseline_path, baseline_state, default_device
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation
 from rdsearch.tasks.splits.base import Device
-from rdsearch.tasks.state import State, state_fingerprint, to_numpy
+from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.stepper import Loss
 from rdsearch.tasks.template import Template, blank
 from rdsearch.tasks.training import Progress
@@ -182,6 +182,13 @@ class Task:
         """
         value = evaluate(network, self.validation if split is None else split, self._evaluation, device=device)
         return value if self.direction == "maximize" else -value
+
+    @cached_property
+    def dense_score(self) -> float:
+        """Validation score of the dense network, measured once, on a GPU where there is one; may train first."""
+        network = self.fresh_network()
+        load_state(network, self.dense_state())
+        return self.score(network, device=default_device())
 
     def score_text(self, score: float) -> str:
         """A validation score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard …"``."""

@@ -182,6 +182,19 @@ def test_scores_are_the_same_every_time_and_can_be_those_of_another_part() -> No
     assert 0.8 < task.score(network, split=task.test_split()) <= 1.0
 
 
+def test_the_dense_score_is_that_of_the_dense_network_and_measured_once() -> None:
+    scored = []
+
+    def evaluate(network: nn.Module, batches: Iterable[Batch]) -> float:
+        scored.append(network)
+        return float(network.get_parameter("0.weight").detach().sum())
+
+    task = make(network=seeded_network(), evaluate=evaluate, direction="minimize")
+    assert not scored
+    assert task.dense_score == task.dense_score == -float(seeded_network().get_parameter("0.weight").detach().sum())
+    assert len(scored) == 1
+
+
 def test_dense_arrays_are_read_only_float32() -> None:
     state = make(network=seeded_network().to(torch.bfloat16)).dense_state()
     assert {array.dtype.name for array in state.values()} == {"float32", "int64"}
