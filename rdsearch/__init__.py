@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rdsearch import coding as coding
+    from rdsearch import testing as testing
     from rdsearch.compression import compress as compress
     from rdsearch.errors import RdsearchError as RdsearchError
     from rdsearch.front import Front as Front
@@ -37,7 +38,7 @@ _PUBLIC = {
     "resume": "rdsearch.search.api",
     "score_on_test": "rdsearch.search.testsplit",
 }
-_MODULES = ("coding", "search")
+_MODULES = ("coding", "search", "testing")
 
 __all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 - names only
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rdsearch import __version__
-from rdsearch.errors import RdsearchError
+from rdsearch.errors import MissingDataError, RdsearchError, TaskError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdsearch.search.folder import SearchFolder
     from rdsearch.search.results import Results
     from rdsearch.search.runner import Limits
+    from rdsearch.tasks.config import TaskConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -151,7 +152,7 @@ def front(
         size = parse_size(max_bytes) if max_bytes is not None else None
         chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
     if form == "table":
-        _console().print(front_table(results.front, chosen=chosen))
+        _console().print(front_table(results.front, chosen=chosen, caption=results.score_note))
         if chosen is not None:
             click.echo(chosen.path)
     elif form == "csv":
@@ -173,7 +174,7 @@ def test(directory: Path) -> None:
     write_results(results)
     _write_pictures(results)
     console = _console()
-    console.print(front_table(results.front))
+    console.print(front_table(results.front, caption=results.score_note))
     console.print(f"Dense network: test accuracy {results.folder.read_tests()[BASELINE]:.4f}", highlight=False)
     if not read:
         console.print("These figures were on record; the test split was not read again.", highlight=False)
@@ -200,6 +201,7 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     from rdsearch.config import load_task_file
     from rdsearch.spaces import find_space
     from rdsearch.tasks.loading import load_task
+    from rdsearch.tasks.plausibility import doubts
 
     task = load_task(load_task_file(find_space(task_file), overrides))
     console = _console()
@@ -210,10 +212,12 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     )
     baseline = measure_baseline(task, choose_device())
     console.print(
-        f"{task.name}: validation accuracy {baseline.accuracy:.4f} on {len(task.validation):,} examples, "
-        f"{baseline.size_bytes:,} bytes",
+        f"{task.name}: {task.score_text(baseline.accuracy)}, {baseline.size_bytes:,} bytes",
         highlight=False,
+        soft_wrap=True,
     )
+    for doubt in doubts(task, baseline.accuracy):
+        console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -251,8 +255,8 @@ def compress(
         if last and point.data is not None:
             write_atomically(output, point.data)
         click.echo(
-            f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), validation accuracy "
-            f"{point.val_accuracy:.4f} (drop {point.accuracy_drop:+.4f}), sparsity {point.sparsity:.4f}"
+            f"round {point.round}: {point.size_bytes:,} bytes ({point.compression_ratio:.1f}x), "
+            f"{task.score_text(point.val_accuracy)}, drop {point.accuracy_drop:+.4f}, sparsity {point.sparsity:.4f}"
         )
         if last:
             break
@@ -298,9 +302,13 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
 
 @app.command()
 @click.argument("space")
+@click.option("--file-only", is_flag=True, help="Look at the file alone, not at the network and the data.")
 @_overrides
-def validate(space: str, overrides: tuple[str, ...]) -> None:
-    """Check a search file; every mistake is shown at once."""
+def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
+    """Check a search file and its task; every mistake is shown at once.
+
+    The task is made and tried out on what is on this machine: nothing is downloaded and nothing trained.
+    """
     from rdsearch.config import load_search_file
     from rdsearch.search.cluster import available_cores
     from rdsearch.spaces import find_space
@@ -311,6 +319,26 @@ def validate(space: str, overrides: tuple[str, ...]) -> None:
     click.echo(f"{path} is fine: {task}, {file.search.trials} trials, {len(file.space.domains)} searched parameters")
     for name, domain in file.space.parameters.items():
         click.echo(f"  {name}: {domain}")
+    if file.task is not None and not file_only:
+        skip = file.tree.get("recipe", {}).get("pruning", {}).get("skip", [])
+        _validate_task(file.task, skip if isinstance(skip, list) else [])
+
+
+def _validate_task(config: TaskConfig, skip: list[str]) -> None:
+    from rdsearch.tasks.data.torchvision_sets import without_downloads
+    from rdsearch.tasks.loading import load_task
+    from rdsearch.testing import check_task, describe_task
+
+    try:
+        with without_downloads():
+            task = load_task(config)
+    except MissingDataError as error:
+        click.echo(f"The task was not looked at: {error}")
+        return
+    for line in describe_task(task, skip):
+        click.echo(f"  {line}")
+    if problems := check_task(task, train=False):
+        raise TaskError("\n  - ".join([f"the task {task.name} is not fine:", *problems]))
 
 
 @app.command()

@@ -38,6 +38,10 @@ class TaskError(RdsearchError, ValueError):
     """A network, a data set or a checkpoint is missing, broken or does not fit the others."""
 
 
+class MissingDataError(TaskError):
+    """A data set that is not on this machine."""
+
+
 class PruningError(RdsearchError, ValueError):
     """A pruning request that cannot be met."""
 

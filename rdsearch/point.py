@@ -15,7 +15,8 @@ class OperatingPoint:
 
     Attributes:
         size_bytes: ``len(file)``, everything in it.
-        val_accuracy: Score of the decoded file on the validation part; a share of 1 for accuracies.
+        val_accuracy: Score of the decoded file on the validation part, more being better; a share of 1 for
+            accuracies, minus the score where the task minimises it.
         accuracy_drop: The dense network's validation accuracy minus this one's; negative where it gained.
         compression_ratio: Bytes of the dense float32 network over ``size_bytes``.
         sparsity: Share of zeros among the prunable weights in the decoded file.

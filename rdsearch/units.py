@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -116,3 +117,8 @@ def format_duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3_600)
     return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def standard_error(accuracy: float, examples: int) -> float:
+    """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
+    return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)

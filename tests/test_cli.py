@@ -101,6 +101,12 @@ def test_front_json_has_the_baseline_and_the_parameters(run: Run, search_copy: P
     assert "pruning.rate" in front["points"][0]["parameters"]
 
 
+def test_front_table_says_how_sure_its_accuracies_are(run: Run, search_copy: Path) -> None:
+    _, out, _ = run("front", search_copy)
+    assert "standard error of val: 0." in out
+    assert "(300 examples)" in out
+
+
 def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
     from rdsearch.search.results import load_front
 
@@ -166,7 +172,8 @@ def test_train_shows_the_cached_baseline(run: Run, task_file: Path, finished: Pa
     status, out, _ = run("train", task_file)
     assert status == 0
     accuracy = json.loads((finished / "manifest.json").read_text())["baseline"]["val_accuracy"]
-    assert f"validation accuracy {accuracy:.4f} on 300 examples" in out
+    error = (accuracy * (1 - accuracy) / 300) ** 0.5
+    assert f"validation accuracy {accuracy:.4f} ± {error:.4f} (standard error) on 300 examples" in out
     assert "epoch" not in out  # it was in the cache
 
 
@@ -259,7 +266,47 @@ def test_spaces_lists_ready_files_that_validate(run: Run) -> None:
     assert status == 0
     for name in ("digits", "mnist_lenet300", "mnist_lenet5"):
         assert name in out
-        assert run("validate", name)[0] == 0
+        assert run("validate", name, "--file-only")[0] == 0
+
+
+def test_validate_looks_at_the_task_and_says_what_can_be_pruned(run: Run, task_file: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(yaml.safe_dump({"task": yaml.safe_load(task_file.read_text()), "search": {"trials": 3}}))
+    status, out, err = run("validate", space)
+    assert (status, err) == (0, "")
+    assert "1,137 training and 300 validation examples, a test split" in out
+    assert "31,504 of 31,770 parameters can be pruned, in 5 layers: conv1.conv.weight 144, " in out
+    assert "dense network: validation accuracy 0.9" in out
+    assert "training" not in run("validate", space, "--file-only")[1]
+
+
+def test_validate_shows_what_is_wrong_with_a_task(run: Run, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(300) % 10, x_test=images, y_test=np.arange(300))
+    space = tmp_path / "space.yaml"
+    space.write_text(yaml.safe_dump({"task": {"network": "digits_cnn", "dataset": str(tmp_path / "own.npz")}}))
+    status, out, err = run("validate", space)
+    assert status == 2
+    assert "not trained yet" in out
+    assert "only 30 validation examples" in err
+    assert "270 of 300 test examples compared are in the train split too" in err
+    assert "Traceback" not in err
+
+
+def test_validate_downloads_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RDSEARCH_DATA", raising=False)
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", pytest.fail)
+    status, out, _ = run("validate", "mnist_lenet300", "--set", f"task.root={tmp_path}")
+    assert status == 0
+    assert "The task was not looked at: MNIST is not in" in out
+
+
+def test_train_warns_of_a_network_that_is_far_from_what_it_should_be(run: Run, tmp_path: Path) -> None:
+    task = {"network": "digits_cnn", "dataset": "digits", "train": {"epochs": 0}}
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump(task))
+    status, out, _ = run("train", tmp_path / "task.yaml")
+    assert status == 0
+    assert "Warning: the dense network's validation accuracy is 0." in out
 
 
 def test_search_wants_an_empty_folder_and_leaves_others_alone(run: Run, tmp_path: Path) -> None:

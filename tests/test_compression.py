@@ -16,8 +16,9 @@ from rdsearch.errors import ConfigError, TrialError
 from rdsearch.point import OperatingPoint
 from rdsearch.rdz import decode, load
 from rdsearch.recipe import Recipe
+from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.task import Task
-from tests.tasks.helpers import blobs, seeded_network
+from tests.tasks.helpers import TiedTransformer, blobs, counting_sequences, next_token_loss, seeded_network
 
 RECIPE = {
     "pruning": {"rounds": 3, "rate": 0.4},
@@ -173,6 +174,38 @@ def test_an_own_network_with_many_layers_and_tied_weights_is_compressed_and_resu
         rest = list(rounds(task, recipe(), device="cpu", seed=1, after=after))
         assert [point.data for point, _ in rest] == [point.data for point, _ in whole[1:]]
     assert decode(whole[0][0].data or b"").network_id is None
+
+
+def test_a_transformer_with_tied_weights_is_compressed_by_a_score_of_which_less_is_better() -> None:
+    def perplexity(network: nn.Module, batches: Any) -> float:
+        losses = [float(next_token_loss(network(tokens), following)) for tokens, following in batches]
+        return math.exp(float(np.mean(losses)))
+
+    task = Task(
+        network=TiedTransformer,
+        train=counting_sequences(),
+        evaluate=perplexity,
+        direction="minimize",
+        loss=next_token_loss,
+        training=TrainingConfig(epochs=30, lr=0.02, batch_size=16),
+    )
+    baseline = measure_baseline(task)
+    assert -3 < baseline.accuracy < -1
+    fine = recipe(pruning={"rounds": 4}, retrain={"epochs": 1}, quantization={"step": 0.1, "bias_bits": 12})
+    points = list(compress(task, fine, device="cpu", baseline=baseline))
+    assert len(points) == 4
+    for point in points:
+        network = load(point.data or b"", into=task.fresh_network())
+        assert isinstance(network, TiedTransformer)
+        assert network.out.weight is network.embedding.weight
+        assert torch.equal(network.causal, TiedTransformer().causal)
+        with torch.inference_mode():
+            assert point.val_accuracy == -perplexity(network, task.validation.batches(64))
+        assert point.accuracy_drop == baseline.accuracy - point.val_accuracy
+        zeros = sum(int((weight == 0).sum()) for weight in network.parameters() if weight.dim() > 1)
+        assert point.sparsity == pytest.approx(zeros / 600)
+    assert [point.size_bytes for point in points] == sorted((point.size_bytes for point in points), reverse=True)
+    assert points[-1].accuracy_drop > 0
 
 
 def test_the_test_split_is_never_read() -> None:

@@ -225,7 +225,7 @@ def test_python_examples_run(page: Path, searched: Path, environment: dict[str, 
 
 
 def test_the_own_module_of_the_quick_start_makes_a_task(searched: Path, environment: dict[str, str]) -> None:
-    (module,) = [block for block in _blocks("python") if block.file]
+    (module,) = [block for block in _blocks("python") if block.file and block.page == QUICK_START]
     _run([module], searched, environment)
     own = next(block for block in _blocks("yaml") if block.page == QUICK_START)
     (searched / "mine.yaml").write_text(own.text, encoding="utf-8")
@@ -246,6 +246,27 @@ def test_the_own_module_of_the_quick_start_makes_a_task(searched: Path, environm
         check=False,
     )
     assert "mine:network-mine:data: validation accuracy" in done.stdout, done.stderr
+
+
+def test_the_five_lines_of_the_tasks_page_are_a_task_that_is_fine(tmp_path: Path, environment: dict[str, str]) -> None:
+    page = ROOT / "docs" / "tasks.md"
+    module, trained = [block for block in _blocks("python") if block.page == page][:2]
+    _run([module, trained], tmp_path, environment)
+    (own,) = [block for block in _blocks("yaml") if block.page == page]
+    assert len(own.text.splitlines()) == 5
+    (tmp_path / "own.yaml").write_text(own.text, encoding="utf-8")
+    code = "from rdsearch.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "validate", "own.yaml"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1,137 training and 300 validation examples, a test split" in done.stdout
+    assert "dense network: validation accuracy 0." in done.stdout
 
 
 def _text_files() -> list[Path]:

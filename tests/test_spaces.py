@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from rdsearch.config import load_search_file
+from rdsearch.config import load_search_file, load_task_file
 from rdsearch.errors import ConfigError
 from rdsearch.search.heuristics import heuristics
 from rdsearch.spaces import find_space, first_comment, ready_spaces
@@ -22,8 +23,32 @@ def test_each_ready_search_file_is_valid_and_says_what_it_is(name: str) -> None:
         file.space.recipe(proposal)
 
 
-def test_the_demo_is_among_them() -> None:
-    assert {"digits", "mnist_lenet300", "mnist_lenet5"} <= set(ready_spaces())
+def test_every_pair_with_a_known_recipe_has_a_ready_search_file_that_bears_its_name() -> None:
+    from rdsearch.tasks.recipes import KNOWN_GOOD
+
+    tasks = {name: load_task_file(path) for name, path in ready_spaces().items()}
+    assert {(task.network, task.dataset) for task in tasks.values()} >= set(KNOWN_GOOD)
+    for name, task in tasks.items():
+        assert name.startswith(task.dataset)
+        assert name.removeprefix(task.dataset).lstrip("_") in task.network.replace("digits_cnn", "")
+    assert len({path.read_text() for path in ready_spaces().values()}) == len(tasks)
+
+
+@pytest.mark.parametrize("name", ready_spaces())
+def test_each_begins_with_the_true_number_of_parameters(name: str) -> None:
+    import torch
+
+    from rdsearch.tasks.networks.identity import build_network
+
+    path = ready_spaces()[name]
+    task = load_task_file(path)
+    stated = re.search(r"([0-9 ]+) parameters", first_comment(path))
+    if stated is None:
+        assert name == "digits"
+        return
+    with torch.device("meta"):
+        network = build_network(task.network + "?classes=100" * (task.dataset == "cifar100"))
+    assert sum(parameter.numel() for parameter in network.parameters()) == int(stated[1].replace(" ", ""))
 
 
 def test_a_file_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

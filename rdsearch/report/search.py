@@ -30,7 +30,7 @@ def summarize(results: Results) -> SearchSummary:
         manifest=manifest,
         command=manifest.get("command"),
         config=results.folder.config.read_text(encoding="utf-8"),
-        n_validation=manifest["split_sizes"]["validation"],
+        n_validation=results.n_validation,
         reference_accuracy=reference_accuracy(manifest["baseline"]["val_accuracy"], results.constraints),
     )
 
@@ -49,7 +49,7 @@ def show_end(console: Console, results: Results) -> None:
     folder = _relative(results.folder.path)
     console.print()
     if len(results.front):
-        console.print(front_table(results.front))
+        console.print(front_table(results.front, caption=results.score_note))
     else:
         console.print(misses_text(results), highlight=False)
     for trial, message in list(results.failed.items())[:3]:

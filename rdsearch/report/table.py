@@ -16,7 +16,9 @@ from rdsearch.points_csv import front_csv
 from rdsearch.report.labels import printable, recipe_line, varying
 
 
-def front_table(front: Front, *, chosen: OperatingPoint | None = None, title: str | None = None) -> Table:
+def front_table(
+    front: Front, *, chosen: OperatingPoint | None = None, title: str | None = None, caption: str | None = None
+) -> Table:
     """The front, one row a point by rising size; the recipe column holds what the points differ in.
 
     Fits 80 columns, where long recipes wrap, and shows more of them where there is more room. The test
@@ -26,12 +28,15 @@ def front_table(front: Front, *, chosen: OperatingPoint | None = None, title: st
         front: The front.
         chosen: Show this point of the front alone, under its own number.
         title: A line above the table.
+        caption: A line below it.
     """
     tested = any(point.test_accuracy is not None for point in front)
     table = Table(
         title=Text(printable(title)) if title is not None else None,
         title_justify="left",
         title_style="bold",
+        caption=Text(caption) if caption is not None else None,
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,

@@ -39,8 +39,11 @@ def nearest_misses(
 
 
 def reference_accuracy(baseline_accuracy: float, constraints: Mapping[str, float]) -> float:
-    """The accuracy that is worth nothing in the hypervolume: the constraint's floor, or 0 without one."""
+    """The accuracy that is worth nothing in the hypervolume: the constraint's floor, or 0 without one.
+
+    Where scores are below 0, as those that are minimised, it is twice the dense network's without a constraint.
+    """
     floors = [constraints["val_accuracy"]] if "val_accuracy" in constraints else []
     if "accuracy_drop" in constraints:
         floors.append(baseline_accuracy - constraints["accuracy_drop"])
-    return max(floors, default=0.0)
+    return max(floors, default=min(0.0, 2 * baseline_accuracy))

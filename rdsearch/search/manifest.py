@@ -28,6 +28,7 @@ def make_manifest(file: SearchFile, task: Task, baseline: Baseline, command: str
         "split_sizes": {"train": len(task.train), "validation": len(task.validation)},
         "validation_seed": task.seed,
         "split_fingerprints": {"train": task.train.fingerprint, "validation": task.validation.fingerprint},
+        "score": {"accuracy": task.is_accuracy, "direction": task.direction},
         "baseline": {"val_accuracy": baseline.accuracy, "size_bytes": baseline.size_bytes},
         "versions": {"python": platform.python_version()} | _versions(),
         "hardware": _hardware(),

@@ -16,7 +16,7 @@ from rdsearch.point import OperatingPoint
 from rdsearch.points_csv import read_front, read_points, write_front, write_points
 from rdsearch.search.constraints import feasible, nearest_misses
 from rdsearch.search.folder import SearchFolder
-from rdsearch.units import format_size
+from rdsearch.units import format_size, standard_error
 from rdsearch.yamlfile import write_yaml
 
 _FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")
@@ -48,6 +48,23 @@ class Results:
     def complete(self) -> bool:
         """Whether the search has reached its number of trials."""
         return self.finished + len(self.failed) >= int(self.manifest.get("target", 1))
+
+    @property
+    def n_validation(self) -> int | None:
+        """Number of validation examples, where the score is an accuracy, whose standard error they give."""
+        accuracy = self.manifest.get("score", {}).get("accuracy", True)
+        return int(self.manifest["split_sizes"]["validation"]) if accuracy else None
+
+    @property
+    def score_note(self) -> str:
+        """How sure the validation accuracies of the front are, or what its scores are, in a line."""
+        if self.manifest.get("score", {}).get("direction") == "minimize":
+            return "val is minus the score, of which less is better"
+        if self.n_validation is None or not len(self.front):
+            return "val is the task's own score"
+        errors = [standard_error(point.val_accuracy, self.n_validation) for point in self.front]
+        span = f"{min(errors):.4f}" if max(errors) - min(errors) < 5e-5 else f"{min(errors):.4f} to {max(errors):.4f}"
+        return f"standard error of val: {span} ({self.n_validation:,} examples)"
 
 
 def read_results(path: str | Path) -> Results:

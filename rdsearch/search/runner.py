@@ -21,6 +21,7 @@ from rdsearch.search.ledger import Ledger
 from rdsearch.search.manifest import make_manifest
 from rdsearch.search.trainable import TrialContext, run_trial
 from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -178,11 +179,12 @@ def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, 
     gpu = f" and {places.gpu:g} GPU" if places.gpu else ""
     resumed = f", {ledger.ended} done already" if ledger.ended else ""
     console.print(
-        f"{task.name}: dense network {baseline.size_bytes:,} bytes, validation accuracy {baseline.accuracy:.4f} "
-        f"on {len(task.validation):,} examples",
+        f"{task.name}: dense network {baseline.size_bytes:,} bytes, {task.score_text(baseline.accuracy)}",
         highlight=False,
         soft_wrap=True,
     )
+    for doubt in doubts(task, baseline.accuracy):
+        console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
     console.print(
         f"{ledger.target} trials{resumed}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each",
         highlight=False,

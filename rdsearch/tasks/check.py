@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.evaluation import forward, standard_error
+from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
-from rdsearch.tasks.state import load_state
+from rdsearch.tasks.state import State, load_state
 from rdsearch.tasks.task import Task
+from rdsearch.units import standard_error
 
 DETERMINISM_EXAMPLES = 512
 """Validation examples that are scored twice."""
@@ -29,29 +31,28 @@ OVERLAP_SHARE = 0.01
 FEW_EXAMPLES = 100
 """Below this many validation examples one wrong answer is more than a percentage point."""
 
-CHANCE_FACTOR = 2.0
-"""An accuracy below so many times that of guessing is that of a network which does not know its task."""
 
-
-def check_task(task: Task) -> list[str]:
+def check_task(task: Task, *, train: bool = True) -> list[str]:
     """Try a task out: shapes, labels, evaluation, splits, weights.
 
-    Trains the baseline when the task has no trained weights. Where the task can reach its test split, that
-    is read to be compared with the others, and not scored.
+    Where the task can reach its test split, that is read to be compared with the others, and not scored.
 
     Args:
         task: What is to be checked.
+        train: Train the baseline when the task has no trained weights; otherwise it is checked with the
+            weights that it starts from, and its accuracy is not looked at.
 
     Returns:
         One sentence for each problem; empty when all is well.
     """
     try:
         network = task.fresh_network()
-        load_state(network, task.dense_state())
+        state = task.dense_state() if train or task.is_trained else task.initial_state()
+        load_state(network, state)
     except TaskError as error:
         return [str(error)]
-    problems = list(_weights(task, network))
-    for check in (_forward, _evaluation, _chance):
+    problems = list(_weights(task, network, state))
+    for check in (_forward, _evaluation, _plausible):
         found = list(check(task, network))
         problems += found
         if found:  # what comes next would fail for the same reason
@@ -59,10 +60,10 @@ def check_task(task: Task) -> list[str]:
     return [*problems, *_few(task), *_overlap(task)]
 
 
-def _weights(task: Task, network: nn.Module) -> Iterator[str]:
+def _weights(task: Task, network: nn.Module, state: State) -> Iterator[str]:
     if not any(parameter.ndim > 1 for parameter in network.parameters()):
         yield "the network has no weight with two axes or more: nothing in it can be pruned"
-    broken = [name for name, array in task.dense_state().items() if not np.isfinite(array).all()]
+    broken = [name for name, array in state.items() if not np.isfinite(array).all()]
     if broken:
         yield f"weights that are not finite: {', '.join(broken)}"
     one, other = task.fresh_network(), task.fresh_network()
@@ -125,17 +126,9 @@ def _few(task: Task) -> Iterator[str]:
         yield f"only {examples} validation examples: at 90 % the standard error is {points:.1f} points; cut more"
 
 
-def _chance(task: Task, network: nn.Module) -> Iterator[str]:
-    labels = task.validation.labels
-    if not task.is_accuracy or labels is None:
-        return
-    guessing = float(np.bincount(labels).max()) / len(labels)
-    accuracy = task.score(network)
-    if accuracy < min(CHANCE_FACTOR * guessing, (1.0 + guessing) / 2):
-        yield (
-            f"the dense network's validation accuracy is {accuracy:.4f}, the commonest class alone gives "
-            f"{guessing:.4f}: check the checkpoint, the order of the classes and the normalisation of the inputs"
-        )
+def _plausible(task: Task, network: nn.Module) -> Iterator[str]:
+    if task.is_trained:
+        yield from doubts(task, task.dense_score)
 
 
 def _overlap(task: Task) -> Iterator[str]:

@@ -23,8 +23,8 @@ _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z
 
 
 def is_import_path(name: str) -> bool:
-    """Whether ``name`` has the form ``package.module:factory``."""
-    return _IMPORT_PATH.fullmatch(name) is not None
+    """Whether ``name`` has the form ``package.module:factory``, and is no network of torchvision."""
+    return _IMPORT_PATH.fullmatch(name) is not None and not name.startswith(TORCHVISION_PREFIX)
 
 
 def is_data_path(name: str) -> bool:
@@ -40,7 +40,7 @@ def _check_registered(registry: Registry[Any], name: str, other_forms: str) -> s
 
 
 def _check_network(name: str) -> str:
-    if is_import_path(name):
+    if is_import_path(name) or name.startswith(TORCHVISION_PREFIX):
         return name
     return _check_registered(NETWORKS, name, "give 'torchvision:NAME' or your own as 'package.module:factory'")
 
@@ -60,7 +60,9 @@ def _check_validation(size: int | float) -> int | float:
         return size
     if isinstance(size, float) and 0.0 < size < 1.0:
         return size
-    raise ValueError("a count of examples (5000) or a share of the training split between 0 and 1 (0.1)")
+    raise ValueError(
+        f"{size!r} must be a count of examples (5000), or a share of the training split above 0 and below 1 (0.1)"
+    )
 
 
 class TrainingConfig(Settings):

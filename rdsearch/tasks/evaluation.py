@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
+from rdsearch.units import standard_error
 
 Evaluation = Callable[[nn.Module, Iterable[Batch]], float]
 """From a network in eval mode and its batches, both on one device, to a score."""
@@ -93,6 +93,13 @@ def accuracy(network: nn.Module, split: Split, *, device: Device = "cpu", batch_
     return evaluate(network, split, top1, device=device, batch_size=batch_size)
 
 
-def standard_error(accuracy: float, examples: int) -> float:
-    """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
-    return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)
+def accuracy_text(score: float, examples: int, is_accuracy: bool = True) -> str:
+    """A score with how sure it is: ``"0.9712 ± 0.0024 (standard error) on 5,000 examples"``.
+
+    Args:
+        score: What was measured.
+        examples: On so many examples.
+        is_accuracy: Whether it is a share of right answers, whose standard error is known.
+    """
+    error = f" ± {standard_error(score, examples):.4f} (standard error)" if is_accuracy else ""
+    return f"{score:.4f}{error} on {examples:,} examples"

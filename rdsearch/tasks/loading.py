@@ -13,14 +13,15 @@ from torch import nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.calls import call_with_options
-from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, TrainingConfig, is_data_path, is_import_path
+from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
 from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.evaluation import forward
 from rdsearch.tasks.imports import ImportedFactory
-from rdsearch.tasks.networks.identity import RegisteredNetwork
-from rdsearch.tasks.recipes import training_for
+from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
+from rdsearch.tasks.recipes import expected_accuracy, training_for
 from rdsearch.tasks.splits import as_split
+from rdsearch.tasks.state import layout_fingerprint
 from rdsearch.tasks.task import Task
 
 
@@ -34,22 +35,23 @@ def load_task(config: TaskConfig) -> Task:
         TaskError: Data or network cannot be made, or do not fit each other.
     """
     source = _source(config)
-    factory, network_id = _network(config, source.classes)
+    network, network_id = _network(config, source.classes)
     if source.validation is not None and config.validation is not None:
         raise TaskError(
             f"task.validation is {config.validation}, but {config.dataset} brings a validation split "
             "of its own: leave one of the two out"
         )
     task = Task(
-        network=factory,
+        network=network,
         train=source.train,
         validation=config.validation if source.validation is None else source.validation,
         test=source.test,
         name=f"{config.network}-{Path(config.dataset).stem}",
         checkpoint=config.checkpoint,
-        training=config.train or _training(config),
+        training=config.train or training_for(config.network, config.dataset),
         seed=config.seed,
         network_id=network_id,
+        expected_accuracy=_expected(config),
     )
     _check_fit(task, config, source.classes)
     return task
@@ -96,23 +98,40 @@ def _own_source(path: str, made: Any) -> DataSource:
     )
 
 
-def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.Module], str | None]:
+def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.Module] | nn.Module, str | None]:
+    """The network, or what makes it, and its id."""
     options = dict(config.options.network)
     if is_import_path(config.network):
         return ImportedFactory(config.network, options), None
     network = RegisteredNetwork(config.network, options)
-    if classes is not None and not options.get("weights"):
+    if options.get("weights"):
+        return _published_network(network, config)
+    if classes is not None:
         for option in ("classes", "num_classes"):
             if network.takes(option):
                 network = RegisteredNetwork(config.network, {option: classes, **options})
     return network, network.id
 
 
-def _training(config: TaskConfig) -> TrainingConfig:
-    """The known good way for the pair; published weights are taken as they are."""
-    if config.options.network.get("weights"):
-        return TrainingConfig(epochs=0)
-    return training_for(config.network, config.dataset)
+def _published_network(
+    network: RegisteredNetwork, config: TaskConfig
+) -> tuple[Callable[[], nn.Module] | nn.Module, str | None]:
+    trained = network()
+    # Some networks come with published weights in another form than without, and an id says nothing of weights.
+    with torch.device("meta"):
+        same = layout_fingerprint(build_network(network.id).state_dict()) == layout_fingerprint(trained.state_dict())
+    # Made once where it is to stay as it is: each making reads the published file again, on every machine.
+    stays = config.train is None and config.checkpoint is None
+    return trained if stays else network, network.id if same else None
+
+
+def _expected(config: TaskConfig) -> float | None:
+    weights = config.options.network.get("weights")
+    if weights is not None and config.network.startswith(TORCHVISION_PREFIX) and config.dataset == "imagenet":
+        from rdsearch.tasks.networks.torchvision_models import published_accuracy  # takes a second
+
+        return published_accuracy(config.network.removeprefix(TORCHVISION_PREFIX), weights)
+    return expected_accuracy(config.network, config.dataset)
 
 
 def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:

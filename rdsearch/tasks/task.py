@@ -14,13 +14,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.baseline import baseline_state
+from rdsearch.tasks.baseline import baseline_path, baseline_state, default_device
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.tasks.evaluation import Evaluation, evaluate, top1
+from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
+from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation
 from rdsearch.tasks.splits.base import Device
-from rdsearch.tasks.state import State, state_fingerprint, to_numpy
+from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.stepper import Loss
 from rdsearch.tasks.template import Template, blank
 from rdsearch.tasks.training import Progress
@@ -36,7 +37,7 @@ class Task:
 
     Args:
         network: A trained network, whose weights are the dense ones; or a function without arguments that
-            makes an untrained one.
+            makes an untrained one. It is compressed, trained and scored in float32.
         train: The training split: a torch Dataset or DataLoader, or a pair (inputs, targets) of arrays.
         validation: The validation split; or how much of ``train`` is cut for it, a count or a share of 1.
         test: The test split, or a function without arguments that reads it; nothing but
@@ -44,13 +45,15 @@ class Task:
         evaluate: From a network (in eval mode) and its batches of (inputs, targets) to a number; top-1
             accuracy as a share of 1 when not given.
         name: What the task is called in reports.
-        direction: Whether more of the score is better.
+        direction: Whether more of what ``evaluate`` returns is better (``"maximize"``) or less.
         loss: What training and retraining minimise: from output and targets to a scalar.
         checkpoint: File with the trained weights, when ``network`` is a function.
         training: How the network is trained when there are no trained weights; with 0 epochs they are
             those that ``network()`` comes with.
         seed: Of the validation part and of the training.
         network_id: Registered name (and options) of the network, where it has one.
+        expected_accuracy: What a trained network reaches on unseen data, where that is known; one that is far
+            from it is warned of.
 
     Raises:
         TaskError: A part is missing, broken, or does not fit the others.
@@ -71,6 +74,7 @@ class Task:
         training: TrainingConfig | None = None,
         seed: int = 0,
         network_id: str | None = None,
+        expected_accuracy: float | None = None,
     ) -> None:
         if direction not in {"maximize", "minimize"}:
             raise TaskError(f"direction = {direction!r}: allowed are 'maximize' and 'minimize'")
@@ -83,6 +87,7 @@ class Task:
         self.direction: Direction = direction
         self.network_id = network_id
         self.seed = seed
+        self.expected_accuracy = expected_accuracy
         self.training = training or TrainingConfig()
         self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
         self._dense: State | None = to_numpy(network.state_dict()) if isinstance(network, nn.Module) else None
@@ -115,7 +120,22 @@ class Task:
         network = self._factory()
         if not isinstance(network, nn.Module):
             raise TaskError(f"network() returned a {type(network).__name__}: an nn.Module is needed")
-        return network.to("cpu")
+        # Files hold float32 values and data is read as float32, whatever precision the network came in.
+        return network.to("cpu").float()
+
+    def initial_state(self) -> State:
+        """The weights that training would start from, or the trained ones where the network came with them."""
+        if self._dense is not None:
+            return self._dense
+        with isolated_rng(self.seed):
+            return to_numpy(self._make().state_dict())
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether :meth:`dense_state` has no training to do."""
+        if self._dense is not None or self._checkpoint is not None or self.training.epochs == 0:
+            return True
+        return baseline_path(self.name, self.initial_state(), self.train, self.training, self.seed, self._loss).exists()
 
     def dense_state(self, progress: Progress | None = None, *, device: Device | None = None) -> State:
         """The trained weights: the network's own, the checkpoint's, or those of the baseline.
@@ -149,7 +169,7 @@ class Task:
         return self._dense
 
     def score(self, network: nn.Module, *, device: Device = "cpu", split: Split | None = None) -> float:
-        """Score of a network on the validation part, or on ``split``; the same every time.
+        """Score of a network on the validation part, or on ``split``; the same every time, and more is better.
 
         Args:
             network: Moved to ``device``; its training mode is restored.
@@ -157,9 +177,24 @@ class Task:
             split: Another part to score on.
 
         Returns:
-            The score; a share of 1 for accuracies.
+            The score: a share of 1 for accuracies, and minus what ``evaluate`` returned where less of that is
+            better, so that fronts, drops and bounds mean the same for every task.
         """
-        return evaluate(network, self.validation if split is None else split, self._evaluation, device=device)
+        value = evaluate(network, self.validation if split is None else split, self._evaluation, device=device)
+        return value if self.direction == "maximize" else -value
+
+    @cached_property
+    def dense_score(self) -> float:
+        """Validation score of the dense network, measured once, on a GPU where there is one; may train first."""
+        network = self.fresh_network()
+        load_state(network, self.dense_state())
+        return self.score(network, device=default_device())
+
+    def score_text(self, score: float) -> str:
+        """A validation score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard …"``."""
+        kind = "accuracy" if self.is_accuracy else "score"
+        turned = " (minus what evaluate returns, of which less is better)" if self.direction == "minimize" else ""
+        return f"validation {kind}{turned} {accuracy_text(score, len(self.validation), self.is_accuracy)}"
 
     @cached_property
     def fingerprint(self) -> str:

@@ -31,7 +31,7 @@ class Template:
 
     def __init__(self, network: nn.Module) -> None:
         try:
-            self._network = copy.deepcopy(network).to("cpu")
+            self._network = copy.deepcopy(network).to("cpu").float()
         except (TypeError, RuntimeError) as error:
             raise TaskError(
                 f"{type(network).__name__} cannot be copied ({error}): give a function that makes it, and a checkpoint"

@@ -17,11 +17,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RDSEARCH_DATA", raising=False)
-
-
 def _data_folder(wanted: str) -> Path:
     root = os.environ.get("RDSEARCH_DATA")
     if not root or not (Path(root) / wanted).exists():

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks import load_task
 from rdsearch.tasks.config import TaskConfig, TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
+from rdsearch.tasks.networks.torchvision_models import published_accuracy
 from rdsearch.tasks.recipes import KNOWN_GOOD, training_for
 from rdsearch.tasks.state import load_state
 from tests.tasks.helpers import seeded_network
@@ -174,3 +178,61 @@ def test_tasks_that_cannot_be_made_are_refused(own: str, settings: dict[str, Any
 def test_pairs_without_a_known_recipe_get_the_general_one() -> None:
     assert training_for("lenet300", "mnist") is KNOWN_GOOD["lenet300", "mnist"]
     assert training_for("lenet300", "digits") == TrainingConfig()
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, torch.nn.Module], None]:
+    """Puts weights where torchvision keeps those that it has downloaded, and a data set of small images beside them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    images = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=np.arange(30) % 3)
+
+    def publish(file: str, network: torch.nn.Module) -> None:
+        folder = tmp_path / "torch" / "hub" / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), folder / file)
+
+    return publish
+
+
+def test_published_weights_are_the_dense_network_and_read_once(
+    published: Callable[[str, torch.nn.Module], None], tmp_path: Path
+) -> None:
+    network = torchvision.models.squeezenet1_1()
+    published("squeezenet1_1-b8a52dc0.pth", network)
+    task = load_task(
+        config(
+            network="torchvision:squeezenet1_1",
+            dataset=str(tmp_path / "images.npz"),
+            options={"network": {"weights": "IMAGENET1K_V1"}},
+        )
+    )
+    shutil.rmtree(tmp_path / "torch")
+    assert task.network_id == "torchvision:squeezenet1_1"
+    assert task.is_trained
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(task.dense_state()[name], tensor.numpy())
+    received = pickle.loads(pickle.dumps(task.for_search()))  # noqa: S301
+    assert not any(parameter.any() for parameter in received.fresh_network().parameters())
+
+
+def test_a_network_whose_published_form_is_another_has_no_id(
+    published: Callable[[str, torch.nn.Module], None], tmp_path: Path
+) -> None:
+    published("googlenet-1378be20.pth", torchvision.models.googlenet(init_weights=False))
+    task = load_task(
+        config(
+            network="torchvision:googlenet",
+            dataset=str(tmp_path / "images.npz"),
+            options={"network": {"weights": "IMAGENET1K_V1"}},
+        )
+    )
+    assert task.network_id is None
+    assert not any("aux" in name for name in task.dense_state())
+
+
+def test_torchvision_states_what_its_weights_reach_on_imagenet() -> None:
+    assert published_accuracy("resnet50", "IMAGENET1K_V2") == pytest.approx(0.80858)
+    assert published_accuracy("resnet50", "DEFAULT") == pytest.approx(0.80858)
+    with pytest.raises(TaskError, match="has no weights 'V9': known are IMAGENET1K_V1"):
+        published_accuracy("resnet50", "V9")

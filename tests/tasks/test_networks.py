@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -76,9 +79,21 @@ def test_option_a_shortcuts_have_no_weights_and_pass_every_second_pixel() -> Non
         ("lenet300?classes", "option=value"),
         ("lenet300?clases=7", "it takes classes.*Did you mean 'classes'"),
         ("torchvision:resnet81", "did you mean resnet18"),
-        ('torchvision:resnet18?weights="V9"', "Published weights: IMAGENET1K_V1"),
+        ('torchvision:resnet18?weights="DEFAULT"', "weights says how a network starts, not which one it is"),
     ],
 )
 def test_ids_that_name_nothing_are_refused(network_id: str, said: str) -> None:
     with pytest.raises((TaskError, UnknownNameError), match=said):
         build_network(network_id)
+
+
+def test_weights_that_were_never_published_are_refused_with_those_that_were() -> None:
+    with pytest.raises(TaskError, match="Published weights: IMAGENET1K_V1"):
+        RegisteredNetwork("torchvision:resnet18", {"weights": "V9"})()
+
+
+def test_the_documentation_has_the_same_counts() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) × (\d+) × (\d+) \| ([\d ]+) \|", text, re.M)
+    documented = {name: (int(parameters.replace(" ", "")), tuple(map(int, shape))) for name, *shape, parameters in rows}
+    assert documented == EXPECTED

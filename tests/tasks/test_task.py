@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks import Task
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Batch
 from rdsearch.tasks.state import load_state
-from rdsearch.tasks.training import Epoch
+from rdsearch.tasks.training import Epoch, train
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,
@@ -93,7 +93,7 @@ def test_any_score_and_loss_will_do() -> None:
     )
     assert not task.is_accuracy
     trained = task.score(filled(task))
-    assert trained < 3.0 < task.score(TiedTransformer())
+    assert task.score(TiedTransformer()) < -3.0 < trained
 
 
 def test_the_baseline_is_trained_once_and_then_read_back() -> None:
@@ -182,11 +182,45 @@ def test_scores_are_the_same_every_time_and_can_be_those_of_another_part() -> No
     assert 0.8 < task.score(network, split=task.test_split()) <= 1.0
 
 
+def test_the_dense_score_is_that_of_the_dense_network_and_measured_once() -> None:
+    scored = []
+
+    def evaluate(network: nn.Module, batches: Iterable[Batch]) -> float:
+        scored.append(network)
+        return float(network.get_parameter("0.weight").detach().sum())
+
+    task = make(network=seeded_network(), evaluate=evaluate, direction="minimize")
+    assert not scored
+    assert task.dense_score == task.dense_score == -float(seeded_network().get_parameter("0.weight").detach().sum())
+    assert len(scored) == 1
+
+
 def test_dense_arrays_are_read_only_float32() -> None:
     state = make(network=seeded_network().to(torch.bfloat16)).dense_state()
     assert {array.dtype.name for array in state.values()} == {"float32", "int64"}
     with pytest.raises(ValueError, match="read-only"):
         state["0.weight"][0] = 0
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("factory", [True, False])
+def test_networks_of_any_precision_are_trained_and_scored_in_float32(precision: torch.dtype, factory: bool) -> None:
+    def network() -> nn.Module:
+        return seeded_network(3).to(precision)
+
+    task = make(network=network if factory else network(), training=TrainingConfig(epochs=0))
+    assert {parameter.dtype for parameter in task.fresh_network().parameters()} == {torch.float32}
+    assert {tensor.dtype for tensor in filled(task).state_dict().values()} == {torch.float32, torch.int64}
+    assert 0 <= task.score(filled(task)) <= 1
+    train(filled(task), task.train, QUICK)
+
+
+def test_a_float64_data_set_reaches_the_network_as_float32() -> None:
+    inputs, labels = (torch.from_numpy(array) for array in blobs())
+    dataset = ConcatDataset([TensorDataset(inputs.double(), labels)])
+    task = make(train=dataset)
+    assert next(iter(task.train.batches(4)))[0].dtype == torch.float32
+    assert task.score(filled(task)) > 0.9
 
 
 def test_a_checkpoint_of_the_user_is_the_dense_network(tmp_path: Path) -> None:

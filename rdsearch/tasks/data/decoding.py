@@ -78,7 +78,7 @@ def _decode_into(folder: Path, count: int, images: Iterable[Encoded], size: int 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(islice(iterator, CHUNK)):
             if grey is None:
-                grey = _open(chunk[0]).mode in GREY_MODES
+                grey = open_image(chunk[0]).mode in GREY_MODES
             for entry, image in zip(chunk, pool.map(partial(decode_image, grey=grey, size=size), chunk), strict=True):
                 if pixels is None:
                     pixels = np.lib.format.open_memmap(
@@ -98,7 +98,12 @@ def _decode_into(folder: Path, count: int, images: Iterable[Encoded], size: int 
     np.save(folder / "labels.npy", labels)
 
 
-def _open(entry: Encoded) -> Image.Image:
+def open_image(entry: Encoded) -> Image.Image:
+    """Decode one image, in its own mode and size.
+
+    Raises:
+        TaskError: It cannot be decoded; where it comes from is said.
+    """
     where, data, _ = entry
     if not data:
         raise TaskError(f"{where} holds no image bytes")
@@ -116,7 +121,7 @@ def decode_image(entry: Encoded, *, grey: bool, size: int | None) -> np.ndarray:
     Raises:
         TaskError: It cannot be decoded.
     """
-    image = _open(entry).convert("L" if grey else "RGB")
+    image = open_image(entry).convert("L" if grey else "RGB")
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rdsearch.errors import TaskError
+from PIL import Image
+
+from rdsearch.errors import MissingDataError, TaskError
 from rdsearch.tasks.data.arrays import ImageOptions, Pair, source_of
-from rdsearch.tasks.data.decoding import Encoded, decode_cached
+from rdsearch.tasks.data.decoding import Encoded, decode_cached, open_image
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.folders import DATA_VARIABLE, data_folders
 from rdsearch.tasks.splits import Split
@@ -71,12 +73,12 @@ def imagenet(root: Path | None = None, transform: Callable[[Any], Any] | None = 
         workers: Processes that read ahead.
 
     Raises:
-        TaskError: It is not there: it cannot be downloaded without an account.
+        MissingDataError: It is not there: it cannot be downloaded without an account.
     """
     places = [folder / "imagenet" for folder in data_folders(root)]
     path = next((place for place in places if (place / "train").is_dir()), None)
     if path is None:
-        raise TaskError(
+        raise MissingDataError(
             f"ImageNet is not in {' or '.join(map(str, places))}. It needs an account: get the archives from "
             "image-net.org, unpack them to imagenet/train/CLASS/*.JPEG and imagenet/val/CLASS/*.JPEG, and name the "
             f"folder that holds imagenet: task.root, or the variable {DATA_VARIABLE}."
@@ -96,10 +98,14 @@ def _lazy(folder: Path, transform: Callable[[Any], Any] | None, workers: int) ->
     from torchvision.transforms._presets import ImageClassification
 
     try:
-        images = ImageFolder(str(folder), transform or ImageClassification(crop_size=224))
+        images = ImageFolder(str(folder), transform or ImageClassification(crop_size=224), loader=_load)
     except OSError as error:
         raise TaskError(f"{folder}: {error}") from None
     return LoaderSplit(DataLoader(images, num_workers=workers))
+
+
+def _load(path: str) -> Image.Image:
+    return open_image((path, Path(path).read_bytes(), 0)).convert("RGB")
 
 
 def _held_out(path: Path) -> tuple[str | None, str | None]:

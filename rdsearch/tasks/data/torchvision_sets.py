@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from rdsearch.errors import TaskError
+from rdsearch.errors import MissingDataError, TaskError
 from rdsearch.tasks.folders import DATA_VARIABLE, data_folders
+
+_DOWNLOADS = ContextVar("downloads", default=True)
+
+
+@contextlib.contextmanager
+def without_downloads() -> Iterator[None]:
+    """Inside the block a data set that is not on this machine is missing, and not fetched."""
+    token = _DOWNLOADS.set(False)
+    try:
+        yield
+    finally:
+        _DOWNLOADS.reset(token)
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -27,7 +42,8 @@ def open_dataset(dataset: type[Any], root: Path | None, files: str, **arguments:
         **arguments: Further arguments of the class, as ``train``.
 
     Raises:
-        TaskError: It lies nowhere and cannot be downloaded; the message says how to place the files.
+        MissingDataError: It lies nowhere and cannot be downloaded; the message says how to place the files.
+        TaskError: Its files are damaged.
     """
     folders = data_folders(root)
     for folder in folders:
@@ -39,6 +55,9 @@ def open_dataset(dataset: type[Any], root: Path | None, files: str, **arguments:
             raise TaskError(
                 f"{dataset.__name__} in {folder} is damaged ({error}): remove {files}, they are then fetched again"
             ) from None
+    name = dataset.__name__
+    if not _DOWNLOADS.get():
+        raise MissingDataError(f"{name} is not in {' or '.join(map(str, folders))}")
     reasons = []
     for folder in folders:
         if not os.access(_nearest_existing(folder), os.W_OK):
@@ -50,8 +69,7 @@ def open_dataset(dataset: type[Any], root: Path | None, files: str, **arguments:
             return dataset(str(folder), download=True, **arguments)
         except (OSError, RuntimeError) as error:
             reasons.append(f"the download to {folder} failed ({' '.join(str(error).split())})")
-    name = dataset.__name__
-    raise TaskError(
+    raise MissingDataError(
         f"{name} is not in {' or '.join(map(str, folders))}, and " + "; ".join(reasons) + f". Put {files} into one "
         f"of these folders, or name the folder that holds it: task.root, or the variable {DATA_VARIABLE}."
     )

@@ -79,7 +79,7 @@ def build_network(network_id: str) -> nn.Module:
         network_id: ``"resnet20"``, ``"resnet20?classes=100"``, ``"torchvision:resnet50"``.
 
     Raises:
-        TaskError: Options that cannot be read or are not the factory's.
+        TaskError: Options that cannot be read, are not the factory's, or say how the network starts.
         UnknownNameError: No network has this name.
     """
     name, _, query = network_id.partition("?")
@@ -90,4 +90,10 @@ def build_network(network_id: str) -> nn.Module:
             options[key] = json.loads(value)
         except json.JSONDecodeError:
             raise TaskError(f"network id {network_id!r}: {pair!r} is not of the form option=value") from None
+    if starting := [option for option in options if option in START_OPTIONS]:
+        # Otherwise a file that names such an id would make its reader download something.
+        raise TaskError(
+            f"network id {network_id!r}: {', '.join(starting)} says how a network starts, not which one it is; "
+            "leave it out"
+        )
     return RegisteredNetwork(name, options)()

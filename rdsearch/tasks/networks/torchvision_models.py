@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -35,7 +36,10 @@ def torchvision_network(name: str) -> Callable[..., nn.Module]:
     def make(*, weights: str | None = None, num_classes: int | None = None) -> nn.Module:
         options = {} if num_classes is None else {"num_classes": num_classes}
         try:
-            return cast("nn.Module", models.get_model(name, weights=weights, **options))
+            with warnings.catch_warnings():
+                # GoogLeNet and Inception announce other initial weights for a future release.
+                warnings.simplefilter("ignore", FutureWarning)
+                return cast("nn.Module", models.get_model(name, weights=weights, **options))
         except (KeyError, ValueError, OSError) as error:
             published = ", ".join(models.get_model_weights(name).__members__)
             raise TaskError(
@@ -44,6 +48,13 @@ def torchvision_network(name: str) -> Callable[..., nn.Module]:
             ) from error
 
     return make
+
+
+def _published(name: str, weights: str) -> Any:
+    known = models.get_model_weights(name)
+    if weights != "DEFAULT" and weights not in known.__members__:
+        raise TaskError(f"torchvision:{name} has no weights {weights!r}: known are {', '.join(known.__members__)}")
+    return known[weights]
 
 
 def published_transform(name: str, weights: str) -> Any:
@@ -56,7 +67,14 @@ def published_transform(name: str, weights: str) -> Any:
     Raises:
         TaskError: The network has no such weights.
     """
-    known = models.get_model_weights(name)
-    if weights != "DEFAULT" and weights not in known.__members__:
-        raise TaskError(f"torchvision:{name} has no weights {weights!r}: known are {', '.join(known.__members__)}")
-    return known[weights].transforms()
+    return _published(name, weights).transforms()
+
+
+def published_accuracy(name: str, weights: str) -> float | None:
+    """Top-1 accuracy on ImageNet that torchvision states for weights, a share of 1; ``None`` where it states none.
+
+    Raises:
+        TaskError: The network has no such weights.
+    """
+    percent = _published(name, weights).meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+    return None if percent is None else percent / 100

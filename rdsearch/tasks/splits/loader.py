@@ -23,8 +23,9 @@ _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Every tensor inside ``value`` (nested tuples, lists, mappings) on ``device``."""
+    """Every tensor inside ``value`` (nested tuples, lists, mappings) on ``device``, float64 as float32."""
     if isinstance(value, Tensor):
+        value = value.float() if value.dtype == torch.float64 else value
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):
         return {key: _to(entry, device) for key, entry in value.items()}

@@ -154,6 +154,13 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def damaged_inside(path: Path) -> None:
+    write_parquet(path, *rows(40))
+    content = bytearray(path.read_bytes())
+    content[200:1200] = bytes([255]) * 1000
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -164,6 +171,7 @@ def truncated(path: Path) -> None:
         (no_column, r"no column image or img, only photo, label: .*options\.dataset\.image"),
         (no_rows, "no image found"),
         (truncated, "not every file is a readable parquet file"),
+        (damaged_inside, r"x\.parquet is damaged after row 0"),
     ],
 )
 def test_bad_shards_are_named_and_leave_nothing_in_the_cache(
@@ -241,6 +249,9 @@ def test_imagenet_is_read_lazily_from_its_folder(tmp_path: Path) -> None:
     inputs, targets = next(iter(source.train.batches(4)))
     assert inputs.shape == (4, 3, 224, 224)
     assert targets.tolist() == [0, 0, 1, 1]
+    (tmp_path / "imagenet" / "train" / "bee" / "1.png").write_bytes(b"not an image")
+    with pytest.raises(TaskError, match=r"bee/1\.png is no readable image"):
+        next(iter(source.train.batches(4)))
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (3, 6, 5), (6, 5, 3)])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import pickle
 import struct
+import tarfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from rdsearch.errors import TaskError
+from rdsearch.errors import MissingDataError, TaskError
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.data.augmentation import PADDING, crop_and_flip
 from rdsearch.tasks.data.digits import digits
 from rdsearch.tasks.data.mnist import fashion_mnist, mnist
+from rdsearch.tasks.data.torchvision_sets import without_downloads
 from rdsearch.tasks.splits import ArraySplit, Split
 
 DIGITS_TEST = "de0cc23d22b95af7a249a699caf4788ab43b63ee8f18d6e957f5b212e1663e03"
@@ -97,13 +100,18 @@ def test_where_nothing_can_be_had_the_message_says_how_to_place_the_files(
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that a web server on this machine offers in place of the mirrors of MNIST."""
+    """A folder that a web server on this machine offers in place of the data sets' own."""
+    monkeypatch.delenv("RDSEARCH_DATA", raising=False)  # where a download would otherwise go
     folder = tmp_path / "mirror"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    url = f"http://127.0.0.1:{server.server_port}/"
+    for name in ("MNIST", "FashionMNIST"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}.mirrors", [url])
+    for name in ("CIFAR10", "CIFAR100"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}.url", f"{url}{name}.tar.gz")
     yield folder
     server.shutdown()
     thread.join()
@@ -115,8 +123,9 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_files_are_downloaded_checked_and_used(
-    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, no_data: None
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     resources = []
     write_idx(tmp_path, "train", 20)
@@ -125,9 +134,77 @@ def test_files_are_downloaded_checked_and_used(
         (mirror / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
         md5 = hashlib.md5((mirror / f"{file.name}.gz").read_bytes()).hexdigest()  # noqa: S324
         resources.append((f"{file.name}.gz", md5))
-    monkeypatch.setattr("torchvision.datasets.MNIST.resources", resources)
-    assert len(mnist().train) == 20
-    assert (tmp_path / "cache" / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
+    monkeypatch.setattr(f"torchvision.datasets.{name}.resources", resources)
+    source = {"MNIST": mnist, "FashionMNIST": fashion_mnist}[name]()
+    assert source.test is not None
+    assert (len(source.train), len(source.test())) == (20, 10)
+    assert (tmp_path / "cache" / "data" / name / "raw" / "train-images-idx3-ubyte").exists()
+
+
+def offer_cifar(mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> bytes:
+    """A tiny CIFAR on the mirror, its checksums in place of the real ones; the archive."""
+    dataset = f"torchvision.datasets.{name}"
+    folder, key = {"CIFAR10": ("cifar-10-batches-py", "labels"), "CIFAR100": ("cifar-100-python", "fine_labels")}[name]
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3072), dtype=np.uint8)
+    files = {
+        "some": pickle.dumps({"data": pixels, key: [0, 1, 2, 9]}),
+        "held": pickle.dumps({"data": pixels[:2], key: [3, 4]}),
+        "meta": pickle.dumps({"names": list("abcdefghij")}),
+    }
+    checks = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}  # noqa: S324
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for file, content in files.items():
+            member = tarfile.TarInfo(f"{folder}/{file}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    (mirror / f"{name}.tar.gz").write_bytes(archive.getvalue())
+    monkeypatch.setattr(f"{dataset}.tgz_md5", hashlib.md5(archive.getvalue()).hexdigest())  # noqa: S324
+    monkeypatch.setattr(f"{dataset}.train_list", [["some", checks["some"]]])
+    monkeypatch.setattr(f"{dataset}.test_list", [["held", checks["held"]]])
+    monkeypatch.setattr(f"{dataset}.meta", {"filename": "meta", "key": "names", "md5": checks["meta"]})
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(("name", "classes"), [("CIFAR10", 10), ("CIFAR100", 100)])
+def test_cifar_is_downloaded_checked_and_used(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, name: str, classes: int
+) -> None:
+    offer_cifar(mirror, monkeypatch, name)
+    source = DATASETS.load(name.lower())()
+    assert source.test is not None
+    assert (len(source.train), len(source.test()), source.classes) == (4, 2, classes)
+    assert labels_of(source.train).tolist() == [0, 1, 2, 9]
+
+
+def test_a_cifar_archive_that_came_half_is_never_used_and_fetched_again(
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = offer_cifar(mirror, monkeypatch, "CIFAR10")
+    (mirror / "CIFAR10.tar.gz").write_bytes(archive[: len(archive) // 2])
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"the download to .* failed .*corrupted"):
+            DATASETS.load("cifar10")(tmp_path / "data")
+    assert not (tmp_path / "data" / "cifar-10-batches-py").exists()
+    (mirror / "CIFAR10.tar.gz").write_bytes(archive)
+    assert len(DATASETS.load("cifar10")(tmp_path / "data").train) == 4
+
+
+def test_files_that_an_interrupted_unpacking_left_cut_off_are_unpacked_again(
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer_cifar(mirror, monkeypatch, "CIFAR10")
+    DATASETS.load("cifar10")(tmp_path)
+    batch = tmp_path / "cifar-10-batches-py" / "some"
+    batch.write_bytes(batch.read_bytes()[:100])
+    assert len(DATASETS.load("cifar10")(tmp_path).train) == 4
+
+
+def test_without_downloads_what_is_not_here_is_missing(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_cifar(mirror, monkeypatch, "CIFAR10")
+    with without_downloads(), pytest.raises(MissingDataError, match="CIFAR10 is not in"):
+        DATASETS.load("cifar10")()
+    assert len(DATASETS.load("cifar10")().train) == 4
 
 
 def test_a_download_that_fails_half_way_is_never_used(tmp_path: Path, mirror: Path) -> None:
