@@ -108,7 +108,7 @@ def test_search_with_a_task_of_ones_own_never_reads_its_test_split(tmp_path: Pat
     assert front[0].path is not None
     network = rdsearch.load(front[0].path, into=task.fresh_network())
     assert task.score(network) == front[0].val_accuracy
-    with pytest.raises(rdsearch.RdsearchError, match="pass it as task="):
+    with pytest.raises(rdsearch.RdsearchError, match="as task="):
         rdsearch.resume(out, trials=4, console=Console(quiet=True))
     longer = rdsearch.resume(out, task=task, trials=4, console=Console(quiet=True))
     assert len(longer) >= 1
