@@ -34,7 +34,7 @@ DROPS = (0.01, 0.02, 0.05)
 CALIBRATION = 1024
 ROWS = ("uniform", "magnitude", "rate_aware", "hessian", "sequential")
 """Methods, and rounding to nearest after magnitude pruning to half of the weights."""
-STEPS = {"uniform": (0.4, 2.4), "magnitude": (0.4, 2.4), "rate_aware": (0.3, 1.6), "hessian": (0.9, 5.0)}
+STEPS = {"uniform": (0.4, 2.4), "magnitude": (0.4, 2.4), "rate_aware": (0.3, 1.6), "hessian": (0.9, 8.0)}
 STEPS["sequential"] = STEPS["hessian"]
 PRUNED = 0.5
 Point = tuple[float, int, float]
@@ -99,7 +99,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=4000, help="test images, the first so many")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
-    parser.add_argument("--steps", type=int, default=7, help="files a row")
+    parser.add_argument("--steps", type=int, default=10, help="files a row")
     parser.add_argument("--quick", action="store_true", help="three files a row")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
