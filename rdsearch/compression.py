@@ -16,6 +16,7 @@ from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
+from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.rdz import decode, fill
 from rdsearch.recipe import PruningRecipe, Recipe
@@ -219,10 +220,12 @@ def _seeds(seed: int, number: int) -> tuple[int, int]:
 def _calibration_inputs(
     task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device
 ) -> list[Tensor]:
-    """One batch of training inputs, where the network has batch normalisation to match; the same in every round."""
-    if not (recipe.quantization.reestimate_batchnorm and batchnorm_layers(network)):
+    """One batch of training inputs, where something looks at them; the same in every round."""
+    settings = recipe.quantization
+    matched = settings.reestimate_batchnorm and batchnorm_layers(network)
+    if not (matched or settings.method in NEED_CALIBRATION):
         return []
-    count = min(recipe.quantization.calibration, len(task.train))
+    count = min(settings.calibration, len(task.train))
     chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
     sample = task.train.subset(np.sort(chosen))
     return [inputs for inputs, _ in sample.batches(count, device=device)]

@@ -6,19 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.networkfile import Levels, NetworkFile, encode_file
-from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
-from rdsearch.quantization.uniform import (
-    Quantized,
-    dequantize,
-    quantize_to_bits,
-    quantize_uniform,
-    survivor_rms,
-)
+from rdsearch.pruning.patterns import matches, require_matches
+from rdsearch.quantization import METHODS
+from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
+from rdsearch.quantization.method import Work
+from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
 from rdsearch.rdz import layout_of
 from rdsearch.recipe import QuantizationRecipe
 
@@ -37,21 +33,21 @@ def pack(
     Args:
         network: Float weights, pruned ones exactly zero; not changed.
         fresh_network: Makes networks of the same architecture.
-        settings: Steps and bits.
-        calibration: Inputs on the network's device for the re-estimation of batch normalisation; unused
-            where the network has none or ``settings`` turn it off.
+        settings: Method, steps and bits.
+        calibration: Inputs on the network's device, for methods that look at the inputs of layers (in one
+            batch) and for matching batch normalisation.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
 
     Raises:
-        QuantizationError: A weight is not finite, or the step is too small.
+        QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
+        PruningError: A pattern of ``settings.plain`` matches no weight.
     """
     layout = layout_of(network)
     state = {name: tensor.detach() for name, tensor in network.state_dict().items()}
-    weights = _quantize_weights({entry.name: state[entry.name] for entry in layout.of("weight")}, settings)
-    vectors = _quantize_vectors(
-        _normalised(network, fresh_network, weights, settings, calibration), layout, state, settings.bias_bits
-    )
+    coarse = _copy(network, fresh_network)
+    weights = METHODS.load(settings.method)(_work(network, coarse, layout, settings, calibration))
+    vectors = _quantize_vectors(coarse, layout, settings.bias_bits)
     file = NetworkFile(
         layout=layout,
         weights={name: _levels(quantized) for name, quantized in weights.items()},
@@ -63,37 +59,38 @@ def pack(
     return encode_file(file)
 
 
-def _quantize_weights(weights: Mapping[str, Tensor], settings: QuantizationRecipe) -> dict[str, Quantized]:
-    shared = survivor_rms(list(weights.values()))
-    quantized = {}
-    for name, weight in weights.items():
-        unit = shared if settings.granularity == "network" else survivor_rms([weight])
-        quantized[name] = quantize_uniform(weight, settings.step * unit, settings.dead_zone)
-    return quantized
+def _copy(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
+    copied = fresh_network().to(next(iter(network.parameters())).device)
+    copied.load_state_dict(network.state_dict())
+    return copied.eval()
 
 
-def _normalised(
+def _work(
     network: nn.Module,
-    fresh_network: Callable[[], nn.Module],
-    weights: Mapping[str, Quantized],
+    coarse: nn.Module,
+    layout: Layout,
     settings: QuantizationRecipe,
     calibration: Sequence[Tensor],
-) -> nn.Module:
-    """A network whose batch normalisation fits the quantised weights."""
-    if not (settings.reestimate_batchnorm and calibration and batchnorm_layers(network)):
-        return network
-    device = next(iter(network.parameters())).device
-    coarse = fresh_network().to(device)
-    coarse.load_state_dict(network.state_dict())
-    parameters = dict(coarse.named_parameters(remove_duplicate=False))
-    with torch.no_grad():
-        for name, quantized in weights.items():
-            parameters[name].copy_(torch.from_numpy(dequantize(quantized)))
-    match_statistics(coarse, network, calibration)
-    return coarse
+) -> Work:
+    names = [entry.name for entry in layout.of("weight")]
+    require_matches(settings.plain, names, "quantization.plain")
+    state = network.state_dict()
+    shared = survivor_rms([state[name] for name in names])
+    units = {name: shared if settings.granularity == "network" else survivor_rms([state[name]]) for name in names}
+    return Work(
+        network,
+        coarse,
+        steps={name: settings.step * unit for name, unit in units.items()},
+        dead_zone=settings.dead_zone,
+        rate_weight=settings.rate_weight,
+        plain=frozenset(name for name in names for pattern in settings.plain if matches(name, pattern)),
+        batches=calibration,
+        match_batchnorm=settings.reestimate_batchnorm,
+    )
 
 
-def _quantize_vectors(network: nn.Module, layout: Layout, state: Mapping[str, Tensor], bits: int) -> dict[str, Levels]:
+def _quantize_vectors(network: nn.Module, layout: Layout, bits: int) -> dict[str, Levels]:
+    state = network.state_dict()
     normalisations = batchnorm_layers(network)
     vectors: dict[str, Levels] = {}
     for entry in layout.entries:

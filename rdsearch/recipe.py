@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rdsearch.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
+from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.schema import Settings, flatten, known
 from rdsearch.tasks.config import TrainingConfig
 
@@ -56,18 +57,24 @@ class RetrainRecipe(TrainingConfig):
 class QuantizationRecipe(Settings):
     """Which values the survivors take in the file."""
 
+    method: Annotated[str, AfterValidator(known(QUANTIZERS))] = "uniform"
+    """How the levels are chosen."""
     step: float = Field(0.2, gt=0, le=10)
     """Distance between levels, in units of the surviving weights' root mean square."""
     granularity: Literal["network", "tensor"] = "network"
     """Whether the root mean square, and so the step, is the whole network's or each tensor's own."""
     dead_zone: float = Field(1.0, ge=1, le=4)
-    """Width of the interval that becomes zero, in steps; 1 is rounding to nearest."""
+    """Width of the interval that becomes zero, in steps (method ``uniform``); 1 is rounding to nearest."""
+    rate_weight: float = Field(0.04, ge=0, le=10)
+    """Price of a bit against distortion, in squared steps (methods other than ``uniform``); 0 is the nearest level."""
+    plain: list[str] = []
+    """Patterns of weights that are rounded to nearest whatever the method."""
     bias_bits: int = Field(8, ge=2, le=16)
     """Bits of a level of biases and of batch normalisation's scale and shift."""
     reestimate_batchnorm: bool = True
     """Match every batch normalisation's channel statistics to the float network's before coding."""
     calibration: int = Field(1024, ge=2)
-    """Training examples that the re-estimation looks at."""
+    """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at."""
 
 
 class Recipe(Settings):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
 from rdsearch.errors import ConfigError, TrialError
 from rdsearch.point import OperatingPoint
+from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.rdz import decode, load
 from rdsearch.recipe import Recipe
 from rdsearch.tasks.config import TrainingConfig
@@ -266,3 +267,11 @@ def test_networks_with_other_layers_are_compressed(make: Callable[[], nn.Module]
     )
     (point,) = compress(task, fine, device="cpu")
     assert point.accuracy_drop == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("method", QUANTIZERS)
+def test_every_quantization_method_runs_in_a_trial_and_repeats(method: str) -> None:
+    made = recipe(pruning={"rounds": 2}, quantization={"method": method})
+    first, again = ([point.data for point in compress(blob_task(), made, device="cpu", seed=2)] for _ in range(2))
+    assert first == again
+    assert decode(first[1] or b"").weights

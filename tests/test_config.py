@@ -69,7 +69,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
             "prunning": {},
             "pruning": {"method": "lam", "rounds": 0, "rate": 1.5, "skip": "conv"},
             "retrain": {"lr": {"float": [0.1, 0.01]}},
-            "quantization": {"granularity": "layer", "bias_bits": 1, "rate_weight": {"float": [0.0, 0.1]}},
+            "quantization": {"granularity": "layer", "bias_bits": 1, "lambda": {"float": [0.0, 0.1]}},
         },
         "search": {
             "objectives": ["size_bytes", "val_acc"],
@@ -104,8 +104,8 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "recipe.retrain.lr": "float: the lowest value 0.1 is above the highest 0.01; swap them",
         "recipe.quantization.granularity": "'layer' must be 'network' or 'tensor'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
-        "recipe.quantization.rate_weight": "unknown key; allowed here: step, granularity, dead_zone, bias_bits, "
-        "reestimate_batchnorm, calibration.",
+        "recipe.quantization.lambda": "unknown key; allowed here: method, step, granularity, dead_zone, rate_weight, "
+        "plain, bias_bits, reestimate_batchnorm, calibration.",
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
         "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import QuantizationError
+from rdsearch.errors import QuantizationError, RdsearchError
 from rdsearch.pack import pack
+from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.uniform import snap_step, survivor_rms
 from rdsearch.rdz import decode, load
@@ -131,3 +132,32 @@ def test_half_precision_networks_are_packed_in_their_own_precision() -> None:
     decoded = load(data, into=nn.Linear(8, 4).bfloat16())
     torch.testing.assert_close(decoded.weight, network.weight, atol=2e-2, rtol=2e-2)
     assert decoded.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_file_that_decodes_to_a_network_near_the_float_one(
+    network: nn.Module, method: str
+) -> None:
+    data = packed(network, method=method, step=0.2, rate_weight=0.02, bias_bits=12)
+    decoded = load(data, into=make()).eval()
+    assert not decoded[4].weight[network[4].weight == 0].any()
+    with torch.no_grad():
+        found, wanted = decoded(inputs()), network(inputs())
+    assert float((found - wanted).square().mean()) < 0.02 * float(wanted.var())
+
+
+def test_layers_named_plain_are_rounded_to_nearest_and_a_pattern_must_match(network: nn.Module) -> None:
+    file = decode(packed(network, method="sequential", rate_weight=1.0, plain=["4"]))
+    step = file.weights["4.weight"][1]
+    errors = {
+        name: np.abs(file.state_dict()[f"{name}.weight"] - network[int(name)].weight.detach().numpy()).max()
+        for name in ("0", "4")
+    }
+    assert errors["4"] <= step / 2 * (1 + 1e-6) < errors["0"]
+    with pytest.raises(RdsearchError, match=r"quantization\.plain: pattern 'fc' matches no layer"):
+        packed(network, plain=["fc"])
+
+
+def test_a_method_that_looks_at_inputs_asks_for_them(network: nn.Module) -> None:
+    with pytest.raises(QuantizationError, match="0 batches of calibration inputs are given"):
+        packed(network, calibration=False, method="sequential")

@@ -1,1 +1,26 @@
-"""Which values the surviving weights take: steps, levels, and batch normalisation matched to them."""
+"""Which values the surviving weights take: steps, levels, and batch normalisation matched to them.
+
+A method chooses the levels; each is one file behind the signature of `method.Method`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdsearch.registry import Registry
+
+if TYPE_CHECKING:
+    from rdsearch.quantization.method import Method
+
+METHODS: Registry[Method] = Registry(
+    "quantization method",
+    {
+        "uniform": "rdsearch.quantization.rounding:uniform",
+        "rate_aware": "rdsearch.quantization.rate_aware:rate_aware",
+        "hessian": "rdsearch.quantization.hessian:hessian",
+        "sequential": "rdsearch.quantization.sequential:sequential",
+    },
+)
+
+NEED_CALIBRATION = frozenset({"hessian", "sequential"})
+"""Methods that look at the inputs of layers."""

@@ -72,7 +72,7 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     reference.eval()
     with torch.inference_mode():
         for batch in batches:
-            moments = _channel_moments(reference, batch)
+            moments = _moments_of_layers(reference, batch)
             maps = _corrected_maps(network, layers, batch, moments, originals)
             for name, (scale, shift) in maps.items():
                 sums[name][0].add_(scale, alpha=len(batch) / total)
@@ -83,17 +83,35 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
         set_scale_and_shift(layer, *sums[name])
 
 
-def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+def channel_moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel: inputs (batch, channels, ...)."""
     axes = [axis for axis in range(inputs.dim()) if axis != 1]
     return inputs.mean(axes), inputs.var(axes, correction=0).sqrt()
 
 
-def _channel_moments(reference: nn.Module, batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def restoring_map(
+    inputs: Tensor, wanted: tuple[Tensor, Tensor], original: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The scale and shift that bring ``inputs`` to the wanted channel moments and then apply the original map.
+
+    Args:
+        inputs: (batch, channels, ...).
+        wanted: Mean and standard deviation of each channel in the float network: two of shape (channels,).
+        original: Scale and shift of the float network's layer: two of shape (channels,).
+    """
+    mean, deviation = channel_moments(inputs)
+    wanted_mean, wanted_deviation = wanted
+    # A dead channel has no deviation to restore: it keeps a gain of zero and its wanted mean.
+    gain = torch.where(deviation > 1e-8, wanted_deviation / deviation.clamp_min(1e-8), 0.0)
+    scale, shift = original
+    return scale * gain, shift + scale * (wanted_mean - gain * mean)
+
+
+def _moments_of_layers(reference: nn.Module, batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     moments: dict[str, tuple[Tensor, Tensor]] = {}
 
     def record(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        moments[name] = _moments(inputs[0])
+        moments[name] = channel_moments(inputs[0])
 
     _run_with_hooks(reference, batch, record)
     return moments
@@ -109,12 +127,7 @@ def _corrected_maps(
     maps: dict[str, tuple[Tensor, Tensor]] = {}
 
     def correct(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        mean, deviation = _moments(inputs[0])
-        wanted_mean, wanted_deviation = moments[name]
-        # A dead channel has no deviation to restore: it keeps a gain of zero and its wanted mean.
-        gain = torch.where(deviation > 1e-8, wanted_deviation / deviation.clamp_min(1e-8), 0.0)
-        scale, shift = originals[name]
-        maps[name] = scale * gain, shift + scale * (wanted_mean - gain * mean)
+        maps[name] = restoring_map(inputs[0], moments[name], originals[name])
         set_scale_and_shift(layers[name], *maps[name])
 
     _run_with_hooks(network, batch, correct)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rdsearch.errors import QuantizationError
@@ -59,6 +60,20 @@ def quantize_uniform(values: Tensor, step: float, dead_zone: float = 1.0) -> Qua
     Raises:
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
+    ratio, step = in_steps(values, step)
+    levels = np.rint(ratio)
+    # A value just outside the dead zone is never rounded back into it.
+    outside = np.abs(ratio) >= dead_zone / 2
+    levels = np.where(outside, np.where(levels == 0, np.sign(ratio), levels), 0.0)
+    return Quantized(levels.astype(np.int32), step)
+
+
+def in_steps(values: Tensor, step: float) -> tuple[NDArray[np.float64], float]:
+    """``values / step``, float64 on the CPU, and the step made one that a file can hold (`snap_step`).
+
+    Raises:
+        QuantizationError: A value is not finite, or the step is so small that levels overflow.
+    """
     array = values.detach().to(device="cpu", dtype=torch.float64).numpy()
     if not np.isfinite(array).all():
         raise QuantizationError("weights have NaN or infinite values; the network cannot be quantised")
@@ -66,18 +81,14 @@ def quantize_uniform(values: Tensor, step: float, dead_zone: float = 1.0) -> Qua
     if step == 0.0:
         if array.any():
             raise QuantizationError("step 0 quantises nothing but zeros; give a greater step")
-        return Quantized(np.zeros(array.shape, np.int32), 0.0)
+        return array, 0.0
     ratio = array / step
     largest = np.abs(ratio).max(initial=0.0)
     if largest > MAX_LEVEL:
         raise QuantizationError(
             f"step {step:g} puts a weight on level {largest:.3g}; at most {MAX_LEVEL}: give a greater step"
         )
-    levels = np.rint(ratio)
-    # A value just outside the dead zone is never rounded back into it.
-    outside = np.abs(ratio) >= dead_zone / 2
-    levels = np.where(outside, np.where(levels == 0, np.sign(ratio), levels), 0.0)
-    return Quantized(levels.astype(np.int32), step)
+    return ratio, step
 
 
 def quantize_to_bits(values: Tensor, bits: int) -> Quantized:

@@ -1,0 +1,83 @@
+"""The layers that a method which looks at inputs can treat, and what is known of them before anything is quantised."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from rdsearch.errors import QuantizationError
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.inputs import TREATED, Layer
+from rdsearch.quantization.method import Work
+
+
+def treated_layers(work: Work) -> dict[str, Layer]:
+    """Convolutions and linear layers of the float network whose weights are not plain, by the weight's name."""
+    found: dict[str, Layer] = {}
+    for name in work.steps:
+        path, _, attribute = name.rpartition(".")
+        layer = work.network.get_submodule(path)
+        if attribute == "weight" and isinstance(layer, TREATED) and name not in work.plain:
+            found[name] = layer
+    return found
+
+
+def coarse_layer(work: Work, name: str) -> nn.Module:
+    """The layer of ``work.coarse`` whose weight has this name."""
+    return work.coarse.get_submodule(name.rpartition(".")[0])
+
+
+def calibration_batch(work: Work) -> Tensor:
+    """The one batch of calibration inputs.
+
+    Raises:
+        QuantizationError: There is none, or there are several.
+    """
+    if len(work.batches) != 1:
+        raise QuantizationError(
+            f"{len(work.batches)} batches of calibration inputs are given: a method that looks at the inputs of "
+            "layers needs all of them in one batch"
+        )
+    return work.batches[0]
+
+
+def mean_restored(work: Work, layers: Mapping[str, Layer]) -> set[str]:
+    """Layers whose outputs' mean does not depend on the levels: a bias, or the batch normalisation next, restores it.
+
+    The batch normalisation next is found by what it is given: the very tensor that the layer returned.
+    """
+    restored = {name for name, layer in layers.items() if layer.bias is not None}
+    outputs: dict[str, weakref.ref[Tensor]] = {}
+
+    def remember(name: str, _: nn.Module, __: object, output: Tensor) -> None:
+        outputs[name] = weakref.ref(output)
+
+    def recognise(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        restored.update(name for name, output in outputs.items() if output() is inputs[0])
+
+    handles = [layer.register_forward_hook(partial(remember, name)) for name, layer in layers.items()]
+    if work.match_batchnorm:
+        handles += [layer.register_forward_pre_hook(recognise) for layer in batchnorm_layers(work.network).values()]
+    with running(work.network, handles):
+        work.network(calibration_batch(work)[:2])
+    return restored
+
+
+@contextmanager
+def running(network: nn.Module, handles: list[RemovableHandle]) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards the hooks are gone and the mode is as it was."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        network.train(training)

@@ -1,0 +1,69 @@
+"""What a quantisation method is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rdsearch.quantization.batchnorm import match_statistics
+from rdsearch.quantization.uniform import Quantized, dequantize
+
+
+@dataclass(frozen=True)
+class Work:
+    """A network to be quantised.
+
+    Attributes:
+        network: The float network, pruned weights exactly zero; not changed.
+        coarse: A copy of it. A method leaves the decoded weights in it, and the biases and batch normalisations
+            that go with them.
+        steps: Name in the state dict of each weight to be quantised to its distance between levels.
+        dead_zone: Width of the interval that becomes zero, in steps (methods without rates).
+        rate_weight: Price of a bit in units of a squared step (methods with rates).
+        plain: Names of weights that are rounded to nearest whatever the method.
+        batches: Calibration inputs on the network's device; empty where nobody needs them.
+        match_batchnorm: Whether batch normalisation is matched to the float network's statistics.
+    """
+
+    network: nn.Module
+    coarse: nn.Module
+    steps: Mapping[str, float]
+    dead_zone: float = 1.0
+    rate_weight: float = 0.0
+    plain: frozenset[str] = frozenset()
+    batches: Sequence[Tensor] = ()
+    match_batchnorm: bool = True
+
+    def weights(self) -> dict[str, Tensor]:
+        """The float weights to be quantised, by name."""
+        parameters = dict(self.network.named_parameters(remove_duplicate=False))
+        return {name: parameters[name].detach() for name in self.steps}
+
+
+Method: TypeAlias = Callable[[Work], dict[str, Quantized]]
+"""From the work to the levels of every weight in ``work.steps``."""
+
+
+def put(network: nn.Module, name: str, quantized: Quantized) -> None:
+    """Give a network's weight its decoded values."""
+    with torch.no_grad():
+        network.get_parameter(name).copy_(torch.from_numpy(dequantize(quantized)))
+
+
+def put_bias(network: nn.Module, weight: str, values: np.ndarray) -> None:
+    """Give the bias beside a weight its values: (rows,)."""
+    with torch.no_grad():
+        network.get_parameter(f"{weight.removesuffix('weight')}bias").copy_(torch.from_numpy(values))
+
+
+def finish(work: Work, levels: Mapping[str, Quantized]) -> None:
+    """Leave the decoded weights in ``work.coarse``, and batch normalisation matched to them where asked for."""
+    for name, quantized in levels.items():
+        put(work.coarse, name, quantized)
+    if work.match_batchnorm:
+        match_statistics(work.coarse, work.network, work.batches)

@@ -1,0 +1,85 @@
+"""Sequential quantisation: each layer by the inputs that the layers quantised before it leave it.
+
+A layer's target is then no more its float weight W, but what best restores the float network's output y from the
+inputs x that it really gets: W' = W + E[(y - W x) x'] (E[x x'] + rho I)^-1. As y = W x_float, this is the asymmetric
+target W E[x_float x'] (E[x x'] + rho I)^-1, but for rho, which pulls towards W rather than towards zero.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from rdsearch.quantization.batchnorm import (
+    BatchNorm,
+    batchnorm_layers,
+    channel_moments,
+    restoring_map,
+    scale_and_shift,
+    set_scale_and_shift,
+)
+from rdsearch.quantization.inputs import Layer
+from rdsearch.quantization.layers import calibration_batch, coarse_layer, mean_restored, running, treated_layers
+from rdsearch.quantization.method import Work
+from rdsearch.quantization.moments import Moments, sample_outputs, thinning
+from rdsearch.quantization.rate_aware import round_others
+from rdsearch.quantization.solver import solve
+from rdsearch.quantization.uniform import Quantized
+
+Wanted = dict[str, tuple[Tensor, int]]
+Statistics = dict[str, tuple[Tensor, Tensor]]
+
+
+def sequential(work: Work) -> dict[str, Quantized]:
+    """Levels chosen layer by layer while the calibration inputs pass through the quantised network once.
+
+    A weight that is in no convolution or linear layer, or in one that calibration does not reach, is rounded by rate.
+
+    Raises:
+        QuantizationError: There is not exactly one calibration batch, or it gives values that are not finite.
+    """
+    layers, batch = treated_layers(work), calibration_batch(work)
+    restored = mean_restored(work, layers)
+    wanted, statistics = _observe(work.network, layers, batch)
+    originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
+    levels = round_others(work, dict(wanted))
+    solved: dict[str, Quantized] = {}
+
+    def quantize(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if name not in solved:
+            outputs, every = wanted.pop(name)
+            moments = Moments(layers[name], inputs[0], every, outputs)
+            solved[name] = solve(work, name, layers[name], moments, name in restored)
+
+    def match(name: str, layer: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        set_scale_and_shift(layer, *restoring_map(inputs[0], statistics[name], originals[name]))
+
+    handles = [coarse_layer(work, name).register_forward_pre_hook(partial(quantize, name)) for name in wanted]
+    if work.match_batchnorm:
+        normalisations = batchnorm_layers(work.coarse)
+        handles += [layer.register_forward_pre_hook(partial(match, name)) for name, layer in normalisations.items()]
+    with running(work.coarse, handles):
+        work.coarse(batch)
+    levels |= solved
+    return levels | round_others(work, levels)
+
+
+def _observe(network: nn.Module, layers: dict[str, Layer], batch: Tensor) -> tuple[Wanted, Statistics]:
+    """What the float network's layers answer, and what its batch normalisations are given."""
+    wanted: Wanted = {}
+    statistics: Statistics = {}
+
+    def answer(name: str, layer: Layer, _: object, outputs: Tensor) -> None:
+        wanted.setdefault(name, (sample_outputs(layer, outputs), thinning(layer, outputs)))
+
+    def measure(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        statistics[name] = channel_moments(inputs[0])
+
+    handles = [layer.register_forward_hook(partial(answer, name)) for name, layer in layers.items()]
+    handles += [
+        layer.register_forward_pre_hook(partial(measure, name)) for name, layer in batchnorm_layers(network).items()
+    ]
+    with running(network, handles):
+        network(batch)
+    return wanted, statistics

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdsearch.quantization import kernels
+from rdsearch.quantization.levels import choose_levels, damped, inverse_factor
+from rdsearch.quantization.rate_aware import round_by_rate
+from rdsearch.quantization.rates import MAGNITUDES, estimate
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def correlated(generator: np.random.Generator, columns: int, samples: int = 200) -> np.ndarray:
+    """Second moments of inputs that depend on each other."""
+    x = generator.normal(size=(samples, columns)) @ generator.normal(size=(columns, columns)) + 0.5
+    return x.T @ x / samples
+
+
+def loss(weights: np.ndarray, levels: np.ndarray, moments: np.ndarray) -> float:
+    error = weights - levels
+    return float(np.einsum("ri,ij,rj->", error, moments, error))
+
+
+def everything(shape: tuple[int, int]) -> np.ndarray:
+    return np.ones(shape, bool)
+
+
+@given(st.floats(-30, 30), st.floats(0.01, 10), st.floats(0, 5), seeds)
+def test_the_cheapest_level_is_the_best_of_all_when_larger_ones_cost_no_less(
+    value: float, curvature: float, rate: float, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    bits = np.cumsum(generator.exponential(size=MAGNITUDES))
+    candidates = np.arange(-MAGNITUDES + 1, MAGNITUDES)
+    value = float(np.clip(value, -MAGNITUDES + 2, MAGNITUDES - 2))
+    found = kernels.cheapest(value, curvature, rate, bits)
+    costs = curvature * (value - candidates) ** 2 + rate * bits[np.abs(candidates)]
+    near = np.abs(np.abs(candidates) - np.floor(abs(value))) <= 1
+    allowed = costs[(near & (candidates * value >= 0)) | (candidates == 0)]
+    assert curvature * (value - found) ** 2 + rate * bits[abs(found)] == pytest.approx(allowed.min())
+
+
+@given(seeds)
+def test_without_a_price_and_with_independent_inputs_levels_are_the_nearest(seed: int) -> None:
+    weights = np.random.default_rng(seed).normal(0, 2, (3, 8))
+    levels = choose_levels(weights, everything(weights.shape), np.eye(8), 0.0, 1)
+    assert (np.abs(weights - levels) <= 0.5).all()
+    assert (round_by_rate(weights, 0.0, 1) == levels).all()
+
+
+def test_the_factor_is_that_of_the_inverse() -> None:
+    moments = damped(correlated(np.random.default_rng(0), 7))
+    factor = inverse_factor(moments)
+    np.testing.assert_array_equal(factor, np.triu(factor))
+    np.testing.assert_allclose(factor.T @ factor @ moments, np.eye(7), atol=1e-9)
+
+
+def test_propagation_is_the_greedy_choice_with_the_rest_solved_exactly() -> None:
+    generator = np.random.default_rng(1)
+    moments = damped(correlated(generator, 6))
+    weights = generator.normal(0, 2, (4, 6))
+    rates = estimate(np.rint(weights).astype(np.int32), 1)
+    levels = np.zeros((4, 6), np.int32)
+    kernels.propagate(
+        weights.copy(), everything((4, 6)), inverse_factor(moments), np.zeros(4), rates.classes, rates.bits, levels
+    )
+    for row in range(4):
+        chosen: list[int] = []
+        for column in range(6):
+            done = np.arange(column)
+            later = np.arange(column, 6)
+            error = weights[row, done] - chosen
+            # The later weights' own optimum, given the errors so far.
+            best = weights[row, later] + np.linalg.solve(
+                moments[np.ix_(later, later)], moments[np.ix_(later, done)] @ error
+            )
+            chosen.append(int(np.rint(best[0])))
+        assert levels[row].tolist() == chosen
+
+
+@given(seeds, st.floats(0, 2))
+def test_descent_never_raises_the_loss_with_its_price(seed: int, price: float) -> None:
+    generator = np.random.default_rng(seed)
+    moments = correlated(generator, 9)
+    weights = generator.normal(0, 2, (5, 9))
+    levels = np.rint(weights).astype(np.int32)
+    rates = estimate(levels, 3)
+
+    def objective() -> float:
+        return loss(weights, levels, moments) + price * float(rates.bits[rates.classes, np.abs(levels)].sum())
+
+    before = objective()
+    for _ in range(4):
+        changed = kernels.descend(
+            weights, everything(weights.shape), moments, np.full(5, price), rates.classes, rates.bits, levels
+        )
+        after = objective()
+        assert after <= before * (1 + 1e-9)
+        assert changed or after == before
+        before = after
+
+
+def test_with_correlated_inputs_the_loss_is_far_below_that_of_rounding_and_near_the_least() -> None:
+    generator = np.random.default_rng(3)
+    moments = 0.9 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    weights = generator.normal(0, 1, (20, 5))
+    found = loss(weights, choose_levels(weights, everything(weights.shape), moments, 0.0, 1), moments)
+    rounded = loss(weights, np.rint(weights), moments)
+    grid = np.array(list(itertools.product(range(-4, 5), repeat=5)))
+    errors = weights[:, None, :] - grid[None]
+    least = np.einsum("rki,ij,rkj->rk", errors, moments, errors).min(1).sum()
+    assert least <= found < 0.6 * rounded
+    assert found < 1.5 * least
+
+
+@given(seeds, st.floats(0, 0.5))
+def test_pruned_weights_stay_zero(seed: int, price: float) -> None:
+    generator = np.random.default_rng(seed)
+    alive = generator.random((6, 8)) < 0.5
+    weights = np.where(alive, generator.normal(0, 3, (6, 8)), 0.0)
+    moments = damped(correlated(generator, 8))
+    assert not choose_levels(weights + 1.0, alive, moments, price, 1)[~alive].any()
+    assert not round_by_rate(weights, price, 1)[~alive].any()
+
+
+def test_a_higher_price_means_fewer_bits_and_more_zeros() -> None:
+    generator = np.random.default_rng(5)
+    weights, moments = generator.laplace(0, 1, (32, 72)), damped(correlated(generator, 72))
+    found = [choose_levels(weights, everything(weights.shape), moments, price, 9) for price in (0.0, 0.05, 0.5)]
+    zeros = [int((levels == 0).sum()) for levels in found]
+    bits = [float(estimate(levels, 9).of(levels).sum()) for levels in found]
+    losses = [loss(weights, levels, moments) for levels in found]
+    assert zeros == sorted(zeros)
+    assert zeros[0] < zeros[-1]
+    assert bits == sorted(bits, reverse=True)
+    assert losses[0] < losses[-1]
+
+
+def test_inputs_that_are_always_zero_are_survived() -> None:
+    moments = damped(np.diag([1.0, 0.0, 4.0]))
+    levels = choose_levels(np.array([[1.2, 0.6, -2.4]]), everything((1, 3)), moments, 0.0, 1)
+    assert levels.tolist() == [[1, 1, -2]]
+    assert np.isfinite(inverse_factor(damped(np.zeros((3, 3))))).all()

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import QuantizationError
+from rdsearch.quantization import METHODS, NEED_CALIBRATION
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.layers import mean_restored, treated_layers
+from rdsearch.quantization.method import Work
+from rdsearch.quantization.rates import estimate
+from rdsearch.quantization.uniform import Quantized, dequantize
+
+every_method = pytest.mark.parametrize("method", METHODS)
+calibrated = pytest.mark.parametrize("method", sorted(NEED_CALIBRATION))
+
+
+class Small(nn.Module):
+    """Grouped and plain convolutions, a shortcut, batch normalisations, biases, an in-place ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.conv2, self.bn2 = nn.Conv2d(16, 16, 3, padding=1, groups=2, bias=False), nn.BatchNorm2d(16)
+        self.fc1, self.relu, self.fc2 = nn.Linear(16, 24), nn.ReLU(inplace=True), nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(x + self.bn2(self.conv2(x)))
+        return self.fc2(self.relu(self.fc1(x.mean((2, 3)))))
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    network = Small()
+    with torch.no_grad():
+        network.train()(inputs(seed=7))
+        for name in ("conv2", "fc1"):
+            weight = network.get_parameter(f"{name}.weight")
+            weight.mul_(torch.rand_like(weight) < 0.6)
+    return network.eval()
+
+
+def inputs(count: int = 96, seed: int = 1) -> Tensor:
+    """Images whose neighbouring pixels are alike."""
+    noise = torch.randn(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(noise, size=(8, 8), mode="bilinear")
+
+
+def work_on(network: nn.Module, step: float = 0.1, batches: Sequence[Tensor] | None = None, **settings: object) -> Work:
+    steps = {name: step for name, parameter in network.named_parameters() if parameter.dim() > 1}
+    batches = [inputs()] if batches is None else batches
+    return Work(network, copy.deepcopy(network), steps, batches=batches, **settings)  # type: ignore[arg-type]
+
+
+def difference(work: Work, batch: Tensor) -> float:
+    with torch.no_grad():
+        return float((work.coarse.eval()(batch) - work.network(batch)).square().mean())
+
+
+def bits(levels: dict[str, Quantized]) -> float:
+    matrices = [quantized.levels.reshape(len(quantized.levels), -1) for quantized in levels.values()]
+    return sum(float(estimate(matrix, 1).of(matrix).sum()) for matrix in matrices)
+
+
+@every_method
+def test_a_method_leaves_what_its_levels_decode_to_and_touches_nothing_else(network: nn.Module, method: str) -> None:
+    before = copy.deepcopy(network.state_dict())
+    work = work_on(network, rate_weight=0.04)
+    levels = METHODS.load(method)(work)
+    assert sorted(levels) == sorted(work.steps)
+    for name, quantized in levels.items():
+        decoded = work.coarse.get_parameter(name).detach().numpy()
+        np.testing.assert_array_equal(decoded, dequantize(quantized))
+        assert not decoded[before[name].numpy() == 0].any()
+        assert decoded.any()
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    for module in [*network.modules(), *work.coarse.modules()]:
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+    assert not network.training
+
+
+@every_method
+def test_the_same_network_gives_the_same_levels(network: nn.Module, method: str) -> None:
+    first, again = (METHODS.load(method)(work_on(network, rate_weight=0.04)) for _ in range(2))
+    assert all((first[name].levels == again[name].levels).all() for name in first)
+
+
+@every_method
+def test_a_fine_step_and_free_bits_give_the_very_function(network: nn.Module, method: str) -> None:
+    work = work_on(network, 1e-4)
+    METHODS.load(method)(work)
+    assert difference(work, inputs(seed=2)) < 1e-5
+
+
+@every_method
+def test_a_dearer_bit_makes_fewer_of_them_where_the_method_looks_at_rates(network: nn.Module, method: str) -> None:
+    cheap, dear = (bits(METHODS.load(method)(work_on(network, rate_weight=price))) for price in (0.0, 0.3))
+    assert dear == cheap if method == "uniform" else dear < 0.95 * cheap
+
+
+def test_methods_that_look_at_inputs_err_less_on_unseen_ones_than_rounding(network: nn.Module) -> None:
+    errors: dict[str, float] = {}
+    for method in METHODS:
+        work = work_on(network, 0.2, [inputs(2000)])
+        METHODS.load(method)(work)
+        errors[method] = difference(work, inputs(500, seed=2))
+    assert errors["hessian"] < 0.7 * errors["uniform"]
+    assert errors["sequential"] < 0.7 * errors["uniform"]
+
+
+@every_method
+def test_plain_weights_are_rounded_to_nearest(network: nn.Module, method: str) -> None:
+    plain = frozenset({"conv2.weight"})
+    work = work_on(network, rate_weight=0.5, dead_zone=2.0, plain=plain)
+    levels = METHODS.load(method)(work)
+    weight = network.get_parameter("conv2.weight").detach().numpy()
+    assert np.abs(dequantize(levels["conv2.weight"]) - weight).max() <= levels["conv2.weight"].step / 2 * (1 + 1e-6)
+    other = network.get_parameter("conv1.weight").detach().numpy()
+    assert np.abs(dequantize(levels["conv1.weight"]) - other).max() > levels["conv1.weight"].step / 2
+
+
+@every_method
+def test_batch_normalisation_is_matched_only_when_asked_for(network: nn.Module, method: str) -> None:
+    for matched in (False, True):
+        work = work_on(network, 0.3, match_batchnorm=matched)
+        METHODS.load(method)(work)
+        scales = [layer.weight for layer in batchnorm_layers(work.coarse).values()]
+        same = [
+            torch.equal(scale, layer.weight)
+            for scale, layer in zip(scales, batchnorm_layers(network).values(), strict=True)
+        ]
+        assert same == [not matched] * 2
+
+
+@calibrated
+def test_a_bias_restores_the_mean_of_its_layers_outputs(method: str) -> None:
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(6, 9), nn.ReLU(inplace=True), nn.Linear(9, 4)).eval()
+    batch = torch.randn(500, 6) + 1
+    work = work_on(network, 0.3, [batch])
+    METHODS.load(method)(work)
+    with torch.no_grad():
+        wanted, found = network[0](batch).mean(0), work.coarse[0](batch).mean(0)
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(batch @ work.coarse[0].weight.T, batch @ network[0].weight.T, atol=1e-2)
+        if method == "sequential":
+            torch.testing.assert_close(work.coarse(batch).mean(0), network(batch).mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_layers_whose_mean_something_restores_are_recognised(network: nn.Module) -> None:
+    work = work_on(network)
+    layers = treated_layers(work)
+    assert list(layers) == ["conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight"]
+    assert mean_restored(work, layers) == set(layers)
+    unmatched = work_on(network, match_batchnorm=False)
+    assert mean_restored(unmatched, layers) == {"fc1.weight", "fc2.weight"}
+
+
+class Mixed(nn.Module):
+    """Weights that are no convolution's or linear layer's, and a linear layer that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.randn(1, 6, 8))
+        self.embedding = nn.Embedding(20, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.fc, self.unused = nn.Linear(8, 3), nn.Linear(4, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embedding(tokens) + self.position
+        return self.fc(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+@calibrated
+@pytest.mark.parametrize(
+    ("make", "batch"),
+    [
+        (Mixed, torch.arange(96).reshape(16, 6) % 20),
+        (lambda: nn.Linear(5, 4), torch.randn(32, 5)),
+        (lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.Flatten(), nn.Linear(27, 2)), torch.randn(16, 2, 2, 2)),
+        (lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4, bias=False)).bfloat16(), torch.randn(32, 5).bfloat16()),
+    ],
+    ids=["attention", "a layer alone", "transposed", "half precision"],
+)
+def test_other_weights_are_rounded_by_rate_and_every_weight_gets_its_levels(
+    method: str, make: Callable[[], nn.Module], batch: Tensor
+) -> None:
+    torch.manual_seed(0)
+    network = make().eval()
+    work = work_on(network, 0.05, [batch])
+    levels = METHODS.load(method)(work)
+    assert sorted(levels) == sorted(work.steps)
+    with torch.no_grad():
+        torch.testing.assert_close(work.coarse(batch), network(batch), atol=0.3, rtol=0.1)
+
+
+@calibrated
+def test_a_weight_that_is_all_zero_stays_so(network: nn.Module, method: str) -> None:
+    with torch.no_grad():
+        network.get_parameter("conv2.weight").zero_()
+    work = work_on(network)
+    levels = METHODS.load(method)(
+        Work(work.network, work.coarse, {**work.steps, "conv2.weight": 0.0}, batches=work.batches)
+    )
+    assert not levels["conv2.weight"].levels.any()
+    with torch.no_grad():
+        assert torch.isfinite(work.coarse(inputs())).all()
+
+
+@calibrated
+@pytest.mark.parametrize("count", [0, 2])
+def test_all_calibration_inputs_are_asked_for_in_one_batch(network: nn.Module, method: str, count: int) -> None:
+    with pytest.raises(QuantizationError, match=f"{count} batches of calibration inputs are given"):
+        METHODS.load(method)(work_on(network, batches=[inputs()] * count))
+
+
+@calibrated
+def test_inputs_that_are_not_finite_are_refused_by_layer(network: nn.Module, method: str) -> None:
+    broken = inputs()
+    broken[3] = float("nan")
+    with pytest.raises(QuantizationError, match=r"the inputs of conv1\.weight have NaN or infinite values"):
+        METHODS.load(method)(work_on(network, batches=[broken]))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
