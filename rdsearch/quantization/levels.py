@@ -33,8 +33,10 @@ def damped(moments: Floats) -> Floats:
 
 def inverse_factor(moments: Floats) -> Floats:
     """Upper triangular U with U' U the inverse of ``moments``: (columns, columns), float64."""
-    inverse = np.linalg.inv(moments)
-    return np.ascontiguousarray(np.linalg.cholesky((inverse + inverse.T) / 2).T)
+    # With M upper triangular and M M' the moments, U is the inverse of M: Cholesky's factor is taken of the moments,
+    # which are positive definite by more than rounding, and not of their inverse.
+    upper = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
+    return np.ascontiguousarray(np.triu(np.linalg.inv(upper)))
 
 
 def choose_levels(weights: Floats, alive: Bools, moments: Floats, rate_weight: float, taps: int) -> Levels:

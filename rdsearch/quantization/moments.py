@@ -20,6 +20,9 @@ _PARTS = 32
 _OFFSET = 5
 """A part's first position is so far from that of the part before: over the parts every position is taken."""
 
+_ROUNDING = 1e-5
+"""Of a layer's mean second moment: what float32 products leave of differences that should be zero."""
+
 
 def thinning(layer: Layer, outputs: Tensor) -> int:
     """Of how many positions along each spatial axis one is taken, given all outputs of a layer."""
@@ -74,7 +77,11 @@ class Moments:
         """E[x x'], or the covariance: (groups, columns, columns)."""
         if not centred:
             return self._xx
-        return np.asarray(self._xx - self.input_mean[:, :, None] * self.input_mean[:, None, :])
+        covariance = self._xx - self.input_mean[:, :, None] * self.input_mean[:, None, :]
+        # Where inputs hardly vary, what is left of the difference is rounding, and may be negative.
+        columns = self._xx.shape[-1]
+        noise = _ROUNDING * np.trace(self._xx, axis1=1, axis2=2) / columns
+        return np.asarray(covariance + noise[:, None, None] * np.eye(columns))
 
     def cross(self, centred: bool) -> Floats | None:
         """E[y x'], or the covariance: (groups, rows, columns); ``None`` without outputs."""

@@ -146,3 +146,29 @@ def test_inputs_that_are_always_zero_are_survived() -> None:
     levels = choose_levels(np.array([[1.2, 0.6, -2.4]]), everything((1, 3)), moments, 0.0, 1)
     assert levels.tolist() == [[1, 1, -2]]
     assert np.isfinite(inverse_factor(damped(np.zeros((3, 3))))).all()
+
+
+def test_inverse_factor_is_the_upper_factor_of_the_inverse() -> None:
+    from rdsearch.quantization.levels import damped, inverse_factor
+
+    inputs = np.random.default_rng(3).normal(size=(50, 12))
+    moments = damped(inputs.T @ inputs / 50)
+    factor = inverse_factor(moments)
+    np.testing.assert_array_equal(factor, np.triu(factor))
+    np.testing.assert_allclose(factor.T @ factor, np.linalg.inv(moments), rtol=1e-9, atol=1e-9)
+
+
+def test_inputs_that_never_vary_are_no_obstacle() -> None:
+    import torch
+    from torch import nn
+
+    from rdsearch.quantization.layers import Layer
+    from rdsearch.quantization.levels import choose_levels, damped
+    from rdsearch.quantization.moments import Moments
+
+    layer: Layer = nn.Linear(6, 4)
+    inputs = torch.full((64, 6), 1234.567) + torch.linspace(0, 1e-3, 64)[:, None]
+    moment = damped(Moments(layer, inputs, 1).second(centred=True)[0])
+    weights = layer.weight.detach().double().numpy() * 10
+    levels = choose_levels(weights, weights != 0, moment, 0.04, 1)
+    assert np.isfinite(levels).all()
