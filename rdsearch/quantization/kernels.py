@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.quantization.compiled import compiled
+from rdsearch.compiled import compiled
 
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]
