@@ -1,4 +1,4 @@
-from rdsearch.pruning.compiled import compiled
+from rdsearch.compiled import compiled
 
 
 def double(x):
