@@ -24,11 +24,11 @@ DAMPING = 0.01
 """Of the mean diagonal entry, added to the diagonal: inputs that are always zero have no say otherwise (as GPTQ)."""
 
 
-def damped(moments: Floats) -> Floats:
-    """Second moments (columns, columns) that can be inverted."""
+def damped(moments: Floats, noise: float = 0.0) -> Floats:
+    """Second moments (columns, columns) that can be inverted, whatever rounding has made of zeros up to ``noise``."""
     columns = len(moments)
     mean = float(np.trace(moments)) / columns
-    return np.asarray(moments + (DAMPING * mean if mean > 0 else 1.0) * np.eye(columns))
+    return np.asarray(moments + (max(DAMPING * mean, noise) or 1.0) * np.eye(columns))
 
 
 def inverse_factor(moments: Floats) -> Floats:

@@ -20,7 +20,7 @@ _PARTS = 32
 _OFFSET = 5
 """A part's first position is so far from that of the part before: over the parts every position is taken."""
 
-_ROUNDING = 1e-5
+_ROUNDING = 1e-4
 """Of a layer's mean second moment: what float32 products leave of differences that should be zero."""
 
 
@@ -51,6 +51,7 @@ class Moments:
     Attributes:
         input_mean: (groups, columns), float64.
         output_mean: (groups, rows), float64; ``None`` without outputs.
+        noise: (groups,), float64: variances below this are rounding, and may come out negative.
     """
 
     def __init__(self, layer: Layer, inputs: Tensor, every: int, outputs: Tensor | None = None) -> None:
@@ -63,7 +64,7 @@ class Moments:
         for part, first in _parts(len(inputs)):
             x = patches(layer, inputs[part], every, first)
             xx += (x.transpose(1, 2) @ x).cpu()
-            x_sum += x.sum(1).cpu()
+            x_sum += x.sum(1, dtype=torch.float64).cpu()
             if outputs is not None:
                 y = outputs[:, count : count + x.shape[1]]
                 yx += (y.transpose(1, 2) @ x).cpu()
@@ -71,17 +72,14 @@ class Moments:
         self._xx: Floats = (xx / count).numpy()
         self._yx: Floats | None = None if outputs is None else (yx / count).numpy()
         self.input_mean: Floats = (x_sum / count).numpy()
+        self.noise: Floats = _ROUNDING * np.trace(self._xx, axis1=1, axis2=2) / columns
         self.output_mean: Floats | None = None if outputs is None else outputs.double().mean(1).cpu().numpy()
 
     def second(self, centred: bool) -> Floats:
         """E[x x'], or the covariance: (groups, columns, columns)."""
         if not centred:
             return self._xx
-        covariance = self._xx - self.input_mean[:, :, None] * self.input_mean[:, None, :]
-        # Where inputs hardly vary, what is left of the difference is rounding, and may be negative.
-        columns = self._xx.shape[-1]
-        noise = _ROUNDING * np.trace(self._xx, axis1=1, axis2=2) / columns
-        return np.asarray(covariance + noise[:, None, None] * np.eye(columns))
+        return np.asarray(self._xx - self.input_mean[:, :, None] * self.input_mean[:, None, :])
 
     def cross(self, centred: bool) -> Floats | None:
         """E[y x'], or the covariance: (groups, rows, columns); ``None`` without outputs."""

@@ -36,7 +36,7 @@ def solve(work: Work, name: str, layer: Layer, moments: Moments, centred: bool) 
     levels = np.zeros(matrices.shape, np.int32)
     taps = math.prod(weights.shape[2:])
     for group, matrix in enumerate(matrices if step else ()):
-        moment = damped(second[group])
+        moment = damped(second[group], float(moments.noise[group]) if centred else 0.0)
         target = matrix if cross is None else _target(matrix, cross[group] / step, second[group], moment)
         levels[group] = choose_levels(target, matrix != 0.0, moment, work.rate_weight, taps)
     quantized = Quantized(levels.reshape(weights.shape), step)
