@@ -290,14 +290,16 @@ def info(file: Path) -> None:
 @click.option("--max-bytes", metavar="SIZE", required=True, help="Largest size of the new file, such as 20k.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
 def truncate(file: Path, max_bytes: str, output: Path) -> None:
-    """Cut a file down to a coarser network."""
+    """Cut a file in quality layers down to the finest network of at most this size."""
     from rdsearch.files import write_atomically
+    from rdsearch.rdz import decode as decode_network
     from rdsearch.rdz import truncated
     from rdsearch.units import parse_size
 
     data = truncated(file, parse_size(max_bytes))
     write_atomically(output, data)
-    click.echo(f"{output}: {len(data):,} bytes")
+    network = decode_network(data)
+    click.echo(f"{output}: {len(data):,} bytes, {network.layer} of {network.layers} quality layers")
 
 
 @app.command()

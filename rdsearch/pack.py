@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
-from rdsearch.coding.networkfile import Levels, NetworkFile, encode_file
+from rdsearch.coding.levels import Levels
+from rdsearch.coding.networkfile import NetworkFile, encode_file
+from rdsearch.layer_cells import choose_cells
+from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
@@ -56,7 +60,19 @@ def pack(
         network_id=network_id,
         recipe=recipe,
     )
-    return encode_file(file)
+    return encode_file(file, _coarser(file, network, coarse, settings, calibration))
+
+
+def _coarser(
+    file: NetworkFile,
+    network: nn.Module,
+    decoded: nn.Module,
+    settings: QuantizationRecipe,
+    calibration: Sequence[Tensor],
+) -> list[Layer]:
+    cells = choose_cells([levels for levels, _ in file.weights.values()], settings.layers)
+    matched = calibration if settings.reestimate_batchnorm else []
+    return coarser_layers(cells, network, decoded, file.weights, file.vectors, matched)
 
 
 def _copy(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:

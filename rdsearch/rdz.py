@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.networkfile import NetworkFile, decode_file
+from rdsearch.coding.networkfile import NetworkFile, decode_file, layer_ends
 from rdsearch.errors import FileFormatError, RdsearchError, TaskError
 
 if TYPE_CHECKING:
@@ -122,19 +122,25 @@ def save_state(state: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def truncated(path_or_bytes: str | Path | bytes, max_bytes: int) -> bytes:
-    """The finest network in a file that fits into ``max_bytes``.
+    """The finest network in a file that fits into ``max_bytes``: the file's bytes up to the end of a quality layer.
 
     Raises:
-        FileFormatError: Not even the coarsest fits, or it is not a file that this version can read.
+        FileFormatError: Not even the first layer fits, or it is not a file that this version can read.
     """
     data = read_file(path_or_bytes)
+    ends = layer_ends(data)
+    fitting = [end for end in ends if end <= max_bytes]
+    if fitting:
+        decode(data[: fitting[-1]])
+        return data[: fitting[-1]]
     decode(data)
-    if len(data) > max_bytes:
-        raise FileFormatError(
-            f"the file holds one network of {len(data):,} bytes in a single quality layer, which cannot be cut to "
-            f"{max_bytes:,} bytes; take a smaller file from the front (`rdsearch front DIR --max-bytes {max_bytes}`)"
-        )
-    return data
+    what = (
+        "in a single quality layer" if len(ends) == 1 else f"of which the first quality layer alone takes {ends[0]:,}"
+    )
+    raise FileFormatError(
+        f"the file holds one network of {len(data):,} bytes {what}, which cannot be cut to {max_bytes:,} bytes; "
+        f"take a smaller file from the front (`rdsearch front DIR --max-bytes {max_bytes}`)"
+    )
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rdsearch.coding.layered import MAX_LAYERS
 from rdsearch.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
@@ -75,6 +76,9 @@ class QuantizationRecipe(Settings):
     """Match every batch normalisation's channel statistics to the float network's before coding."""
     calibration: int = Field(1024, ge=2)
     """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at."""
+    layers: int = Field(1, ge=1, le=MAX_LAYERS)
+    """Quality layers of the file: it can be cut after each to a smaller file of a coarser network. 1 makes the smallest
+    file; coarsely quantised networks have fewer layers than asked for."""
 
 
 class Recipe(Settings):

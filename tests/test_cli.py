@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,13 @@ import numpy as np
 import pytest
 import yaml
 
+import rdsearch
 from rdsearch import cli
+from rdsearch.coding.networkfile import layer_ends
+from rdsearch.pack import pack
+from rdsearch.recipe import QuantizationRecipe
 from rdsearch.search.folder import SearchFolder
+from rdsearch.tasks.networks.identity import build_network
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -204,15 +210,47 @@ def test_decode_writes_the_weights(run: Run, rdz: Path, tmp_path: Path) -> None:
 def test_info_parts_add_up_to_the_file(run: Run, rdz: Path) -> None:
     status, out, _ = run("info", rdz)
     assert status == 0
-    rows = {line[:30].strip(): line for line in out.splitlines()}
-    sizes = [
-        int(rows[part].split()[-2].replace(",", ""))
-        for part in rows
-        if part.startswith(("network ", "weights ", "biases", "header")) and "%" in rows[part]
-    ]
+    *parts, total = part_bytes(out)
+    assert len(parts) == 4
+    assert sum(parts) == total == rdz.stat().st_size
     assert f"{rdz.stat().st_size:,} bytes" in out
     assert "digits_cnn" in out
-    assert sizes == [] or sum(sizes) <= rdz.stat().st_size
+
+
+def part_bytes(out: str) -> list[int]:
+    """The bytes column of the table of parts, the file's own last."""
+    rows = out[out.index("part ") :].split("\n")
+    last = next(index for index, row in enumerate(rows) if row.startswith("file "))
+    found = [re.search(r"([\d,]+) +[\d.]+%$", row.rstrip()) for row in rows[: last + 1]]
+    return [int(match[1].replace(",", "")) for match in found if match]
+
+
+def test_a_layered_file_is_cut_at_the_finest_layer_that_fits(run: Run, rdz: Path, tmp_path: Path) -> None:
+    layered, cut = tmp_path / "layered.rdz", tmp_path / "cut.rdz"
+    layered.write_bytes(relayered(rdz))
+    ends = layer_ends(layered.read_bytes())
+    status, out, _ = run("truncate", layered, "--max-bytes", ends[2] - 1, "-o", cut)
+    assert status == 0
+    assert f"{ends[1]:,} bytes, 2 of 4 quality layers" in out
+    assert cut.read_bytes() == layered.read_bytes()[: ends[1]]
+    status, out, _ = run("info", cut)
+    assert status == 0
+    assert "quality layers: 2 of 4" in out
+    *parts, total = part_bytes(out)
+    assert sum(parts) == total == ends[1]
+    for number, (start, end) in enumerate(zip([0, *ends], ends[:2], strict=False), start=1):
+        assert re.search(rf"^{number} +{end - start:,} +{end:,} +[\d.]+%", out, re.MULTILINE)
+    status, _, err = run("truncate", layered, "--max-bytes", ends[0] - 1, "-o", tmp_path / "none.rdz")
+    assert status == 2
+    assert f"first quality layer alone takes {ends[0]:,}" in err
+    assert not (tmp_path / "none.rdz").exists()
+
+
+def relayered(rdz: Path) -> bytes:
+    """The network of a file, packed once more in four layers."""
+    network = rdsearch.load(rdz, into=build_network("digits_cnn"))
+    settings = QuantizationRecipe(step=0.1, layers=4)
+    return pack(network, lambda: build_network("digits_cnn"), settings, [], network_id="digits_cnn")
 
 
 def test_truncate_refuses_a_size_that_no_layer_fits(run: Run, rdz: Path, tmp_path: Path) -> None:

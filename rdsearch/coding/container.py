@@ -2,25 +2,31 @@
 
 ::
 
-    file     = "RDZ" version:u8 section* end
-    section  = kind:u8 length:varint payload crc:u32     kind is not 0
+    file     = "RDZ" version:u8 section* (end | link+)
+    section  = kind:u8 length:varint payload crc:u32     kind is 1 .. 127
+    link     = kind:u8 length:varint payload crc:u32     kind is 128 .. 255
     end      = 0:u8
 
-The checksum is the CRC-32 of the section's kind and payload, little-endian. A varint is a whole number in
+The checksum of a section is the CRC-32 of its kind and payload, little-endian. That of a link goes on from the kinds
+and payloads of everything before it: links are a chain, in which none can be exchanged or left out. A file with links
+has no end mark; it may end after any of them, so that its bytes up to there are a file. A varint is a whole number in
 groups of seven bits, the lowest group first, the top bit set on every byte but the last.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rdsearch.errors import FileFormatError
 
 SIGNATURE = b"RDZ"
 VERSION = 1
+FIRST_LINK = 128
+"""Sections of this kind and above are links."""
 _END = 0
 _MAX_VARINT_BYTES = 9
+_CRC_BYTES = 4
 
 
 class Cursor:
@@ -75,16 +81,14 @@ def varint(value: int) -> bytes:
     return bytes(groups)
 
 
-def _crc(kind: int, payload: bytes) -> bytes:
-    return zlib.crc32(payload, zlib.crc32(bytes([kind]))).to_bytes(4, "little")
-
-
 def write_sections(sections: Iterable[tuple[int, bytes]]) -> bytes:
-    """A whole file from (kind, payload) pairs; kinds are in 1..255."""
+    """A whole file from (kind, payload) pairs; kinds are in 1..255, links come last."""
     parts = [SIGNATURE, bytes([VERSION])]
+    chain, kind = 0, _END
     for kind, payload in sections:
-        parts += [bytes([kind]), varint(len(payload)), payload, _crc(kind, payload)]
-    return b"".join([*parts, bytes([_END])])
+        chain, crc = _checksums(kind, payload, chain)
+        parts += [bytes([kind]), varint(len(payload)), payload, crc.to_bytes(_CRC_BYTES, "little")]
+    return b"".join(parts if kind >= FIRST_LINK else [*parts, bytes([_END])])
 
 
 def read_sections(data: bytes) -> list[tuple[int, bytes]]:
@@ -93,6 +97,21 @@ def read_sections(data: bytes) -> list[tuple[int, bytes]]:
     Raises:
         FileFormatError: The file is foreign, of a newer version, cut short, damaged, or has bytes after its end.
     """
+    return list(_walk(_opened(data)))
+
+
+def link_ends(data: bytes) -> list[int]:
+    """Positions behind each link of a file: where it may be cut.
+
+    Raises:
+        FileFormatError: As for `read_sections`.
+    """
+    cursor = _opened(data)
+    return [cursor.position for kind, _ in _walk(cursor) if kind >= FIRST_LINK]
+
+
+def _opened(data: bytes) -> Cursor:
+    """A file behind its signature and version."""
     if not data:
         raise FileFormatError("the file is empty; a .rdz file has at least a header")
     if not data.startswith(SIGNATURE[: len(data)]):
@@ -105,21 +124,29 @@ def read_sections(data: bytes) -> list[tuple[int, bytes]]:
             f"the file has format version {version}; this rdsearch reads version {VERSION}: "
             + ("install a newer rdsearch" if version > VERSION else "it may be damaged")
         )
-    sections = []
-    while (kind := cursor.byte()) != _END:
+    return cursor
+
+
+def _walk(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
+    """Section after section, the cursor behind it."""
+    chain, linked = 0, False
+    while cursor.left or not linked:
+        kind = cursor.byte()
+        if linked and kind < FIRST_LINK:
+            raise FileFormatError(f"section {kind} follows a quality layer of the file; it is spliced or damaged")
+        if kind == _END:
+            if cursor.left:
+                raise FileFormatError(f"{cursor.left} bytes follow the end of the file; it is spliced or damaged")
+            return
+        linked = kind >= FIRST_LINK
         payload = cursor.take(cursor.varint())
-        if cursor.take(4) != _crc(kind, payload):
+        chain, crc = _checksums(kind, payload, chain)
+        if cursor.take(_CRC_BYTES) != crc.to_bytes(_CRC_BYTES, "little"):
             raise FileFormatError(f"section {kind} of the file is damaged: its checksum does not match")
-        sections.append((kind, payload))
-    if cursor.left:
-        raise FileFormatError(f"{cursor.left} bytes follow the end of the file; it is spliced or damaged")
-    return sections
+        yield kind, payload
 
 
-def framing_bytes(payload: bytes) -> int:
-    """Bytes that a section costs beside its payload."""
-    return 1 + len(varint(len(payload))) + 4
-
-
-HEADER_BYTES = len(SIGNATURE) + 1 + 1
-"""Signature, version, and the end mark."""
+def _checksums(kind: int, payload: bytes, chain: int) -> tuple[int, int]:
+    """The chain's checksum with this section, and the section's own."""
+    chain = zlib.crc32(payload, zlib.crc32(bytes([kind]), chain))
+    return chain, chain if kind >= FIRST_LINK else zlib.crc32(payload, zlib.crc32(bytes([kind])))

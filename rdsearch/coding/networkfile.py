@@ -10,36 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from rdsearch.coding.arrays import decode_arrays, encode_arrays
-from rdsearch.coding.container import (
-    HEADER_BYTES,
-    Cursor,
-    framing_bytes,
-    read_sections,
-    varint,
-    write_sections,
-)
+from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
+from rdsearch.coding.layered import Layer, LayeredLevels, decode_layered, encode_layered, layer_parts
 from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.levels import Levels, decode_levels, encode_levels
 from rdsearch.errors import FileFormatError
 
-Levels = tuple[np.ndarray, float]
-"""int32 levels and their step: the values are ``levels * step`` in float32."""
 LayoutOf = Callable[[str], Layout]
 """Finds the layout of a registered network by its id; raises LookupError for an unknown one."""
 
-NETWORK, WEIGHTS, VECTORS, BUFFERS, RECIPE = 1, 2, 3, 4, 5
+NETWORK, WEIGHTS, VECTORS, BUFFERS, RECIPE, LAYER = 1, 2, 3, 4, 5, FIRST_LINK
 SECTION_NAMES = {
     NETWORK: "network",
     WEIGHTS: "weights",
     VECTORS: "biases and normalisation",
     BUFFERS: "buffers",
     RECIPE: "recipe",
+    LAYER: "quality layer",
 }
 MAX_VALUES = 2**31
 """More values than this in one file are refused before memory is taken for them."""
 _MAX_TEXT = 2**26
 _REGISTERED, _LISTED = 0, 1
-_SHARED_STEP, _OWN_STEPS = 0, 1
 _BUFFER_DTYPES = frozenset(
     {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32"}
 )
@@ -57,6 +49,8 @@ class NetworkFile:
         buffers: Values of each ``buffer`` entry, by name.
         network_id: Registered id; with it a file needs neither names nor shapes.
         recipe: What made the file; optional, and its bytes count.
+        layer: Quality layers that were there to be read; levels and steps are those of the last one.
+        layers: Quality layers that the file was written with.
     """
 
     layout: Layout
@@ -65,6 +59,8 @@ class NetworkFile:
     buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
     network_id: str | None = None
     recipe: Mapping[str, Any] | None = None
+    layer: int = 1
+    layers: int = 1
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The network's state dict: float32 values, and ``buffer`` entries as they are."""
@@ -98,18 +94,25 @@ def _values(levels: Levels) -> np.ndarray:
     return np.asarray(levels[0].astype(np.float32) * np.float32(levels[1]))
 
 
-def encode_file(network: NetworkFile) -> bytes:
-    """The bytes of a ``.rdz`` file."""
-    sections = [
-        (NETWORK, _encode_network(network)),
-        (WEIGHTS, _encode_levels([network.weights[entry.name] for entry in network.layout.of("weight")])),
-        (VECTORS, _encode_levels([network.vectors[name] for name, _ in vector_shapes(network.layout)])),
-    ]
+def encode_file(network: NetworkFile, coarser: Sequence[Layer] = ()) -> bytes:
+    """The bytes of a ``.rdz`` file.
+
+    Args:
+        network: What is in it.
+        coarser: Quality layers before the last one, which is the network itself; with none the file has no layers.
+    """
+    weights = [network.weights[entry.name] for entry in network.layout.of("weight")]
+    vectors = [network.vectors[name] for name, _ in vector_shapes(network.layout)]
+    sections = [(NETWORK, _encode_network(network))]
+    if not coarser:
+        sections += [(WEIGHTS, encode_levels(weights)), (VECTORS, encode_levels(vectors))]
     buffers = b"".join(_raw(network.buffers[entry.name]) for entry in network.layout.of("buffer"))
     if buffers:
         sections.append((BUFFERS, zlib.compress(buffers, 9)))
     if network.recipe is not None:
         sections.append((RECIPE, zlib.compress(json.dumps(network.recipe, separators=(",", ":")).encode(), 9)))
+    if coarser:
+        sections += [(LAYER, payload) for payload in encode_layered(weights, vectors, coarser)]
     return write_sections(sections)
 
 
@@ -123,26 +126,59 @@ def decode_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
     Raises:
         FileFormatError: The file is not one that this version can read, or is damaged.
     """
-    sections: dict[int, bytes] = {}
-    for kind, payload in read_sections(data):
-        if kind not in SECTION_NAMES:
-            raise FileFormatError(f"the file has a section of unknown kind {kind}; install a newer rdsearch")
-        if kind in sections:
-            raise FileFormatError(f"the file has two sections of kind {kind}; it is spliced or damaged")
-        sections[kind] = payload
-    for kind in (NETWORK, WEIGHTS, VECTORS):
-        if kind not in sections:
-            raise FileFormatError(f"the file has no {SECTION_NAMES[kind]} section; it is spliced or damaged")
+    sections, layers = _sections(data)
     network_id, layout = _decode_network(sections[NETWORK], layout_of)
     weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
+    vectors = vector_shapes(layout)
+    if layers:
+        levels = decode_layered(layers, weights, vectors)
+    else:
+        levels = LayeredLevels(
+            decode_levels(sections[WEIGHTS], weights, SECTION_NAMES[WEIGHTS]),
+            decode_levels(sections[VECTORS], vectors, SECTION_NAMES[VECTORS]),
+            written=1,
+        )
     return NetworkFile(
         layout=layout,
-        weights=_decode_levels(sections[WEIGHTS], weights, SECTION_NAMES[WEIGHTS]),
-        vectors=_decode_levels(sections[VECTORS], vector_shapes(layout), SECTION_NAMES[VECTORS]),
+        weights=levels.weights,
+        vectors=levels.vectors,
         buffers=_decode_buffers(sections.get(BUFFERS), list(layout.of("buffer"))),
         network_id=network_id,
         recipe=_decode_recipe(sections.get(RECIPE)),
+        layer=max(len(layers), 1),
+        layers=levels.written,
     )
+
+
+def _sections(data: bytes) -> tuple[dict[int, bytes], list[bytes]]:
+    """The payloads of a file's sections by kind, and those of its quality layers."""
+    sections: dict[int, bytes] = {}
+    layers: list[bytes] = []
+    for kind, payload in read_sections(data):
+        if kind not in SECTION_NAMES:
+            raise FileFormatError(f"the file has a section of unknown kind {kind}; install a newer rdsearch")
+        if kind == LAYER:
+            layers.append(payload)
+        elif kind in sections:
+            raise FileFormatError(f"the file has two sections of kind {kind}; it is spliced or damaged")
+        else:
+            sections[kind] = payload
+    for kind in (WEIGHTS, VECTORS):
+        if layers and kind in sections:
+            raise FileFormatError(f"the file has quality layers and a {SECTION_NAMES[kind]} section; it is spliced")
+    for kind in (NETWORK,) if layers else (NETWORK, WEIGHTS, VECTORS):
+        if kind not in sections:
+            raise FileFormatError(f"the file has no {SECTION_NAMES[kind]} section; it is spliced or damaged")
+    return sections, layers
+
+
+def layer_ends(data: bytes) -> list[int]:
+    """Where a file may be cut: the end of each quality layer that is there; the file's own end where it has none.
+
+    Raises:
+        FileFormatError: The file is damaged.
+    """
+    return link_ends(data) or [len(data)]
 
 
 def part_sizes(data: bytes) -> dict[str, int]:
@@ -151,9 +187,12 @@ def part_sizes(data: bytes) -> dict[str, int]:
     Raises:
         FileFormatError: The file is damaged.
     """
-    sections = read_sections(data)
-    parts = {SECTION_NAMES.get(kind, f"section {kind}"): len(payload) for kind, payload in sections}
-    parts["header and checksums"] = HEADER_BYTES + sum(framing_bytes(payload) for _, payload in sections)
+    sections, layers = _sections(data)
+    parts = {SECTION_NAMES[kind]: len(payload) for kind, payload in sections.items()}
+    for number, payload in enumerate(layers, start=1):
+        for kind, size in zip((WEIGHTS, VECTORS), layer_parts(payload), strict=True):
+            parts[f"layer {number}: {SECTION_NAMES[kind]}"] = size
+    parts["header and checksums"] = len(data) - sum(parts.values())
     return parts
 
 
@@ -203,29 +242,6 @@ def _registered(network_id: str, fingerprint: bytes, layout_of: LayoutOf) -> Lay
             f"the file was made for another version of network {network_id!r}: the tensors' names or shapes differ"
         )
     return layout
-
-
-def _encode_levels(tensors: Sequence[Levels]) -> bytes:
-    steps = np.array([step for _, step in tensors], np.float32).view(np.uint32) >> 16
-    shared = len(set(steps.tolist())) <= 1
-    kept = steps[:1] if shared else steps
-    head = bytes([_SHARED_STEP if shared else _OWN_STEPS]) + kept.astype("<u2").tobytes()
-    return head + encode_arrays([levels for levels, _ in tensors])
-
-
-def _decode_levels(payload: bytes, shapes: Sequence[tuple[str, tuple[int, ...]]], what: str) -> dict[str, Levels]:
-    cursor = Cursor(payload, f"the {what} section")
-    form = cursor.byte()
-    if form not in (_SHARED_STEP, _OWN_STEPS):
-        raise FileFormatError(f"the {what} section has unknown form {form}; install a newer rdsearch")
-    count = min(1, len(shapes)) if form == _SHARED_STEP else len(shapes)
-    bits = np.frombuffer(cursor.take(2 * count), "<u2").astype(np.uint32) << 16
-    steps = bits.view(np.float32)
-    if not np.isfinite(steps).all() or (steps < 0).any():
-        raise FileFormatError(f"the {what} section has an impossible step; it is damaged")
-    levels = decode_arrays(cursor.rest(), [shape for _, shape in shapes])
-    per_tensor = steps.repeat(len(shapes)) if form == _SHARED_STEP else steps
-    return {name: (array, float(step)) for (name, _), array, step in zip(shapes, levels, per_tensor, strict=True)}
 
 
 def _raw(buffer: np.ndarray) -> bytes:

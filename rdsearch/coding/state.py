@@ -42,6 +42,8 @@ COUNTERS = HEADER_BASE + HEADER_BITS
 SETS = 64  # weight sets of a mixer, for each kind
 POSITIONS = 26  # kernel taps told apart; further ones share the last
 
+MAX_OPTIONS = 64  # cells into which a quality layer may split one of the layer before: it bounds a weight's decisions
+
 LAST_CLASS = 62  # the class that holds 2^31
 
 RANGE, OFFSET, AT, END, FAULT = range(5)  # what `coder` holds

@@ -64,13 +64,17 @@ class Encoder(_Stream):
 
     def put(self, tensor: NDArray[np.int32]) -> None:
         """Code one tensor that has weights: C-ordered, any shape."""
-        if self._tape.size < _HEADER_DECISIONS:
-            self._tape = np.empty(_FIRST_ROOM, np.uint32)
-        level = _mean_level(tensor, tables.quarter_octaves())
+        self._make_room()
+        level = mean_level(tensor, tables.quarter_octaves())
         self._code_header(level)
         if level:
             self._code_weights(tensor, level)
         self._flush()
+
+    def _make_room(self) -> None:
+        """Room on the tape for a header."""
+        if self._tape.size < _HEADER_DECISIONS:
+            self._tape = np.empty(_FIRST_ROOM, np.uint32)
 
     def _flush(self) -> None:
         """Hand the tape's decisions to constriction, and rewind it."""
@@ -131,12 +135,16 @@ class Decoder(_Stream):
         status = self._code_weights(values, level) if level else state.OK
         if status == state.OUT_OF_RANGE:
             raise FileFormatError("coded weights: a level outside int32; the payload is damaged")
-        if status == state.OVERRUN or self._coder[state.AT] > self._coder[state.END] + np.uint64(state.LOOKAHEAD):
+        if status == state.OVERRUN or self._exhausted():
             raise FileFormatError(
                 f"coded weights: {self._size} bytes end before a tensor of shape {shape} does; the payload is "
                 "truncated, damaged or belongs to another network"
             )
         return values
+
+    def _exhausted(self) -> bool:
+        """Whether more has been read than the payload holds."""
+        return bool(self._coder[state.AT] > self._coder[state.END] + np.uint64(state.LOOKAHEAD))
 
     def finish(self) -> None:
         """Check that the payload ends where its last tensor does."""
@@ -155,7 +163,7 @@ def matrix_of_kernels(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return shape[0], shape[1], math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
 
 
-def _mean_level(tensor: NDArray[np.int32], quarter_octaves: NDArray[np.int32]) -> int:
+def mean_level(tensor: NDArray[np.int32], quarter_octaves: NDArray[np.int32]) -> int:
     """Half octaves of the mean magnitude in units of 1/4096, 1 .. LAST_LEVEL; 0 where all weights are zero."""
     total = int(np.abs(tensor.astype(np.int64)).sum())
     if not total:

@@ -10,19 +10,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rdsearch.coding.networkfile import NetworkFile, part_sizes
+from rdsearch.coding.networkfile import NetworkFile, layer_ends, part_sizes
 from rdsearch.rdz import decode, read_file
 
 
 def file_info(path: Path) -> RenderableType:
-    """Parts and their bytes, which add up to the file's size; tensors, their steps and their zeros.
+    """Parts and their bytes, which add up to the file's size; quality layers; tensors, their steps and their zeros.
 
     Raises:
         FileFormatError: It is not a file that this version can read.
     """
     data = read_file(path)
     file = decode(path)
-    return Group(_heading(path, data, file), Text(), _parts(data), Text(), _tensors(file))
+    layers: list[RenderableType] = [Text(), _layers(data)] if file.layers > 1 else []
+    return Group(_heading(path, data, file), Text(), _parts(data), *layers, Text(), _tensors(file))
 
 
 def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
@@ -30,8 +31,9 @@ def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
     zeros = count - sum(int(np.count_nonzero(levels)) for levels, _ in file.weights.values())
     network = file.network_id or "not a registered one; the file lists its tensors"
     sparsity = zeros / count if count else 0.0
+    layers = f"quality layers: {file.layer} of {file.layers}\n" if file.layers > 1 else ""
     return Text(
-        f"{path}: {len(data):,} bytes\nnetwork: {network}\n"
+        f"{path}: {len(data):,} bytes\nnetwork: {network}\n{layers}"
         f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight"
     )
 
@@ -42,6 +44,16 @@ def _parts(data: bytes) -> Table:
         table.add_row(name, f"{size:,}", f"{size / len(data):.1%}")
     table.add_section()
     table.add_row("file", f"{len(data):,}", "100.0%")
+    return table
+
+
+def _layers(data: bytes) -> Table:
+    """What a prefix of the file costs, layer after layer."""
+    table = _table("layer", "bytes", "up to its end", "share")
+    before = 0
+    for number, end in enumerate(layer_ends(data), start=1):
+        table.add_row(str(number), f"{end - before:,}", f"{end:,}", f"{end / len(data):.1%}")
+        before = end
     return table
 
 

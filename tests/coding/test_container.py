@@ -4,17 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.coding.container import (
-    HEADER_BYTES,
-    Cursor,
-    framing_bytes,
-    read_sections,
-    varint,
-    write_sections,
-)
+from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
 from rdsearch.errors import FileFormatError
 
-sections_ = st.lists(st.tuples(st.integers(1, 255), st.binary(max_size=300)), max_size=5)
+Sections = list[tuple[int, bytes]]
+payloads = st.binary(max_size=300)
+sections_ = st.lists(st.tuples(st.integers(1, FIRST_LINK - 1), payloads), max_size=5)
+links_ = st.lists(st.tuples(st.integers(FIRST_LINK, 255), payloads), min_size=1, max_size=4)
 SMALL = write_sections([(1, b"network"), (2, b""), (3, bytes(range(200)))])
 
 
@@ -23,10 +19,37 @@ def test_sections_come_back_as_they_were(sections: list[tuple[int, bytes]]) -> N
     assert read_sections(write_sections(sections)) == sections
 
 
-@given(sections_)
-def test_sizes_of_the_parts_add_up(sections: list[tuple[int, bytes]]) -> None:
-    parts = sum(len(payload) + framing_bytes(payload) for _, payload in sections)
-    assert len(write_sections(sections)) == HEADER_BYTES + parts
+@given(sections_, links_)
+def test_a_file_with_links_ends_with_any_of_them_and_nowhere_else(sections: Sections, links: Sections) -> None:
+    data = write_sections([*sections, *links])
+    ends = link_ends(data)
+    assert read_sections(data) == [*sections, *links]
+    assert ends[-1] == len(data)
+    for count, end in enumerate(ends, start=1):
+        assert data[:end] == write_sections([*sections, *links[:count]])
+        assert read_sections(data[:end]) == [*sections, *links[:count]]
+    for length in set(range(len(data))) - set(ends):
+        with pytest.raises(FileFormatError):
+            read_sections(data[:length])
+
+
+@given(sections_, links_, links_)
+def test_a_link_of_another_file_is_refused(sections: Sections, links: Sections, others: Sections) -> None:
+    mine, foreign = write_sections([*sections, *links]), write_sections([*sections, (FIRST_LINK, b"other"), *others])
+    # What follows the first link of a file, put behind the first link of another.
+    spliced = mine[: link_ends(mine)[0]] + foreign[link_ends(foreign)[0] :]
+    if links[0] != (FIRST_LINK, b"other"):
+        with pytest.raises(FileFormatError, match="its checksum does not match"):
+            read_sections(spliced)
+
+
+def test_neither_a_section_nor_an_end_mark_follows_a_link() -> None:
+    linked = write_sections([(1, b"network"), (FIRST_LINK, b"layer")])
+    plain = write_sections([(2, b"more")])[4:]
+    with pytest.raises(FileFormatError, match="section 2 follows a quality layer"):
+        read_sections(linked + plain)
+    with pytest.raises(FileFormatError, match="section 0 follows a quality layer"):
+        read_sections(linked + b"\x00")
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -1,0 +1,84 @@
+"""The coarser networks of a file in quality layers: what each knows of the weights, and the normalisation it needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rdsearch.coding.cells import OFFSET_UNIT, Cells
+from rdsearch.coding.layered import Layer
+from rdsearch.coding.levels import Levels
+from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
+
+SHIFT = 2
+"""A coarse layer's biases and normalisation have so many bits less than the last layer's."""
+_LARGEST = 2**20
+"""Levels of a coarse layer's normalisation are cut off here: a channel that is all but dead has an extreme scale."""
+
+
+def coarser_layers(
+    cells: Sequence[Sequence[Cells]],
+    network: nn.Module,
+    decoded: nn.Module,
+    weights: Mapping[str, Levels],
+    vectors: Mapping[str, Levels],
+    calibration: Sequence[Tensor],
+) -> list[Layer]:
+    """The quality layers before the last one.
+
+    Args:
+        cells: What each of them knows of each weight tensor, in the order of ``weights``.
+        network: The float network; batch normalisation is matched to its statistics.
+        decoded: The network with the last layer's values; not changed.
+        weights: Levels and steps of every weight in the last layer, by name.
+        vectors: Levels and steps of every bias and normalisation in the last layer, in the file's order.
+        calibration: Inputs for matching; none where batch normalisation stays as it is in the last layer.
+    """
+    return [_layer(one, network, decoded, weights, vectors, calibration) for one in cells]
+
+
+def _layer(
+    cells: Sequence[Cells],
+    network: nn.Module,
+    decoded: nn.Module,
+    weights: Mapping[str, Levels],
+    vectors: Mapping[str, Levels],
+    calibration: Sequence[Tensor],
+) -> Layer:
+    coarse = copy.deepcopy(decoded)
+    offsets = []
+    for one, (name, (levels, step)) in zip(cells, weights.items(), strict=True):
+        known = one.of(levels)
+        offsets.append(_centroid(one, known, levels))
+        values = one.levels(known, offsets[-1]).astype(np.float32) * np.float32(step / OFFSET_UNIT)
+        with torch.no_grad():
+            coarse.get_parameter(name).copy_(torch.from_numpy(values))
+    match_statistics(coarse, network, calibration)
+    return Layer(cells, offsets, SHIFT, _vectors(coarse, vectors))
+
+
+def _centroid(cells: Cells, known: np.ndarray, levels: np.ndarray) -> int:
+    """Where in their cells the weights lie on average, in parts of a step above the least magnitude."""
+    inside = known != 0
+    if cells.width == 1 or not inside.any():
+        return 0
+    least = cells.dead + (np.abs(known[inside].astype(np.int64)) - 1) * cells.width
+    mean = float((np.abs(levels[inside].astype(np.int64)) - least).mean())
+    return min(round(OFFSET_UNIT * mean), OFFSET_UNIT * cells.width - 1)
+
+
+def _vectors(network: nn.Module, vectors: Mapping[str, Levels]) -> list[np.ndarray]:
+    values: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
+    for name, layer in batchnorm_layers(network).items():
+        values[f"{name}.scale"], values[f"{name}.shift"] = scale_and_shift(layer)
+    return [_in_steps(values[name], step * 2**SHIFT) for name, (_, step) in vectors.items()]
+
+
+def _in_steps(values: Tensor, step: float) -> np.ndarray:
+    array = values.detach().to(device="cpu", dtype=torch.float64).numpy()
+    levels = np.rint(array / step) if step else np.zeros_like(array)
+    return np.asarray(np.clip(levels, -_LARGEST, _LARGEST), np.int32)
