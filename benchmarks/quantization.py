@@ -1,136 +1,210 @@
-"""Sizes of real files by quantisation method: ``python -m benchmarks.quantization [--quick] [--network ...]``.
+"""Real files by quantisation method: ``python -m benchmarks.quantization [--network ...]``; see ``--help``.
 
-No retraining. Each method quantises the dense network at several steps, with and without matching batch normalisation
-to the float network's statistics (1 024 calibration images); each file is decoded and its accuracy measured on test
-images. The table has the size at which the accuracy has dropped by 1, 2 and 5 points, between the two files nearest.
+No retraining. Each method writes files of the dense network at several steps, with and without matching batch
+normalisation to the float network's statistics (1 024 training images). Files are decoded, measured on a validation
+part, and for each bound on the accuracy's drop there the smallest is selected. At the end the test split is read once,
+for the selected files alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.machine import machine
 from rdsearch.compression import dense_network
 from rdsearch.pack import pack
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.quantization import METHODS
+from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.rdz import load
 from rdsearch.recipe import QuantizationRecipe
 from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
-from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
 DROPS = (0.01, 0.02, 0.05)
 CALIBRATION = 1024
-ROWS = ("uniform", "magnitude", "rate_aware", "hessian", "sequential")
-"""Methods, and rounding to nearest after magnitude pruning to half of the weights."""
-STEPS = {"uniform": (0.4, 2.4), "magnitude": (0.4, 2.4), "rate_aware": (0.3, 1.6), "hessian": (0.9, 8.0)}
-STEPS["sequential"] = STEPS["hessian"]
-PRUNED = 0.5
-Point = tuple[float, int, float]
+GIVE_UP = 0.15
+"""Steps are made coarser until the accuracy has dropped by more than this."""
 
 
-def machine() -> str:
-    """Processor, cores and versions, in a line."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    return f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}"
+@dataclass(frozen=True)
+class Row:
+    """A method, the sparsities that the network is pruned to before by magnitude, and the steps to begin with."""
+
+    method: str
+    steps: tuple[float, ...]
+    sparsities: tuple[float, ...] = (0.0,)
 
 
-def points(
-    task: Task, network: nn.Module, method: str, matched: bool, count: int, calibration: torch.Tensor, test: Split
-) -> Iterator[Point]:
-    """(step, bytes, accuracy) from fine to coarse, until the accuracy has dropped for good."""
-    dense = task.score(network, split=test)
-    for step in np.geomspace(*STEPS[method], count):
-        settings = QuantizationRecipe(
-            method=method if method in METHODS else "uniform", step=float(step), reestimate_batchnorm=matched
-        )
-        started = time.perf_counter()
-        data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
-        seconds = time.perf_counter() - started
-        accuracy = task.score(load(data, into=task.fresh_network()), split=test)
-        print(
-            f"  {method:10} {matched!s:5} step {step:.3f}: {len(data):7,} bytes, {accuracy:.4f}, {seconds:.1f} s",
-            flush=True,
-        )
-        yield float(step), len(data), accuracy
-        if accuracy < dense - 2 * DROPS[-1]:
-            return
+FINE, COARSE = tuple(np.geomspace(0.25, 2.0, 4)), tuple(np.geomspace(0.6, 6.0, 5))
+ROWS = {
+    "rounding": Row("uniform", FINE),
+    "magnitude": Row("uniform", FINE, (0.5, 0.65)),
+    "rate_aware": Row("rate_aware", FINE),
+    "hessian": Row("hessian", COARSE),
+    "sequential": Row("sequential", COARSE),
+}
 
 
-def size_at(curve: list[Point], accuracy: float) -> float | None:
-    """Bytes at which the curve, from fine to coarse, last passes through an accuracy; linear between two files."""
-    for (_, fine, above), (_, coarse, below) in zip(reversed(curve[:-1]), reversed(curve[1:]), strict=True):
-        if above >= accuracy > below:
-            return coarse + (fine - coarse) * (accuracy - below) / (above - below)
-    return None
+@dataclass(frozen=True)
+class File:
+    """A file and how it does on the validation part."""
+
+    step: float
+    sparsity: float
+    data: bytes
+    accuracy: float
+    seconds: float
 
 
-def pruned(network: nn.Module) -> nn.Module:
+def explore(measure: Callable[[float], File], steps: tuple[float, ...], dense: float, refinements: int) -> list[File]:
+    """Files from fine to coarse until the accuracy is gone, then some where it passes each of the bounds."""
+    files: list[File] = []
+    for step in steps:
+        files.append(measure(step))
+        if files[-1].accuracy < dense - GIVE_UP:
+            break
+    for drop in DROPS:
+        for _ in range(refinements):
+            step = between(files, dense - drop)
+            if step is None:
+                break
+            files = sorted([*files, measure(step)], key=lambda file: file.step)
+    return files
+
+
+def between(files: list[File], floor: float) -> float | None:
+    """The step at which a line through the last file above ``floor`` and the next passes it; nothing if they are near."""
+    above = [place for place, file in enumerate(files) if file.accuracy >= floor]
+    if not above or above[-1] + 1 == len(files):
+        return None
+    fine, coarse = files[above[-1]], files[above[-1] + 1]
+    if coarse.step < 1.06 * fine.step:
+        return None
+    share = (fine.accuracy - floor) / (fine.accuracy - coarse.accuracy)
+    return fine.step * (coarse.step / fine.step) ** min(max(share, 0.15), 0.85)
+
+
+def smallest(files: list[File], floor: float) -> File | None:
+    """The smallest file of at least this accuracy."""
+    return min((file for file in files if file.accuracy >= floor), key=lambda file: len(file.data), default=None)
+
+
+def pruned(network: nn.Module, sparsity: float) -> nn.Module:
     """The network without its smallest weights, over all layers."""
     weights = prunable_weights(network)
-    survivors = round((1 - PRUNED) * sum(weight.numel() for weight in weights.values()))
+    survivors = round((1 - sparsity) * sum(weight.numel() for weight in weights.values()))
     with torch.no_grad():
         for name, mask in prune(weights, None, survivors, method="global").items():
             weights[name].mul_(mask)
     return network
 
 
+def files_of(task: Task, row: Row, matched: bool, calibration: torch.Tensor, refinements: int) -> Iterator[File]:
+    """The files of one row of the table, printed as they come."""
+    dense = task.score(dense_network(task))
+    for sparsity in row.sparsities:
+        network = pruned(dense_network(task), sparsity) if sparsity else dense_network(task)
+
+        def measure(step: float, network: nn.Module = network, sparsity: float = sparsity) -> File:
+            settings = QuantizationRecipe(method=row.method, step=float(step), reestimate_batchnorm=matched)
+            started = time.process_time()
+            data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
+            seconds = time.process_time() - started
+            accuracy = task.score(load(data, into=task.fresh_network()))
+            print(
+                f"  {row.method:10} {'matched' if matched else 'as it was':9} sparsity {sparsity:.2f} step {step:6.3f}: "
+                f"{len(data):9,} bytes, validation {accuracy:.4f}, {seconds:5.1f} s of CPU",
+                flush=True,
+            )
+            return File(float(step), sparsity, data, accuracy, seconds)
+
+        yield from explore(measure, row.steps, dense, refinements)
+
+
 def main() -> None:
     """Run all rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="digits_cnn")
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument(
         "--imagenet-statistics", action="store_true", help="normalise images by ImageNet's mean and std"
     )
-    parser.add_argument("--images", type=int, default=4000, help="test images, the first so many")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
-    parser.add_argument("--steps", type=int, default=10, help="files a row")
-    parser.add_argument("--quick", action="store_true", help="three files a row")
+    parser.add_argument("--validation", type=int, default=360, help="images cut from the training split")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--matched-only", action="store_true", help="leave out the rows without matching")
+    parser.add_argument("--refinements", type=int, default=2, help="files more for each bound, at most")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(machine())
+    print(machine("torch", "numpy"))
     statistics = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} if arguments.imagenet_statistics else {}
     task = load_task(
         TaskConfig(
             network=arguments.network,
             dataset=arguments.dataset,
             checkpoint=arguments.checkpoint,
+            validation=arguments.validation,
             options={"dataset": statistics},
         )
     )
-    test = task.test_split()
-    test = test.subset(np.arange(min(arguments.images, len(test))))
     chosen = np.random.default_rng(0).choice(len(task.train), min(CALIBRATION, len(task.train)), replace=False)
     calibration, _ = next(iter(task.train.subset(np.sort(chosen)).batches(CALIBRATION)))
+    dense = task.score(dense_network(task))
+    print(f"{task.name}: dense network, validation accuracy {dense:.4f} on {len(task.validation)} images")
+    normalised = bool(batchnorm_layers(dense_network(task)))
+    ways = (True,) if arguments.matched_only or not normalised else (False, True)
+    selected = {
+        (name, matched): select(list(files_of(task, ROWS[name], matched, calibration, arguments.refinements)), dense)
+        for name in arguments.rows
+        for matched in ways
+    }
+    report(task, selected, normalised)
+
+
+Selected = dict[float, File | None]
+
+
+def select(files: list[File], dense: float) -> Selected:
+    """For each bound on the drop the smallest file that keeps it."""
+    return {drop: smallest(files, dense - drop) for drop in DROPS}
+
+
+def report(task: Task, selected: dict[tuple[str, bool], Selected], normalised: bool) -> None:
+    """Read the test split, for the selected files, and print the table."""
+    test = task.test_split()
     dense = task.score(dense_network(task), split=test)
-    print(f"{task.name}: dense accuracy {dense:.4f} on {len(test)} test images")
-    table: list[str] = []
-    for method in arguments.rows:
-        network = pruned(dense_network(task)) if method == "magnitude" else dense_network(task)
-        for matched in (False, True):
-            curve = list(
-                points(task, network, method, matched, 3 if arguments.quick else arguments.steps, calibration, test)
-            )
-            sizes = [size_at(curve, dense - drop) for drop in DROPS]
-            cells = "".join(f"{size / 1000:9.1f}" if size else f"{'-':>9}" for size in sizes)
-            table.append(f"{method:12}{'matched' if matched else 'as it was':>18}{cells}")
-    print(f"\nkB at a drop of\n{'method':12}{'batch norm':>18}" + "".join(f"{100 * drop:7.0f} p" for drop in DROPS))
-    print("\n".join(table))
+    error = math.sqrt(dense * (1 - dense) / len(test))
+    print(f"\nTest accuracy of the dense network {dense:.4f} on {len(test)} images, standard error {error:.4f}")
+    print(
+        "Bytes of the smallest file whose validation accuracy drops by at most so much, and its drop on the test split"
+    )
+    print(
+        f"{'':12}{'batch norm':>11}"
+        + "".join(f"{f'{100 * drop:g} points':>24}" for drop in DROPS)
+        + f"{'CPU s a file':>14}"
+    )
+    for (name, matched), files in selected.items():
+        cells = ""
+        for file in files.values():
+            if file is None:
+                cells += f"{'-':>24}"
+                continue
+            accuracy = task.score(load(file.data, into=task.fresh_network()), split=test)
+            cells += f"{len(file.data):>13,} ({100 * (dense - accuracy):+5.2f} p)"
+        way = ("matched" if matched else "as it was") if normalised else "none"
+        seconds = np.median([file.seconds for file in files.values() if file is not None] or [math.nan])
+        print(f"{name:12}{way:>11}{cells}{seconds:14.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from torch import Tensor, nn
 
+from rdsearch.quantization.inputs import Layer
 from rdsearch.quantization.layers import calibration_batch, mean_restored, running, treated_layers
 from rdsearch.quantization.method import Work, finish
-from rdsearch.quantization.moments import Moments, thinning
+from rdsearch.quantization.moments import Moments, parts, thinning
 from rdsearch.quantization.rate_aware import round_others
 from rdsearch.quantization.solver import solve
 from rdsearch.quantization.uniform import Quantized
@@ -24,17 +26,29 @@ def hessian(work: Work) -> dict[str, Quantized]:
     """
     layers, batch = treated_layers(work), calibration_batch(work)
     restored = mean_restored(work, layers)
-    solved: dict[str, Quantized] = {}
-
-    def quantize(name: str, _: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        if name not in solved:
-            layer = layers[name]
-            moments = Moments(layer, inputs[0], thinning(layer, outputs))
-            solved[name] = solve(work, name, layer, moments, name in restored)
-
-    handles = [layer.register_forward_hook(partial(quantize, name)) for name, layer in layers.items()]
-    with running(work.network, handles):
-        work.network(batch)
+    moments = _observe(work.network, layers, batch)
+    solved = {name: solve(work, name, layers[name], moments[name], name in restored) for name in moments}
     levels = solved | round_others(work, solved)
     finish(work, levels)
     return levels
+
+
+def _observe(network: nn.Module, layers: Mapping[str, Layer], batch: Tensor) -> dict[str, Moments]:
+    """Moments of the layers' inputs; a part of the images at a time, so that activations need little memory."""
+    moments: dict[str, Moments] = {}
+    seen: set[str] = set()
+
+    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        if name not in seen:  # of a layer that is called several times, the first call counts
+            seen.add(name)
+            layer = layers[name]
+            found = moments.setdefault(name, Moments(layer))
+            found.add(inputs[0], thinning(layer, outputs, len(images) / len(batch)), first)
+
+    handles = [layer.register_forward_hook(partial(add, name)) for name, layer in layers.items()]
+    with running(network, handles):
+        for part, first in parts(len(batch)):
+            images = batch[part]
+            network(images)
+            seen.clear()
+    return moments

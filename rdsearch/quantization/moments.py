@@ -14,7 +14,7 @@ from rdsearch.quantization.inputs import Layer, groups_of, patches, positions
 
 Floats = NDArray[np.float64]
 
-POSITIONS = 2**16
+POSITIONS = 2**15
 """Output positions that moments are taken over, about: more of a convolution's positions are thinned out to these."""
 _PARTS = 32
 _OFFSET = 5
@@ -24,71 +24,91 @@ _ROUNDING = 1e-4
 """Of a layer's mean second moment: what float32 products leave of differences that should be zero."""
 
 
-def thinning(layer: Layer, outputs: Tensor) -> int:
-    """Of how many positions along each spatial axis one is taken, given all outputs of a layer."""
+def thinning(layer: Layer, outputs: Tensor, share: float = 1.0) -> int:
+    """Of how many positions along each spatial axis one is taken, given a share of a layer's outputs, or all."""
     axes = outputs.dim() - 2
     if isinstance(layer, torch.nn.Linear) or axes < 1:
         return 1
-    total = outputs.shape[0] * math.prod(outputs.shape[2:])
+    total = outputs.shape[0] * math.prod(outputs.shape[2:]) / share
     return max(1, int((total / POSITIONS) ** (1 / axes)))
 
 
-def sample_outputs(layer: Layer, outputs: Tensor) -> Tensor:
-    """Outputs at the positions that `Moments` looks at: (groups, positions, rows of a group)."""
+def sample_outputs(layer: Layer, outputs: Tensor) -> list[Tensor]:
+    """Outputs at some positions, thinned out: for each of `parts` (groups, positions, rows of a group)."""
     every = thinning(layer, outputs)
-    return torch.cat([positions(layer, outputs[part], every, first) for part, first in _parts(len(outputs))], dim=1)
+    # Copies: what comes after the layer may change its outputs in place.
+    return [positions(layer, outputs[part], every, first).clone() for part, first in parts(len(outputs))]
 
 
 class Moments:
-    """Means of products over the output positions of one layer, group by group.
+    """Means of products over the output positions of one layer, group by group, of all inputs added so far.
 
     Args:
         layer: The layer.
-        inputs: What it is given, all at once.
-        every: See `thinning`.
-        outputs: What it should answer, from `sample_outputs`; or nothing.
-
-    Attributes:
-        input_mean: (groups, columns), float64.
-        output_mean: (groups, rows), float64; ``None`` without outputs.
-        noise: (groups,), float64: variances below this are rounding, and may come out negative.
     """
 
-    def __init__(self, layer: Layer, inputs: Tensor, every: int, outputs: Tensor | None = None) -> None:
-        groups = groups_of(layer)
-        rows, columns = len(layer.weight) // groups, layer.weight[0].numel()
-        xx = torch.zeros(groups, columns, columns, dtype=torch.float64)
-        yx = torch.zeros(groups, rows, columns, dtype=torch.float64)
-        x_sum = torch.zeros(groups, columns, dtype=torch.float64)
-        count = 0
-        for part, first in _parts(len(inputs)):
-            x = patches(layer, inputs[part], every, first)
-            xx += (x.transpose(1, 2) @ x).cpu()
-            x_sum += x.sum(1, dtype=torch.float64).cpu()
-            if outputs is not None:
-                y = outputs[:, count : count + x.shape[1]]
-                yx += (y.transpose(1, 2) @ x).cpu()
-            count += x.shape[1]
-        self._xx: Floats = (xx / count).numpy()
-        self._yx: Floats | None = None if outputs is None else (yx / count).numpy()
-        self.input_mean: Floats = (x_sum / count).numpy()
-        self.noise: Floats = _ROUNDING * np.trace(self._xx, axis1=1, axis2=2) / columns
-        self.output_mean: Floats | None = None if outputs is None else outputs.double().mean(1).cpu().numpy()
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        groups, columns = groups_of(layer), layer.weight[0].numel()
+        rows = len(layer.weight) // groups
+        self._xx = torch.zeros(groups, columns, columns, dtype=torch.float64)
+        self._yx = torch.zeros(groups, rows, columns, dtype=torch.float64)
+        self._x = torch.zeros(groups, columns, dtype=torch.float64)
+        self._y: Tensor | None = None
+        self._count = 0
+
+    def add(self, inputs: Tensor, every: int, first: int = 0, outputs: Tensor | None = None) -> None:
+        """Take in what the layer is given.
+
+        Args:
+            inputs: As the layer gets them.
+            every: See `thinning`.
+            first: Position to start from, see `patches`.
+            outputs: What the layer should answer at these positions, if that is not what its weights answer:
+                (groups, positions, rows). All calls have them, or none.
+        """
+        x = patches(self._layer, inputs, every, first)
+        self._xx += (x.transpose(1, 2) @ x).cpu()
+        self._x += x.sum(1).cpu()
+        self._count += x.shape[1]
+        if outputs is not None:
+            self._yx += (outputs.transpose(1, 2) @ x).cpu()
+            y = outputs.double().sum(1).cpu()
+            self._y = y if self._y is None else self._y + y
+
+    @property
+    def input_mean(self) -> Floats:
+        """(groups, columns), float64."""
+        return np.asarray((self._x / self._count).numpy())
+
+    @property
+    def output_mean(self) -> Floats | None:
+        """(groups, rows), float64; ``None`` without outputs."""
+        return None if self._y is None else np.asarray((self._y / self._count).numpy())
+
+    @property
+    def noise(self) -> Floats:
+        """(groups,), float64: variances below this are rounding, and may come out negative."""
+        return np.asarray(_ROUNDING * np.trace(self.second(False), axis1=1, axis2=2) / self._xx.shape[-1])
 
     def second(self, centred: bool) -> Floats:
         """E[x x'], or the covariance: (groups, columns, columns)."""
-        if not centred:
-            return self._xx
-        return np.asarray(self._xx - self.input_mean[:, :, None] * self.input_mean[:, None, :])
+        second: Floats = (self._xx / self._count).numpy()
+        if centred:
+            mean = self.input_mean
+            second = second - mean[:, :, None] * mean[:, None, :]
+        return second
 
     def cross(self, centred: bool) -> Floats | None:
         """E[y x'], or the covariance: (groups, rows, columns); ``None`` without outputs."""
-        if self._yx is None or self.output_mean is None or not centred:
-            return self._yx
-        return np.asarray(self._yx - self.output_mean[:, :, None] * self.input_mean[:, None, :])
+        wanted = self.output_mean
+        if wanted is None:
+            return None
+        cross: Floats = (self._yx / self._count).numpy()
+        return cross - wanted[:, :, None] * self.input_mean[:, None, :] if centred else cross
 
 
-def _parts(examples: int) -> Iterator[tuple[slice, int]]:
+def parts(examples: int) -> Iterator[tuple[slice, int]]:
     """The examples in parts, each with its first position."""
     size = -(-examples // _PARTS)
     for number, start in enumerate(range(0, examples, size)):

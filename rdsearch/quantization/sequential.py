@@ -22,12 +22,12 @@ from rdsearch.quantization.batchnorm import (
 from rdsearch.quantization.inputs import Layer
 from rdsearch.quantization.layers import calibration_batch, coarse_layer, mean_restored, running, treated_layers
 from rdsearch.quantization.method import Work
-from rdsearch.quantization.moments import Moments, sample_outputs, thinning
+from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
 from rdsearch.quantization.rate_aware import round_others
 from rdsearch.quantization.solver import solve
 from rdsearch.quantization.uniform import Quantized
 
-Wanted = dict[str, tuple[Tensor, int]]
+Wanted = dict[str, tuple[list[Tensor], int]]
 Statistics = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -48,8 +48,7 @@ def sequential(work: Work) -> dict[str, Quantized]:
 
     def quantize(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if name not in solved:
-            outputs, every = wanted.pop(name)
-            moments = Moments(layers[name], inputs[0], every, outputs)
+            moments = _compared(layers[name], inputs[0], *wanted.pop(name))
             solved[name] = solve(work, name, layers[name], moments, name in restored)
 
     def match(name: str, layer: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
@@ -63,6 +62,14 @@ def sequential(work: Work) -> dict[str, Quantized]:
         work.coarse(batch)
     levels |= solved
     return levels | round_others(work, levels)
+
+
+def _compared(layer: Layer, inputs: Tensor, outputs: list[Tensor], every: int) -> Moments:
+    """Moments of a layer's inputs with the outputs that are wanted of it."""
+    moments = Moments(layer)
+    for (part, first), wanted in zip(parts(len(inputs)), outputs, strict=True):
+        moments.add(inputs[part], every, first, wanted)
+    return moments
 
 
 def _observe(network: nn.Module, layers: dict[str, Layer], batch: Tensor) -> tuple[Wanted, Statistics]:

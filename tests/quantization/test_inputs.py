@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.quantization.inputs import patches, positions
-from rdsearch.quantization.moments import Moments, sample_outputs, thinning
+from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
 
 LAYERS = [
     (nn.Linear(6, 4), (5, 6)),
@@ -58,7 +58,9 @@ def test_moments_are_means_of_products(layer: Any, shape: tuple[int, ...]) -> No
     inputs = inputs_of(shape)
     with torch.no_grad():
         outputs = layer(inputs)
-        moments = Moments(layer, inputs, thinning(layer, outputs), sample_outputs(layer, outputs))
+        moments = Moments(layer)
+        for (part, first), wanted in zip(parts(len(inputs)), sample_outputs(layer, outputs), strict=True):
+            moments.add(inputs[part], thinning(layer, outputs), first, wanted)
         x, y = patches(layer, inputs).double(), positions(layer, outputs).double()
     count = x.shape[1]
     torch.testing.assert_close(
@@ -77,8 +79,8 @@ def test_many_positions_are_thinned_out_evenly_over_all_of_them() -> None:
     layer = nn.Conv2d(1, 1, 1)
     outputs = torch.arange(64 * 64.0).reshape(1, 1, 64, 64).expand(256, 1, 64, 64)
     every = thinning(layer, outputs)
-    sample = sample_outputs(layer, outputs)
-    assert every == 4
-    assert sample.shape == (1, 2**16, 1)
+    sample = torch.cat(sample_outputs(layer, outputs), 1)
+    assert every == 5
+    assert sample.shape[1] == pytest.approx(256 * 64 * 64 / every**2, rel=0.05)
     assert len(sample.unique()) >= 64 * 64 / every
     assert float(sample.mean()) == pytest.approx(float(outputs[0].mean()), rel=0.02)

@@ -168,7 +168,8 @@ def test_inputs_that_never_vary_are_no_obstacle() -> None:
 
     layer: Layer = nn.Linear(6, 4)
     inputs = torch.full((64, 6), 1234.567) + torch.linspace(0, 1e-3, 64)[:, None]
-    moments = Moments(layer, inputs, 1)
+    moments = Moments(layer)
+    moments.add(inputs, 1)
     moment = damped(moments.second(centred=True)[0], moments.noise[0])
     weights = layer.weight.detach().double().numpy() * 10
     levels = choose_levels(weights, weights != 0, moment, 0.04, 1)
