@@ -13,8 +13,5 @@ def machine(*packages: str) -> str:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
     processor = names[0] if names else platform.processor()
-    versions = [
-        f"Python {platform.python_version()}",
-        *(f"{name} {importlib.metadata.version(name)}" for name in packages),
-    ]
-    return f"{processor}, {os.cpu_count()} cores; {', '.join(versions)}"
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    return f"{processor}, {os.cpu_count()} cores; {', '.join([f'Python {platform.python_version()}', *versions])}"

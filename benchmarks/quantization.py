@@ -84,7 +84,7 @@ def explore(measure: Callable[[float], File], steps: tuple[float, ...], dense: f
 
 
 def between(files: list[File], floor: float) -> float | None:
-    """The step at which a line through the last file above ``floor`` and the next passes it; nothing if they are near."""
+    """The step at which a line through the last file above ``floor`` and the next passes it, if they are not near."""
     above = [place for place, file in enumerate(files) if file.accuracy >= floor]
     if not above or above[-1] + 1 == len(files):
         return None
@@ -123,7 +123,7 @@ def files_of(task: Task, row: Row, matched: bool, calibration: torch.Tensor, ref
             seconds = time.process_time() - started
             accuracy = task.score(load(data, into=task.fresh_network()))
             print(
-                f"  {row.method:10} {'matched' if matched else 'as it was':9} sparsity {sparsity:.2f} step {step:6.3f}: "
+                f"  {row.method:10} {'matched' if matched else 'as it was':9} sparsity {sparsity:.2f} step {step:6.3f} "
                 f"{len(data):9,} bytes, validation {accuracy:.4f}, {seconds:5.1f} s of CPU",
                 flush=True,
             )
@@ -186,14 +186,9 @@ def report(task: Task, selected: dict[tuple[str, bool], Selected], normalised: b
     dense = task.score(dense_network(task), split=test)
     error = math.sqrt(dense * (1 - dense) / len(test))
     print(f"\nTest accuracy of the dense network {dense:.4f} on {len(test)} images, standard error {error:.4f}")
-    print(
-        "Bytes of the smallest file whose validation accuracy drops by at most so much, and its drop on the test split"
-    )
-    print(
-        f"{'':12}{'batch norm':>11}"
-        + "".join(f"{f'{100 * drop:g} points':>24}" for drop in DROPS)
-        + f"{'CPU s a file':>14}"
-    )
+    print("Bytes of the smallest file whose validation accuracy drops by at most so much, and its drop in the test")
+    bounds = "".join(f"{f'{100 * drop:g} points':>24}" for drop in DROPS)
+    print(f"{'':12}{'batch norm':>11}{bounds}{'CPU s a file':>14}")
     for (name, matched), files in selected.items():
         cells = ""
         for file in files.values():

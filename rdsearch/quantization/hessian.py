@@ -35,20 +35,30 @@ def hessian(work: Work) -> dict[str, Quantized]:
 
 def _observe(network: nn.Module, layers: Mapping[str, Layer], batch: Tensor) -> dict[str, Moments]:
     """Moments of the layers' inputs; a part of the images at a time, so that activations need little memory."""
-    moments: dict[str, Moments] = {}
-    seen: set[str] = set()
+    moments = {name: Moments(layer) for name, layer in layers.items()}
+    reached: set[str] = set()
+    for part, first in parts(len(batch)):
+        share = len(batch[part]) / len(batch)
+        seen: set[str] = set()
+        add = partial(_add, moments, layers, seen, first, share)
+        handles = [layer.register_forward_hook(partial(add, name)) for name, layer in layers.items()]
+        with running(network, handles):
+            network(batch[part])
+        reached |= seen
+    return {name: found for name, found in moments.items() if name in reached}
 
-    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        if name not in seen:  # of a layer that is called several times, the first call counts
-            seen.add(name)
-            layer = layers[name]
-            found = moments.setdefault(name, Moments(layer))
-            found.add(inputs[0], thinning(layer, outputs, len(images) / len(batch)), first)
 
-    handles = [layer.register_forward_hook(partial(add, name)) for name, layer in layers.items()]
-    with running(network, handles):
-        for part, first in parts(len(batch)):
-            images = batch[part]
-            network(images)
-            seen.clear()
-    return moments
+def _add(
+    moments: Mapping[str, Moments],
+    layers: Mapping[str, Layer],
+    seen: set[str],
+    first: int,
+    share: float,
+    name: str,
+    _: nn.Module,
+    inputs: tuple[Tensor, ...],
+    outputs: Tensor,
+) -> None:
+    if name not in seen:  # of a layer that is called several times, the first call counts
+        seen.add(name)
+        moments[name].add(inputs[0], thinning(layers[name], outputs, share), first)
