@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from rdsearch.cli import app
 from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, ResourceConfig, SearchConfig
 from rdsearch.pruning import METHODS, SCHEDULES
-from rdsearch.recipe import PruningRecipe, QuantizationRecipe, RetrainRecipe
+from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, RetrainRecipe, SurpRecipe
 from rdsearch.tasks import DATASETS, NETWORKS
 from rdsearch.tasks.config import FactoryOptions, TaskConfig, TrainingConfig
 
@@ -30,6 +30,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "task.options": FactoryOptions,
     "task.train": TrainingConfig,
     "recipe.pruning": PruningRecipe,
+    "recipe.pruning.profile": ProfileRecipe,
+    "recipe.pruning.surp": SurpRecipe,
     "recipe.retrain": RetrainRecipe,
     "recipe.quantization": QuantizationRecipe,
     "search": SearchConfig,

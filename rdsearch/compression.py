@@ -195,7 +195,11 @@ def _prune_and_retrain(
         _survivors(recipe.pruning, sum(weight.numel() for weight in weights.values()), number),
         method=recipe.pruning.method,
         budgets=recipe.pruning.budgets,
+        profile=recipe.pruning.profile.model_dump(),
         seed=pruning_seed,
+        options=recipe.pruning.options,
+        network=network,
+        inputs=lambda: _training_inputs(task, recipe.pruning.calibration, seed, device),
     )
     train(network, task.train, recipe.retrain, seed=training_seed, device=device, masks=masks, loss=task.loss)
     return masks
@@ -225,10 +229,16 @@ def _calibration_inputs(
     matched = settings.reestimate_batchnorm and batchnorm_layers(network)
     if not (matched or settings.method in NEED_CALIBRATION):
         return []
-    count = min(settings.calibration, len(task.train))
+    return [_training_inputs(task, settings.calibration, seed, device)]
+
+
+def _training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Tensor:
+    """So many training inputs, or all where there are fewer, in one batch; the same in every round."""
+    count = min(count, len(task.train))
     chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
     sample = task.train.subset(np.sort(chosen))
-    return [inputs for inputs, _ in sample.batches(count, device=device)]
+    inputs: Tensor = next(inputs for inputs, _ in sample.batches(count, device=device))
+    return inputs
 
 
 def _measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:

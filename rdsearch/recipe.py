@@ -19,6 +19,43 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Multiplier = Annotated[float, Field(ge=0)]
 
 
+class ProfileRecipe(Settings):
+    """Budgets for every layer out of a few numbers, so that a search moves through few dimensions."""
+
+    depth: float = Field(0.0, ge=-4, le=4)
+    """Log-multiplier that rises evenly from minus this at the first layer to this at the last."""
+    size: float = Field(0.0, ge=-4, le=4)
+    """The same from the smallest to the largest layer, by the logarithm of the weights."""
+    fan_in: float = Field(0.0, ge=-4, le=4)
+    """The same from the layer with the fewest inputs to an output to the one with the most, by the logarithm."""
+    first: float = Field(1.0, ge=0, le=1000)
+    """Further multiplier of the first layer; 0 empties it."""
+    last: float = Field(1.0, ge=0, le=1000)
+    """Further multiplier of the last layer; 0 empties it."""
+
+
+class SurpRecipe(Settings):
+    """How the method ``surp`` refines; other methods do not look at it."""
+
+    update: Literal["authors", "paper"] = "authors"
+    """How the threshold falls: as in the authors' code, or as in the paper's Algorithm 2."""
+    alpha: float | None = Field(None, gt=0, le=1e6)
+    """First threshold over the mean magnitude, for ``authors``; 10 when not given."""
+    beta: float | None = Field(None, gt=0)
+    """For ``paper``: indices beyond the threshold, about; the logarithm of the living weights when not given."""
+    refreshes: int = Field(20, ge=1, le=1_000_000)
+    """Of so many refreshes of an empty set, one lowers the factor of the residual's mean."""
+    shrink: float = Field(0.9, gt=0, lt=1)
+    """By this factor."""
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_update(self) -> SurpRecipe:
+        for option, update in (("alpha", "authors"), ("beta", "paper")):
+            if getattr(self, option) is not None and self.update != update:
+                raise ValueError(f"{option}: belongs to update {update!r}, not to {self.update!r}; leave it out")
+        return self
+
+
 class PruningRecipe(Settings):
     """Which weights survive each round."""
 
@@ -34,8 +71,19 @@ class PruningRecipe(Settings):
     """Sparsity after the last round (schedules other than ``constant``)."""
     budgets: dict[str, Multiplier] = {}
     """Layer pattern (``conv*``) to a multiplier of that layer's share of the survivors."""
+    profile: ProfileRecipe = ProfileRecipe()
+    """Multipliers by a layer's depth, size and fan-in, on top of ``budgets``."""
+    surp: SurpRecipe = SurpRecipe()
+    """Options of the method ``surp``."""
+    calibration: int = Field(64, ge=1, le=1_000_000)
+    """Training examples that the method ``rd_prune`` looks at."""
     skip: list[str] = []
     """Patterns of layers that are never pruned; they are still quantised and coded."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the method beyond the weights."""
+        return self.surp.model_dump() if self.method == "surp" else {}
 
     @model_validator(mode="after")
     def _schedule_has_its_numbers(self) -> PruningRecipe:

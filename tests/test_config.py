@@ -97,7 +97,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "task.root": "5 must be a path",
         "recipe.prunning": "unknown key; allowed here: pruning, retrain, quantization. Did you mean 'pruning'?",
         "recipe.pruning.method": "unknown pruning method 'lam': known are global, uniform, uniform_plus, erk, lamp, "
-        "surp. Did you mean 'lamp'?",
+        "surp, rd_prune. Did you mean 'lamp'?",
         "recipe.pruning.rounds": "0 must be at least 1",
         "recipe.pruning.rate": "1.5 must be less than 1",
         "recipe.pruning.skip": "'conv' must be a list",

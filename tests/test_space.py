@@ -132,8 +132,8 @@ def test_a_wrong_domain_is_explained(section: dict[str, Any], said: str) -> None
         ({"rounds": {"int": [0, 4]}}, "rounds: 0 must be at least 1"),
         (
             {"method": {"choice": ["global", "ekr"]}},
-            "method: unknown pruning method 'ekr': known are global, uniform, uniform_plus, erk, lamp, surp. "
-            "Did you mean 'erk'?",
+            "method: unknown pruning method 'ekr': known are global, uniform, uniform_plus, erk, lamp, surp, "
+            "rd_prune. Did you mean 'erk'?",
         ),
         ({"budgets": {"c*": {"float": [-1, 1]}}}, "budgets.c*: -1 must be at least 0"),
     ],

@@ -24,6 +24,7 @@ METHODS: Registry[Method] = Registry(
         "erk": "rdsearch.pruning.erk:erk",
         "lamp": "rdsearch.pruning.lamp:lamp",
         "surp": "rdsearch.pruning.surp:surp",
+        "rd_prune": "rdsearch.pruning.rd_prune:rd_prune",
     },
 )
 

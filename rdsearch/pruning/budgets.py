@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rdsearch.errors import PruningError
 from rdsearch.pruning.apportion import apportion
-from rdsearch.pruning.layers import Choice, Layers
+from rdsearch.pruning.layers import Allocation, Choice, Layers
 from rdsearch.pruning.patterns import matches, require_matches
 
 # Beyond this a multiplier is a slip, and ratios of counts lose their digits.
@@ -29,7 +29,7 @@ def layer_multipliers(names: Sequence[str], budgets: Mapping[str, float]) -> lis
     return [next((float(m) for p, m in budgets.items() if matches(name, p)), 1.0) for name in names]
 
 
-def budgeted(choose: Callable[[int], Choice], layers: Layers, multipliers: Sequence[float], survivors: int) -> Choice:
+def budgeted(allocate: Allocation, layers: Layers, multipliers: Sequence[float], survivors: int) -> Choice:
     """The method's choice for the number of survivors at which its counts, multiplied, meet the total.
 
     Multipliers are relative, so the smallest is taken as 1 and the method is asked for fewer survivors than
@@ -38,7 +38,7 @@ def budgeted(choose: Callable[[int], Choice], layers: Layers, multipliers: Seque
     multiplier neither compounds nor fades over the rounds.
 
     Args:
-        choose: The method: a number of survivors to its choice.
+        allocate: The method's allocation.
         layers: The weights.
         multipliers: One a layer; 0 empties it.
         survivors: What the counts sum to.
@@ -60,8 +60,8 @@ def budgeted(choose: Callable[[int], Choice], layers: Layers, multipliers: Seque
         low = high
     while low < high:
         middle = (low + high) // 2
-        wanted = shares(choose(middle).counts)
+        wanted = shares(allocate(middle).counts)
         filled = sum(min(share, cap) for share, cap in zip(wanted, layers.caps, strict=True))
         low, high = (middle + 1, high) if filled < survivors else (low, middle)
-    choice = choose(low)
+    choice = allocate(low)
     return Choice(apportion(shares(choice.counts), layers.caps, floors, survivors), choice.scores)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from rdsearch.pruning.apportion import apportion
-from rdsearch.pruning.layers import Choice, Layers
+from rdsearch.pruning.layers import Allocation, Choice, Work
 
 
-def erk(layers: Layers, survivors: int, generator: np.random.Generator) -> Choice:
+def erk(work: Work) -> Allocation:
     """Give each layer a density proportional to the sum of its dimensions over their product.
 
     A layer's count is then proportional to the sum of its dimensions alone. Layers that would be denser than
@@ -17,5 +15,10 @@ def erk(layers: Layers, survivors: int, generator: np.random.Generator) -> Choic
     Source: Evci et al., "Rigging the Lottery", ICML 2020, arXiv 1911.11134, section 3(1), after Mocanu et al.
     2018.
     """
+    layers = work.layers
     dimensions = [float(sum(shape)) for shape in layers.shapes]
-    return Choice(apportion(dimensions, layers.caps, [0] * len(layers.caps), survivors), layers.magnitudes)
+
+    def allocate(survivors: int) -> Choice:
+        return Choice(apportion(dimensions, layers.caps, [0] * len(layers.caps), survivors), layers.magnitudes)
+
+    return allocate

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from rdsearch.pruning.layers import Choice, Layers
-from rdsearch.pruning.ranking import counts_by_rank
+from rdsearch.pruning.layers import Allocation, Choice, Work
+from rdsearch.pruning.ranking import Ranking
 
 
-def global_magnitude(layers: Layers, survivors: int, generator: np.random.Generator) -> Choice:
+def global_magnitude(work: Work) -> Allocation:
     """Rank all living weights by magnitude: Han et al., 2015, arXiv 1506.02626, with one threshold for all."""
-    return Choice(counts_by_rank(layers, layers.magnitudes, survivors), layers.magnitudes)
+    layers = work.layers
+    ranking = Ranking(layers.living(layers.magnitudes))
+
+    def allocate(survivors: int) -> Choice:
+        return Choice(ranking.counts(survivors), layers.magnitudes)
+
+    return allocate

@@ -1,16 +1,17 @@
-"""What a pruning method sees, and what it answers."""
+"""What a pruning method is given, and what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-Floats: TypeAlias = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.floating[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
 
 
@@ -21,7 +22,7 @@ class Layers:
     Attributes:
         names: Name of each layer's weight.
         shapes: Shape of each layer's weight, e.g. ``(out, in, kh, kw)``.
-        magnitudes: Absolute values, one float64 array of shape ``(size,)`` a layer.
+        magnitudes: Absolute values, one float32 or float64 array of shape ``(size,)`` a layer.
         alive: Which weights survived the rounds before, one boolean array of shape ``(size,)`` a layer.
     """
 
@@ -40,6 +41,13 @@ class Layers:
         """Living weights of each layer: the most that it can keep."""
         return [int(mask.sum()) for mask in self.alive]
 
+    def living(self, values: Sequence[Floats]) -> list[Floats]:
+        """Of one array of shape ``(size,)`` a layer, the entries of living weights."""
+        return [
+            value if cap == mask.size else value[mask]
+            for value, mask, cap in zip(values, self.alive, self.caps, strict=True)
+        ]
+
     @cached_property
     def floors(self) -> list[int]:
         """The fewest weights that a layer keeps unless a budget says otherwise: 1 where any is alive."""
@@ -47,18 +55,43 @@ class Layers:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a round of pruning works on.
+
+    Attributes:
+        layers: The prunable weights.
+        seed: Of the method's random choices.
+        network: The network that the weights belong to, for methods that look at its outputs; not traced, and as it was
+            when they are done.
+        inputs: Makes the calibration inputs, one batch on the network's device; called only by methods that use them.
+    """
+
+    layers: Layers
+    seed: int = 0
+    network: nn.Module | None = None
+    inputs: Callable[[], Tensor] | None = None
+
+    def generator(self) -> np.random.Generator:
+        """A generator at the seed's beginning."""
+        return np.random.default_rng(self.seed)
+
+
+@dataclass(frozen=True)
 class Choice:
-    """A method's answer.
+    """An allocation of some survivors.
 
     Attributes:
         counts: Weights that each layer keeps; they sum to the survivors asked for and none is above its cap.
-        scores: One float64 array of shape ``(size,)`` a layer: inside the layer, higher scores are kept
-            first. The scores of dead weights do not matter.
+        scores: One array of shape ``(size,)`` a layer: inside the layer, higher scores are kept first. The scores of
+            dead weights do not matter.
     """
 
     counts: list[int]
     scores: tuple[Floats, ...]
 
 
-Method: TypeAlias = Callable[..., Choice]
-"""``method(layers: Layers, survivors: int, generator: numpy.random.Generator, **options) -> Choice``."""
+Allocation: TypeAlias = Callable[[int], Choice]
+"""From a number of survivors to the choice. Budgets ask for several numbers, and use one of the choices."""
+
+Method: TypeAlias = Callable[..., Allocation]
+"""``method(work: Work, **options) -> Allocation``: what can be computed once is computed before the first question."""

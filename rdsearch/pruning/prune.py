@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rdsearch.errors import PruningError
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.budgets import budgeted, layer_multipliers
-from rdsearch.pruning.layers import Choice, Layers, Method
+from rdsearch.pruning.layers import Floats, Layers, Method, Work
+from rdsearch.pruning.profile import profile_budgets
 from rdsearch.pruning.ranking import highest_alive
 from rdsearch.pruning.weights import require_finite
 from rdsearch.registry import suggest
@@ -26,13 +26,17 @@ def prune(
     *,
     method: str = "global",
     budgets: Mapping[str, float] | None = None,
+    profile: Mapping[str, float] | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    network: nn.Module | None = None,
+    inputs: Callable[[], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Choose which weights survive this round.
 
-    The arithmetic is float64 on the CPU, ties go to the earlier weight, and the seed decides the rest: the
-    same weights give the same masks on every machine.
+    The arithmetic is on the CPU, in float32 only where that is exact. Ties go to the earlier weight, and the seed
+    decides the rest: the same weights give the same masks on every machine, but for ``rd_prune``, whose network may
+    round differently.
 
     Args:
         weights: Name to weight, any shape, floating point; see
@@ -45,8 +49,13 @@ def prune(
             allocation. Of several patterns that match a layer the first counts. The method's total is then
             moved until the multiplied counts meet ``survivors``, so that the ratios between the multipliers
             matter; a layer that would need more than is alive passes the rest on.
+        profile: Arguments of :func:`rdsearch.pruning.profile.profile_budgets`, whose multipliers come on top of
+            the budgets.
         seed: Of the method's random choices (``surp`` makes some).
-        options: Further arguments of the method (``surp``: ``alpha``, ``beta``, ``update``).
+        options: Further arguments of the method (``surp``: ``alpha``, ``beta``, ``update``, ...).
+        network: The network that the weights belong to; needed by ``rd_prune``, and as it was afterwards.
+        inputs: Makes one batch of calibration inputs on the network's device; needed by ``rd_prune``, and called
+            only by it.
 
     Returns:
         New boolean masks on the weights' devices, each a subset of the one before, with exactly ``survivors``
@@ -60,21 +69,26 @@ def prune(
     choose = METHODS.load(method)
     layers = _layers(weights, masks)
     _check_options(method, choose, options or {})
-    multipliers = layer_multipliers(layers.names, budgets or {})
+    multipliers = _multipliers(weights, budgets or {}, profile or {})
     _check_survivors(layers, multipliers, survivors)
     if masks is not None and survivors == sum(layers.caps):
         return {name: mask.clone() for name, mask in masks.items()}
 
-    def ask(count: int) -> Choice:
-        return choose(layers, count, np.random.default_rng(seed), **(options or {}))
-
-    choice = budgeted(ask, layers, multipliers, survivors)
+    allocation = choose(Work(layers, seed, network, inputs), **(options or {}))
+    choice = budgeted(allocation, layers, multipliers, survivors)
     return {
         name: torch.from_numpy(highest_alive(score, alive, count)).reshape(shape).to(weights[name].device)
         for name, shape, score, alive, count in zip(
             layers.names, layers.shapes, choice.scores, layers.alive, choice.counts, strict=True
         )
     }
+
+
+def _multipliers(
+    weights: Mapping[str, Tensor], budgets: Mapping[str, float], profile: Mapping[str, float]
+) -> list[float]:
+    given = layer_multipliers(list(weights), budgets)
+    return [budget * shape for budget, shape in zip(given, profile_budgets(weights, **profile).values(), strict=True)]
 
 
 def _layers(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> Layers:
@@ -98,9 +112,16 @@ def _layers(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -
     return Layers(
         names=tuple(weights),
         shapes=tuple(tuple(weight.shape) for weight in weights.values()),
-        magnitudes=tuple(w.detach().to("cpu", torch.float64).abs().flatten().numpy() for w in weights.values()),
+        magnitudes=tuple(_magnitudes(weight) for weight in weights.values()),
         alive=tuple(masks[name].detach().cpu().flatten().numpy() for name in weights),
     )
+
+
+def _magnitudes(weight: Tensor) -> Floats:
+    # float32 holds what half precision can be, and is sorted in half the time of float64.
+    exact = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    magnitudes: Floats = weight.detach().to("cpu", exact).abs().flatten().numpy()
+    return magnitudes
 
 
 def _check_options(method: str, choose: Method, options: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from rdsearch.pruning.layers import Bools, Floats, Layers
+from rdsearch.pruning.layers import Bools, Floats
 
 
 def highest(scores: Floats, count: int) -> Bools:
@@ -16,16 +18,35 @@ def highest(scores: Floats, count: int) -> Bools:
         return np.zeros(scores.shape, dtype=np.bool_)
     threshold = np.partition(scores, scores.size - count)[scores.size - count]
     marked: Bools = scores > threshold
-    marked[np.flatnonzero(scores == threshold)[: count - int(marked.sum())]] = True
+    marked[np.flatnonzero(scores == threshold)[: count - int(np.count_nonzero(marked))]] = True
     return marked
 
 
 def highest_alive(scores: Floats, alive: Bools, count: int) -> Bools:
     """:func:`highest` among the places where ``alive`` is true; ``count`` is at most their number."""
-    return highest(np.where(alive, scores, -np.inf), count)
+    return highest(scores if alive.all() else np.where(alive, scores, -np.inf), count)
 
 
-def counts_by_rank(layers: Layers, scores: tuple[Floats, ...], survivors: int) -> list[int]:
-    """How many of the ``survivors`` highest scores of all living weights lie in each layer."""
-    marked = highest_alive(np.concatenate(scores), np.concatenate(layers.alive), survivors)
-    return [int(part.sum()) for part in np.split(marked, np.cumsum(layers.sizes)[:-1])]
+class Ranking:
+    """The scores of all layers taken together; sorted once, asked often.
+
+    Args:
+        scores: Of the weights that take part, in any order, shape ``(living,)``, one array a layer.
+    """
+
+    def __init__(self, scores: Sequence[Floats]) -> None:
+        self._by_layer = [np.sort(layer) for layer in scores]
+        self._all = np.sort(np.concatenate(self._by_layer))
+
+    def counts(self, survivors: int) -> list[int]:
+        """How many of the ``survivors`` highest scores lie in each layer; of equal scores, earlier layers' go first."""
+        if survivors == 0:
+            return [0] * len(self._by_layer)
+        threshold = self._all[self._all.size - survivors]
+        counts = [int(layer.size - np.searchsorted(layer, threshold, "right")) for layer in self._by_layer]
+        missing = survivors - sum(counts)
+        for place, layer in enumerate(self._by_layer):
+            tied = int(layer.size - np.searchsorted(layer, threshold)) - counts[place]
+            counts[place] += min(tied, missing)
+            missing -= min(tied, missing)
+        return counts

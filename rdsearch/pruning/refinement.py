@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.errors import PruningError
-from rdsearch.pruning.layers import Floats
 from rdsearch.pruning.refinement_kernel import DISTINCT, ENTERED, pick_members
+
+Floats: TypeAlias = NDArray[np.float64]
 
 # The authors' code: of every 20th refresh on, the threshold is a tenth lower in units of the residual's mean.
 REFRESHES_PER_SHRINK = 20
@@ -27,10 +29,14 @@ class Rule:
         alpha: First threshold over the magnitudes' mean, and each refreshed threshold over the residual's
             mean.
         decay: Factor of the threshold from one step to the next.
+        refreshes: Of every so many refreshes of an empty set, one first lowers ``alpha``.
+        shrink: By this factor.
     """
 
     alpha: float
     decay: float
+    refreshes: int = REFRESHES_PER_SHRINK
+    shrink: float = SHRINK
 
     @classmethod
     def authors(cls, n: int, alpha: float) -> Rule:
@@ -70,7 +76,7 @@ def refine(magnitudes: Floats, survivors: int, rule: Rule, generator: np.random.
 
     Each step picks one of the indices whose residual is above the threshold, all equally likely, and takes
     the threshold off. When no index qualifies, the threshold becomes ``alpha`` times the residual's mean;
-    every 20th such refresh first lowers ``alpha`` by a tenth, so that one of them succeeds. The result for
+    every so many such refreshes (20) first lower ``alpha`` (by a tenth), so that one of them succeeds. The result for
     fewer survivors is a prefix of the result for more.
 
     Source: Isik, No and Weissman, arXiv 2102.08329, Algorithm 2, and the authors' code for the refresh. Where
@@ -118,8 +124,8 @@ def refine(magnitudes: Floats, survivors: int, rule: Rule, generator: np.random.
             order = _largest(magnitudes, min(positive, 4 * order.size))
             continue
         refreshes += 1
-        if refreshes % REFRESHES_PER_SHRINK == 0:
-            alpha *= SHRINK
+        if refreshes % rule.refreshes == 0:
+            alpha *= rule.shrink
         if stale:
             mean, stale = float(residual.mean()), False
         threshold = alpha * mean

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rdsearch.pruning.lamp import lamp_scores
 from rdsearch.pruning.prune import prune
-from rdsearch.pruning.ranking import highest
+from rdsearch.pruning.ranking import Ranking, highest
 from rdsearch.pruning.weights import prunable_weights
 from tests.pruning.networks import lenet5, random_weights
 
@@ -71,18 +73,15 @@ def test_erk_keeps_small_layers_dense_and_scales_the_others_up(lenet):
 
 
 def test_lamp_scores_follow_the_definition():
-    generator = np.random.default_rng(0)
-    magnitudes = generator.random(40)
-    alive = generator.random(40) < 0.7
-    scores = lamp_scores(magnitudes, alive)
-    for u in range(40):
-        tail = sum(magnitudes[v] ** 2 for v in range(40) if alive[v] and magnitudes[v] >= magnitudes[u])
-        assert scores[u] == (pytest.approx(magnitudes[u] ** 2 / tail) if alive[u] else 0)
+    magnitudes = np.random.default_rng(0).random(40)
+    ranked = sorted(magnitudes, reverse=True)
+    expected = [w**2 / sum(v**2 for v in magnitudes if v >= w) for w in ranked]
+    assert lamp_scores(magnitudes).tolist() == pytest.approx(expected)
 
 
 def test_lamp_gives_exactly_one_weight_of_a_layer_the_score_one():
-    assert lamp_scores(np.ones(4), np.ones(4, dtype=bool)).tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
-    assert lamp_scores(np.zeros(3), np.ones(3, dtype=bool)).tolist() == [0, 0, 0]
+    assert lamp_scores(np.ones(4)).tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    assert lamp_scores(np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_lamp_does_not_change_when_a_layer_is_scaled():
@@ -93,11 +92,23 @@ def test_lamp_does_not_change_when_a_layer_is_scaled():
 
 def test_lamp_ranks_the_scores_of_all_layers_together():
     weights = random_weights([(30, 20), (50,), (8, 4, 3, 3)])
-    scores = torch.cat(
-        [
-            torch.from_numpy(lamp_scores(w.abs().double().flatten().numpy(), np.ones(w.numel(), bool)))
-            for w in weights.values()
-        ]
-    )
-    marked = torch.cat([m.flatten() for m in prune(weights, None, 150, method="lamp").values()])
-    assert torch.equal(marked.nonzero().flatten(), scores.argsort(descending=True)[:150].sort().values)
+    scores = [lamp_scores(w.abs().flatten().numpy()) for w in weights.values()]
+    threshold = np.sort(np.concatenate(scores))[-150]
+    assert kept(prune(weights, None, 150, method="lamp")) == [int((layer >= threshold).sum()) for layer in scores]
+
+
+def test_lamp_leaves_the_dead_out_of_the_sums():
+    weights = {"a": torch.tensor([3.0, 2.0, 1.0]), "b": torch.tensor([9.0, 2.5, 2.0])}
+    # Scores of b: 1, 6.25/87.25, ...; without its 9: 1, 6.25/10.25, ...; of a: 1, 4/13, 1/14.
+    alive = {"a": torch.tensor([True, True, True]), "b": torch.tensor([False, True, True])}
+    assert kept(prune(weights, None, 3, method="lamp")) == [2, 1]
+    assert kept(prune(weights, alive, 3, method="lamp")) == [1, 2]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=12), min_size=1, max_size=4), st.data())
+def test_a_ranking_counts_what_a_sort_of_all_layers_would_keep(layers, data):
+    survivors = data.draw(st.integers(0, sum(map(len, layers))))
+    flat = [(-score, place) for place, layer in enumerate(layers) for score in layer]
+    expected = [[place for _, place in sorted(flat)[:survivors]].count(place) for place in range(len(layers))]
+    assert Ranking([np.array(layer, dtype=float) for layer in layers]).counts(survivors) == expected
