@@ -318,7 +318,7 @@ def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
     path = find_space(space)
     file = load_search_file(path, overrides, cores=available_cores())
     task = f"{file.task.network} on {file.task.dataset}" if file.task else "a task from Python"
-    click.echo(f"{path} is fine: {task}, {file.search.trials} trials, {len(file.space.domains)} searched parameters")
+    click.echo(f"{path} is fine: {task}, {file.trials} trials, {len(file.space.domains)} searched parameters")
     for name, domain in file.space.parameters.items():
         click.echo(f"  {name}: {domain}")
     if file.task is not None and not file_only:

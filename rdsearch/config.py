@@ -20,9 +20,11 @@ from rdsearch.yamlfile import apply_override, read_yaml
 
 SAMPLERS: Registry[Any] = Registry(
     "sampler",
-    {name: f"rdsearch.search.samplers:{name}" for name in ("tpe", "nsga2", "qmc", "random")},
+    {name: f"rdsearch.search.samplers:{name}" for name in ("tpe", "nsga2", "gp", "qmc", "random", "grid")},
 )
-"""Optuna samplers by name."""
+"""Samplers by name."""
+GRID = "grid"
+DEFAULT_TRIALS = 60
 
 AT_MOST = ("accuracy_drop", "size_bytes", "rate_bits_per_weight", "seconds")
 """Measured columns that a constraint bounds from above."""
@@ -56,15 +58,15 @@ class SearchConfig(Settings):
     constraints: Annotated[dict[str, float], AfterValidator(_known_columns)] = {}
     """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
     sampler: Annotated[str, AfterValidator(known(SAMPLERS))] = "tpe"
-    """What proposes the next recipe."""
-    trials: int = Field(60, ge=1, le=1_000_000)
-    """Recipes to try."""
+    """What proposes the next recipe; ``grid`` tries every combination once."""
+    trials: int | None = Field(None, ge=1, le=1_000_000)
+    """Recipes to try; 60 when not given, and every combination with sampler ``grid``."""
     time: Annotated[float | None, BeforeValidator(_seconds)] = None
     """Wall time after which no more is started, such as ``2h``; running trials can be resumed."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of the sampler and of every trial."""
     heuristics: bool = True
-    """Whether each allocation is tried at a few rates before the sampler proposes anything."""
+    """Whether each allocation is tried at a few rates before the sampler proposes anything; never with ``grid``."""
 
 
 class ResourceConfig(Settings):
@@ -97,6 +99,22 @@ class SearchFile:
     search: SearchConfig
     resources: ResourceConfig
     tree: Mapping[str, Any]
+
+    @property
+    def trials(self) -> int:
+        """Recipes to try."""
+        if self.search.trials is not None:
+            return self.search.trials
+        return self.space.combinations if self.search.sampler == GRID else DEFAULT_TRIALS
+
+    def check_trials(self, trials: int | None) -> None:
+        """Refuse more trials than there is to try.
+
+        Raises:
+            ConfigError: The sampler is a grid, and has fewer combinations.
+        """
+        if trials is not None and (problem := _too_many(self.space, self.search, trials)):
+            raise ConfigError("trials", [problem])
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -151,9 +169,28 @@ def check_search(
     resources = _checked(ResourceConfig, parts["resources"], "resources", problems)
     if resources is not None and cores is not None and resources.cpu > cores:
         problems.append(f"resources.cpu: {resources.cpu:g} cores a trial, but this machine has {cores}")
+    if not problems and search is not None and search.sampler == GRID:
+        problems += _grid_mistakes(space, search)
     if problems or search is None or resources is None:
         raise ConfigError(source, problems)
     return SearchFile(name, task, space, search, resources, tree)
+
+
+def _grid_mistakes(space: RecipeSpace, search: SearchConfig) -> list[str]:
+    problems = [
+        f"recipe.{name}: has no number of values for the grid: say `points: 5` beside the range, or list the values as "
+        "`choice: [...]`"
+        for name in space.without_grid
+    ]
+    if not problems and search.trials is not None and (problem := _too_many(space, search, search.trials)):
+        problems.append(f"search.trials: {problem}")
+    return problems
+
+
+def _too_many(space: RecipeSpace, search: SearchConfig, trials: int) -> str | None:
+    if search.sampler != GRID or trials <= space.combinations:
+        return None
+    return f"{trials} is more than the {space.combinations} combinations of the grid; leave it out to try each once"
 
 
 def load_task_file(path: str | Path, overrides: Sequence[str] = ()) -> TaskConfig:

@@ -4,6 +4,7 @@ A value is searched when a mapping with one of the keys ``choice``, ``int`` or `
 
     rate: {float: [0.1, 0.5]}
     lr: {float: [1.0e-4, 1.0e-2], log: true}
+    step: {float: [0.2, 1.0], points: 5}
     method: {choice: [surp, lamp, erk, global]}
     budgets: {per_group: {conv: "conv*", fc: "fc*"}, float: [0.25, 4.0], log: true}
 """
@@ -45,6 +46,10 @@ class Choice:
         """Values that stand for the whole domain when a recipe is checked."""
         return self.values
 
+    def grid(self) -> tuple[Scalar, ...]:
+        """The values that a grid takes of the domain: all of them."""
+        return self.values
+
     def at(self, fraction: float) -> Scalar:
         """The value ``fraction`` of the way through the domain, 0 <= fraction <= 1."""
         return self.values[min(int(fraction * len(self.values)), len(self.values) - 1)]
@@ -55,12 +60,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; whole ones if ``integer``, spread evenly in log if ``log``."""
+    """Numbers from ``low`` to ``high``, both included; whole ones if ``integer``, spread evenly in log if ``log``.
+
+    A grid takes ``points`` of them.
+    """
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
+    points: int | None = None
 
     def __str__(self) -> str:
         whole, log = "whole numbers " if self.integer else "", ", evenly in log" if self.log else ""
@@ -69,6 +78,17 @@ class Range:
     def probes(self) -> tuple[Scalar, ...]:
         """Values that stand for the whole domain when a recipe is checked."""
         return self._number(self.low), self._number(self.high)
+
+    def grid(self) -> tuple[Scalar, ...] | None:
+        """The values that a grid takes of the domain: ``points`` of them, evenly spread, the ends included.
+
+        Whole numbers are all taken where nothing else is said. ``None`` where a grid cannot know how many to take.
+        """
+        if self.low == self.high:
+            return (self._number(self.low),)
+        if self.points is None:
+            return tuple(range(int(self.low), int(self.high) + 1)) if self.integer else None
+        return tuple(dict.fromkeys(self.at(index / (self.points - 1)) for index in range(self.points)))
 
     def at(self, fraction: float) -> Scalar:
         """The value ``fraction`` of the way through the domain, 0 <= fraction <= 1."""
@@ -114,6 +134,33 @@ class RecipeSpace:
         """
         values = {address: parameters[".".join(address)] for address in self.domains}
         return Recipe.model_validate(_filled(self.fixed, values))
+
+    @property
+    def without_grid(self) -> list[str]:
+        """Names of the parameters that a grid cannot take, since it does not know how many values to try."""
+        return [name for name, domain in self.parameters.items() if domain.grid() is None]
+
+    @property
+    def combinations(self) -> int:
+        """Number of combinations of a grid over all parameters."""
+        return math.prod(len(values) for values in self._grid().values())
+
+    def combination(self, index: int) -> dict[str, Scalar]:
+        """One combination of the grid, counted from 0 in the file's order, the last parameter fastest.
+
+        Raises:
+            IndexError: There are no more than `combinations`.
+        """
+        if not 0 <= index < self.combinations:
+            raise IndexError(f"combination {index} of {self.combinations}")
+        chosen: dict[str, Scalar] = {}
+        for name, values in reversed(self._grid().items()):
+            index, place = divmod(index, len(values))
+            chosen[name] = values[place]
+        return {name: chosen[name] for name in self.parameters}
+
+    def _grid(self) -> dict[str, tuple[Scalar, ...]]:
+        return {name: domain.grid() or () for name, domain in self.parameters.items()}
 
     def middle(self) -> dict[str, Scalar]:
         """Every parameter at its recipe's default where the domain holds it, else in the middle of the domain."""
@@ -224,7 +271,7 @@ def _patterns(groups: Any, here: Address) -> list[str]:
 
 def _domain(value: Mapping[str, Any]) -> Domain:
     kinds = [kind for kind in _KINDS if kind in value]
-    allowed = [*kinds, *(["log"] if "choice" not in kinds else [])]
+    allowed = [*kinds, *(["log", "points"] if "choice" not in kinds else [])]
     if len(kinds) != 1:
         raise ValueError(
             f"must have exactly one of the keys {', '.join(_KINDS)}, and has {' and '.join(kinds) or 'none'}"
@@ -237,7 +284,7 @@ def _domain(value: Mapping[str, Any]) -> Domain:
     bounds, log = value[kinds[0]], value.get("log", False)
     if kinds[0] == "choice":
         return _choice(bounds)
-    return _range(bounds, log, integer=kinds[0] == "int")
+    return _range(bounds, log, value.get("points"), integer=kinds[0] == "int")
 
 
 def _choice(values: Any) -> Choice:
@@ -251,7 +298,7 @@ def _choice(values: Any) -> Choice:
     return Choice(tuple(values))
 
 
-def _range(bounds: Any, log: Any, *, integer: bool) -> Range:
+def _range(bounds: Any, log: Any, points: Any, *, integer: bool) -> Range:
     kind = "int" if integer else "float"
     kinds = (int,) if integer else (int, float)
     if (
@@ -269,7 +316,9 @@ def _range(bounds: Any, log: Any, *, integer: bool) -> Range:
         raise ValueError(f"log: {shown(log)} must be true or false")
     if log and low <= 0:
         raise ValueError(f"{kind}: the lowest value {low!r} must be greater than 0 when log is true")
-    return Range(low, high, log, integer)
+    if points is not None and (not isinstance(points, int) or isinstance(points, bool) or points < 2):
+        raise ValueError(f"points: {shown(points)} must be a whole number of at least 2")
+    return Range(low, high, log, integer, points)
 
 
 def _probes(domains: Mapping[Address, Domain]) -> list[dict[Address, Scalar]]:

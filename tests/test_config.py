@@ -109,7 +109,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
         "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",
-        "search.sampler": "unknown sampler 'tpee': known are tpe, nsga2, qmc, random. Did you mean 'tpe'?",
+        "search.sampler": "unknown sampler 'tpee': known are tpe, nsga2, gp, qmc, random, grid. Did you mean 'tpe'?",
         "search.trials": "true must be a whole number",
         "search.time": found["search.time"],
         "resources.cpu": "0 must be greater than 0",
@@ -200,3 +200,31 @@ def test_checking_a_search_file_imports_neither_torch_nor_ray_nor_optuna(tmp_pat
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def sweep(recipe: dict[str, Any], **search: Any) -> dict[str, Any]:
+    return {"task": TASK, "recipe": recipe, "search": {"sampler": "grid", **search}}
+
+
+def test_a_sweep_has_as_many_trials_as_combinations_and_no_more() -> None:
+    recipe = {"pruning": {"rounds": {"int": [2, 4]}, "rate": {"float": [0.1, 0.5], "points": 5}}}
+    file = check_search(sweep(recipe), source="s", name="s")
+    assert file.trials == 15
+    file.check_trials(15)
+    with pytest.raises(ConfigError, match="16 is more than the 15 combinations"):
+        file.check_trials(16)
+    assert check_search(sweep(recipe, trials=4), source="s", name="s").trials == 4
+    assert problems(sweep(recipe, trials=16)) == [
+        "search.trials: 16 is more than the 15 combinations of the grid; leave it out to try each once"
+    ]
+    assert check_search({"task": TASK, "recipe": recipe}, source="s", name="s").trials == 60
+
+
+def test_a_sweep_names_every_range_whose_values_it_does_not_know() -> None:
+    recipe = {
+        "pruning": {"rate": {"float": [0.1, 0.5]}, "method": {"choice": ["global", "erk"]}},
+        "quantization": {"step": {"float": [0.1, 0.5]}},
+    }
+    found = problems(sweep(recipe))
+    assert [problem.split(":")[0] for problem in found] == ["recipe.pruning.rate", "recipe.quantization.step"]
+    assert all("points: 5" in problem and "choice: [...]" in problem for problem in found)

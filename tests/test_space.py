@@ -262,3 +262,41 @@ def test_a_recipe_that_does_not_fit_together_is_refused() -> None:
     found = RecipeSpace({"pruning": {"schedule": "cubic"}}, {})
     with pytest.raises(ValidationError, match="final_sparsity"):
         found.recipe({})
+
+
+def test_a_grid_takes_evenly_spread_values_with_both_ends_once_each() -> None:
+    assert Choice(("a", None)).grid() == ("a", None)
+    assert Range(2, 5, integer=True).grid() == (2, 3, 4, 5)
+    assert Range(1, 9, integer=True, points=3).grid() == (1, 5, 9)
+    assert Range(1, 3, integer=True, points=9).grid() == (1, 2, 3)
+    assert Range(0.0, 1.0, points=5).grid() == pytest.approx((0, 0.25, 0.5, 0.75, 1))
+    assert Range(1e-4, 1e-2, log=True, points=3).grid() == pytest.approx((1e-4, 1e-3, 1e-2))
+    assert Range(0.5, 0.5).grid() == (0.5,)
+    assert Range(0.1, 0.5).grid() is None
+
+
+def test_combinations_are_those_of_a_product_in_the_order_of_the_file() -> None:
+    found = space(
+        {
+            "pruning": {"method": {"choice": ["global", "erk"]}, "rounds": {"int": [2, 4]}},
+            "quantization": {"step": {"float": [0.2, 0.8], "points": 2}},
+        }
+    )
+    assert found.combinations == 12
+    assert [tuple(found.combination(index).values()) for index in range(12)] == list(
+        product(("global", "erk"), (2, 3, 4), (0.2, 0.8))
+    )
+    for index in (-1, 12):
+        with pytest.raises(IndexError):
+            found.combination(index)
+    assert space({}).combinations == 1
+    assert space({"pruning": {"rate": {"float": [0.1, 0.5]}, "rounds": {"int": [1, 2]}}}).without_grid == [
+        "pruning.rate"
+    ]
+
+
+@pytest.mark.parametrize("points", [1, 0, True, 2.5, "many"])
+def test_a_number_of_values_is_a_whole_number_of_two_or_more(points: Any) -> None:
+    (problem,) = problems({"pruning": {"rate": {"float": [0.1, 0.5], "points": points}}})
+    assert problem.startswith("recipe.pruning.rate: points: ")
+    assert problem.endswith("must be a whole number of at least 2")

@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
-from rdsearch.config import SAMPLERS, SearchConfig
+from rdsearch.config import GRID, SAMPLERS, SearchConfig
 from rdsearch.errors import SearchError
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import feasible, violations
@@ -63,8 +63,7 @@ class Ledger:
             self._begin(config, target)
         _check_same_space(self._study, _space_text(space, config.seed))
         trials = self._study.get_trials(deepcopy=False)
-        # A sampler that starts anew with its old seed would propose its first trials again.
-        self._study.sampler = SAMPLERS.load(config.sampler)((config.seed + len(trials)) % 2**32)
+        self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
         self._orphans = [trial for trial in trials if trial.state == TrialState.RUNNING]
         self._open = {trial.number: trial._trial_id for trial in self._orphans}
         self.target = target
@@ -117,14 +116,16 @@ class Ledger:
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
             self.failed += 1
             return True
+        known = trial.constraints  # of a run that was killed before it could tell the rest
         for name, value in violations(chosen, self._constraints).items():
-            trial.set_constraint(name, value)
+            if name not in known:
+                trial.set_constraint(name, value)
         self._study.tell(number, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
         self.complete += 1
         return True
 
     def _begin(self, config: SearchConfig, target: int) -> None:
-        if config.heuristics:
+        if config.heuristics and config.sampler != GRID:
             for proposal in heuristics(self._space, at_most=max(1, target // 2)):
                 self._study.enqueue_trial(proposal, skip_if_exists=True)
         # Last, so that a crash before it makes the next run begin again.

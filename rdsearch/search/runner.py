@@ -85,10 +85,11 @@ def run_search(
     with exclusive(folder.lock):
         started = time.monotonic()
         file = folder.search_file()
+        file.check_trials(limits.trials)
         task = task or task_of(file)
         baseline = _prepare(folder, file, task, console, command)
         seconds = limits.seconds if limits.seconds is not None else file.search.time
-        target = folder.read_manifest().get("target", file.search.trials) if limits.trials is None else limits.trials
+        target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
         ledger = Ledger(folder.journal, folder.store, file.space, file.search, target)
         _note(folder, target=target)
         if ledger.ended < ledger.target:

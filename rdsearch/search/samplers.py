@@ -1,13 +1,92 @@
-"""Optuna samplers by name; each takes a seed."""
+"""Samplers by name; each is made from a search's seed and space.
+
+Whatever a sampler draws for a trial follows from the seed, the trial's number and what the study holds by then, and
+not from what its process has drawn before: a search that was interrupted proposes what it would have proposed anyway.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from rdsearch.errors import SearchError
+from rdsearch.space import RecipeSpace
+
+
+class Reseeded(BaseSampler):
+    """A sampler made anew for every trial, with a seed of the trial's own.
+
+    Args:
+        make: Makes the sampler from a seed.
+        seed: Of the search.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make, self._seed = make, seed
+        self._made: tuple[int, BaseSampler] | None = None
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """As the trial's own sampler has it."""
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As the trial's own sampler draws them."""
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """As the trial's own sampler draws it."""
+        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Nothing is drawn here, and no sampler made: a trial that is told passes by as well."""
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """As the trial's own sampler does."""
+        self._of(trial).after_trial(study, trial, state, values)
+
+    def _of(self, trial: FrozenTrial) -> BaseSampler:
+        if self._made is None or self._made[0] != trial.number:
+            own = int(np.random.SeedSequence((self._seed, trial.number)).generate_state(1)[0])
+            with _without_notices():
+                self._made = (trial.number, self._make(own))
+        return self._made[1]
+
+
+class Grid(BaseSampler):
+    """Trial n tries the grid's combination n, in the order of the search file, its last parameter fastest."""
+
+    def __init__(self, space: RecipeSpace) -> None:
+        self._space = space
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """None: every parameter is asked for by itself."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """None, see `infer_relative_search_space`."""
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The parameter's value in the trial's combination."""
+        return self._space.combination(trial.number)[param_name]
 
 
 @contextlib.contextmanager
@@ -18,24 +97,44 @@ def _without_notices() -> Iterator[None]:
         yield
 
 
-def tpe(seed: int) -> BaseSampler:
+def tpe(seed: int, space: RecipeSpace) -> BaseSampler:
     """Multivariate tree-structured Parzen estimator (Bergstra et al. 2011; Ozaki et al. 2022 for two objectives)."""
-    # Optuna turns `multivariate` off for several objectives unless it is asked for.
-    with _without_notices():
+
+    def make(seed: int) -> BaseSampler:
+        # Optuna turns `multivariate` off for several objectives unless it is asked for.
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
+    return Reseeded(make, seed)
 
-def nsga2(seed: int) -> BaseSampler:
+
+def nsga2(seed: int, space: RecipeSpace) -> BaseSampler:
     """Elitist genetic algorithm (Deb et al. 2002)."""
-    return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    return Reseeded(lambda own: optuna.samplers.NSGAIISampler(seed=own, population_size=20), seed)
 
 
-def qmc(seed: int) -> BaseSampler:
+def gp(seed: int, space: RecipeSpace) -> BaseSampler:
+    """Gaussian processes, and the logarithm of the expected hypervolume improvement (Ament et al. 2023).
+
+    Raises:
+        SearchError: SciPy is not installed.
+    """
+    if importlib.util.find_spec("scipy") is None:
+        raise SearchError("sampler gp needs SciPy, which is not installed: `pip install 'rdsearch[gp]'`")
+    return Reseeded(lambda own: optuna.samplers.GPSampler(seed=own), seed)
+
+
+def qmc(seed: int, space: RecipeSpace) -> BaseSampler:
     """Scrambled Sobol points: an even spread over the space that learns nothing."""
+    # One sequence, whose position the study keeps: another seed a trial would scramble its points anew.
     with _without_notices():
         return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
 
 
-def random(seed: int) -> BaseSampler:
+def random(seed: int, space: RecipeSpace) -> BaseSampler:
     """Independent draws."""
-    return optuna.samplers.RandomSampler(seed=seed)
+    return Reseeded(lambda own: optuna.samplers.RandomSampler(seed=own), seed)
+
+
+def grid(seed: int, space: RecipeSpace) -> BaseSampler:
+    """Every combination once, in order."""
+    return Grid(space)

@@ -17,8 +17,12 @@ from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import RecipeSpace, parse_space
 
 TREE: dict[str, Any] = {
-    "pruning": {"method": {"choice": ["global", "erk"]}, "rate": {"float": [0.1, 0.5]}, "rounds": {"int": [2, 4]}},
-    "retrain": {"lr": {"float": [1e-4, 1e-2], "log": True}},
+    "pruning": {
+        "method": {"choice": ["global", "erk"]},
+        "rate": {"float": [0.1, 0.5], "points": 3},
+        "rounds": {"int": [2, 4]},
+    },
+    "retrain": {"lr": {"float": [1e-4, 1e-2], "log": True, "points": 2}},
 }
 
 
