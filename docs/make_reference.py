@@ -15,7 +15,7 @@ import click
 from pydantic import BaseModel
 
 from rdsearch.cli import app
-from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, ResourceConfig, SearchConfig
+from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, RetrainRecipe, SurpRecipe
 from rdsearch.tasks import DATASETS, NETWORKS
@@ -35,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recipe.retrain": RetrainRecipe,
     "recipe.quantization": QuantizationRecipe,
     "search": SearchConfig,
+    "search.halving": HalvingConfig,
     "resources": ResourceConfig,
 }
 

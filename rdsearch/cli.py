@@ -85,16 +85,25 @@ _overrides = click.option(
 @app.command()
 @click.argument("space")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder for the search. [default: results/NAME]")
+@click.option(
+    "--warm-start", type=click.Path(path_type=Path), metavar="DIR", help="Try the front of an earlier search first."
+)
 @_overrides
 @_limits
 def search(
-    space: str, out: Path | None, overrides: tuple[str, ...], trials: int | None, time: str | None, address: str | None
+    space: str,
+    out: Path | None,
+    warm_start: Path | None,
+    overrides: tuple[str, ...],
+    trials: int | None,
+    time: str | None,
+    address: str | None,
 ) -> None:
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
     from rdsearch.search.api import limits_of, start
 
     limits = limits_of(trials, time)
-    folder = start(space, out=out, overrides=overrides, address=address)
+    folder = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address)
     _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 

@@ -24,6 +24,8 @@ SAMPLERS: Registry[Any] = Registry(
 )
 """Samplers by name."""
 GRID = "grid"
+LEARNING = frozenset({"tpe", "gp"})
+"""Samplers that learn from every observation of the study, whoever proposed it."""
 DEFAULT_TRIALS = 60
 
 AT_MOST = ("accuracy_drop", "size_bytes", "rate_bits_per_weight", "seconds")
@@ -50,6 +52,19 @@ def _share_or_whole(gpus: float) -> float:
     return gpus
 
 
+class HalvingConfig(Settings):
+    """When the scheduler ``halving`` stops a trial."""
+
+    first_round: int = Field(2, ge=1)
+    """The first round after which trials are compared."""
+    every: int = Field(2, ge=1)
+    """Rounds from one comparison to the next."""
+    factor: float = Field(2, gt=1)
+    """One trial in so many goes on, and with it every one that none of the others beats."""
+    at_least: int = Field(8, ge=2)
+    """Trials that must have come to a round before any is stopped there."""
+
+
 class SearchConfig(Settings):
     """How the search goes."""
 
@@ -67,6 +82,14 @@ class SearchConfig(Settings):
     """Seed of the sampler and of every trial."""
     heuristics: bool = True
     """Whether each allocation is tried at a few rates before the sampler proposes anything; never with ``grid``."""
+    prefix_observations: bool = False
+    """Whether the sampler is told each round as a recipe of so many rounds, where ``pruning.rounds`` is searched."""
+    patience: int | None = Field(None, ge=1)
+    """Rounds in a row past the accuracy constraint after which a trial ends; never when not given."""
+    scheduler: Literal["none", "halving"] = "none"
+    """Whether trials that others beat are stopped early: ``halving`` is asynchronous successive halving."""
+    halving: HalvingConfig = HalvingConfig()
+    """When ``halving`` stops a trial."""
 
 
 class ResourceConfig(Settings):

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdsearch.config import SearchFile, check_search, load_search_file
+from rdsearch.config import GRID, SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError
 from rdsearch.front import Front
 from rdsearch.search.cluster import available_cores
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.results import Results, read_results, write_results
 from rdsearch.search.runner import Ending, Limits, run_search
+from rdsearch.search.warm_start import warm_start as read_warm_start
 from rdsearch.spaces import find_space
 from rdsearch.tasks.task import Task
 from rdsearch.units import parse_duration
@@ -33,6 +34,7 @@ def search(
     trials: int | None = None,
     time: str | float | None = None,
     overrides: Sequence[str] = (),
+    warm_start: str | Path | None = None,
     address: str | None = None,
     console: Console | None = None,
     command: str | None = None,
@@ -46,6 +48,7 @@ def search(
         trials: Recipes to try, instead of the file's number.
         time: Wall time (``"2h"``, or seconds) after which the search stops; it can be resumed.
         overrides: ``"a.b=c"`` settings on top of the file's.
+        warm_start: Folder of an earlier search; the recipes on its front are tried first, where they lie in the space.
         address: A Ray cluster's address; a Ray of its own on this machine when not given.
         console: Where progress is shown; standard output when not given.
         command: The command line that the manifest records.
@@ -59,7 +62,7 @@ def search(
         TaskError: The task cannot be made.
     """
     limits = limits_of(trials, time)
-    folder = start(space, task=task, out=out, overrides=overrides, address=address)
+    folder = start(space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address)
     results, _ = go_on(folder, limits, task=task, address=address, console=console, command=command)
     return results.front
 
@@ -100,12 +103,23 @@ def start(
     task: Task | None = None,
     out: str | Path | None = None,
     overrides: Sequence[str] = (),
+    warm_start: str | Path | None = None,
     address: str | None = None,
 ) -> SearchFolder:
     """Check a search file and make the search's folder; nothing is trained or run yet."""
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
-    return SearchFolder.create(Path(out) if out is not None else _free_folder(file.name), file)
+    taken_over = _taken_over(warm_start, file) if warm_start is not None else None
+    folder = SearchFolder.create(Path(out) if out is not None else _free_folder(file.name), file)
+    if taken_over is not None:
+        folder.write_warm_start(taken_over)
+    return folder
+
+
+def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:
+    if file.search.sampler == GRID:
+        raise ConfigError("warm start", [f"{earlier}: sampler grid tries its own combinations; leave it out here"])
+    return read_warm_start(earlier, file.space).as_dict()
 
 
 def go_on(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rdsearch.config import AT_MOST
 from rdsearch.point import OperatingPoint
 
 # Accuracies are counts over counts, and 0.99 - 0.98 is 9e-18 more than 0.01: a bound is not broken by rounding.
 _TOLERANCE = 1e-9
+_ACCURACIES = ("accuracy_drop", "val_accuracy")
 
 
 def violations(point: OperatingPoint, constraints: Mapping[str, float]) -> dict[str, float]:
@@ -22,6 +23,14 @@ def violations(point: OperatingPoint, constraints: Mapping[str, float]) -> dict[
 def feasible(point: OperatingPoint, constraints: Mapping[str, float]) -> bool:
     """Whether a point keeps every bound."""
     return all(value <= 0 for value in violations(point, constraints).values())
+
+
+def past_hope(points: Sequence[OperatingPoint], constraints: Mapping[str, float], patience: int | None) -> bool:
+    """Whether a trial's last ``patience`` rounds all lie past the bounds on accuracy; never when it is ``None``."""
+    bounds = {name: bound for name, bound in constraints.items() if name in _ACCURACIES}
+    if patience is None or len(points) < patience:
+        return False
+    return not any(feasible(point, bounds) for point in points[-patience:])
 
 
 def nearest_misses(

@@ -73,6 +73,11 @@ class SearchFolder:
         return self.path / "study.journal"
 
     @property
+    def warm_start(self) -> Path:
+        """What was taken over from an earlier search, if anything was."""
+        return self.path / "warm_start.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that runs the search."""
         return self.path / ".lock"
@@ -135,6 +140,14 @@ class SearchFolder:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
         write_atomically(self.manifest, json.dumps(manifest, indent=2))
+
+    def read_warm_start(self) -> dict[str, Any]:
+        """What was taken over from an earlier search: ``source``, ``proposals``, ``skipped``; empty without one."""
+        return _read_json(self.warm_start, "") if self.warm_start.exists() else {}
+
+    def write_warm_start(self, warm_start: dict[str, Any]) -> None:
+        """Record what is taken over from an earlier search."""
+        write_atomically(self.warm_start, json.dumps(warm_start, indent=2))
 
     def read_tests(self) -> dict[str, float]:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""

@@ -6,28 +6,33 @@ the study (which numbers were handed out) and the round store (what they reporte
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
-from rdsearch.config import GRID, SAMPLERS, SearchConfig
+from rdsearch.config import GRID, LEARNING, SAMPLERS, SearchConfig
 from rdsearch.errors import SearchError
 from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.search.constraints import feasible, violations
+from rdsearch.search.constraints import violations
+from rdsearch.search.halving import Halving
 from rdsearch.search.heuristics import heuristics
 from rdsearch.search.journal import mend
+from rdsearch.search.observations import is_prefix, prefix_observation, prefix_of, representative
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import Choice, Domain, RecipeSpace
 
 STUDY_NAME = "rdsearch"
 MAX_ATTEMPTS = 5
 """A trial that was started so often without finishing one more round is given up."""
+BEATEN = Outcome("stopped", "other trials beat it by far at the same round")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +47,46 @@ class Ledger:
     """The books of one search.
 
     Args:
-        journal: The study's journal file; made when it is not there.
+        storage: The study's journal file, made when it is not there; or any of Optuna's storages.
         store: The round store beside it.
         space: The search space.
         config: Sampler, seed, constraints.
         target: Trials that the search shall end with.
+        first: Parameters that a new search tries before anything else.
 
     Raises:
         SearchError: The journal is of another search space.
     """
 
-    def __init__(self, journal: Path, store: RoundStore, space: RecipeSpace, config: SearchConfig, target: int) -> None:
+    def __init__(
+        self,
+        storage: Path | BaseStorage,
+        store: RoundStore,
+        space: RecipeSpace,
+        config: SearchConfig,
+        target: int,
+        first: Sequence[Mapping[str, Scalar]] = (),
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        mend(journal)
         self._store = store
         self._space = space
         self._constraints = config.constraints
-        self._study = _open_study(journal)
+        self._study = _open_study(storage)
         if "space" not in self._study.user_attrs:
-            self._begin(config, target)
+            self._begin(config, target, first)
         _check_same_space(self._study, _space_text(space, config.seed))
-        trials = self._study.get_trials(deepcopy=False)
         self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
+        every = self._study.get_trials(deepcopy=False)
+        self._tells_prefixes = config.prefix_observations and config.sampler in LEARNING
+        self._prefixes = [trial.number for trial in every if is_prefix(trial)]
+        self._told = {prefix_of(trial) for trial in every if is_prefix(trial)}
+        trials = [trial for trial in every if not is_prefix(trial)]
         self._orphans = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        self._open = {trial.number: trial._trial_id for trial in self._orphans}
+        self._open = {self._own_number(trial.number): trial._trial_id for trial in self._orphans}
+        self._halving = Halving(config.halving) if config.scheduler == "halving" else None
+        if self._halving is not None:
+            for point in store.all_points():
+                self._halving.add(point.trial or 0, point)
         self.target = target
         self.complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
         self.failed = sum(trial.state in (TrialState.FAIL, TrialState.PRUNED) for trial in trials)
@@ -79,17 +100,30 @@ class Ledger:
         """The next recipe: trials that a crash interrupted first; ``None`` when the target is reached."""
         while self._orphans:
             orphan = self._orphans.pop(0)
-            trial = Trial(self._study, orphan._trial_id)
-            if self._count_attempt(trial, orphan.user_attrs) <= MAX_ATTEMPTS:
-                return self._proposal(trial)
-            self._store.finish(orphan.number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
-            self.settle(orphan.number)
+            number, trial = self._own_number(orphan.number), Trial(self._study, orphan._trial_id)
+            if self._count_attempt(number, trial, orphan.user_attrs) <= MAX_ATTEMPTS:
+                return self._proposal(number, trial)
+            self._store.finish(number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
+            self.settle(number)
         if self.ended + len(self._open) >= self.target:
             return None
         trial = self._study.ask()
-        self._open[trial.number] = trial._trial_id
-        self._count_attempt(trial, {})
-        return self._proposal(trial)
+        number = self._own_number(trial.number)
+        self._open[number] = trial._trial_id
+        self._count_attempt(number, trial, {})
+        return self._proposal(number, trial)
+
+    def report(self, number: int, round_: int) -> bool:
+        """Take note of a round that a running trial has stored; whether the trial goes on.
+
+        A trial that does not has its outcome in the store already. Rounds that were reported before change nothing.
+        """
+        if self._halving is None or self._store.outcome(number) is not None:
+            return True
+        if not self._halving.stops(number, self._store.point(number, round_)):
+            return True
+        self._store.finish(number, BEATEN)
+        return False
 
     def settle(self, number: int, *, crashed: bool = False) -> bool:
         """Tell the study how a trial ended, once.
@@ -113,49 +147,65 @@ class Ledger:
         chosen = representative(points, self._constraints)
         trial = Trial(self._study, self._open.pop(number))
         if chosen is None or outcome.state == "failed" or not math.isfinite(chosen.val_accuracy):
-            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+            self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             self.failed += 1
             return True
+        if self._tells_prefixes:
+            self._tell_prefixes(number, trial, points)
         known = trial.constraints  # of a run that was killed before it could tell the rest
         for name, value in violations(chosen, self._constraints).items():
             if name not in known:
                 trial.set_constraint(name, value)
-        self._study.tell(number, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
+        self._study.tell(trial, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
         self.complete += 1
         return True
 
-    def _begin(self, config: SearchConfig, target: int) -> None:
+    def _begin(self, config: SearchConfig, target: int, first: Sequence[Mapping[str, Scalar]]) -> None:
+        for proposal in first:
+            self._study.enqueue_trial(dict(proposal), skip_if_exists=True)
         if config.heuristics and config.sampler != GRID:
             for proposal in heuristics(self._space, at_most=max(1, target // 2)):
                 self._study.enqueue_trial(proposal, skip_if_exists=True)
         # Last, so that a crash before it makes the next run begin again.
         self._study.set_user_attr("space", _space_text(self._space, config.seed))
 
-    def _proposal(self, trial: Trial) -> Proposal:
-        parameters = {name: _suggest(trial, name, domain) for name, domain in self._space.parameters.items()}
-        return Proposal(trial.number, parameters)
+    def _own_number(self, number: int) -> int:
+        """A trial's number among the trials, from its number in the study, where observations are counted as well."""
+        return number - bisect.bisect_left(self._prefixes, number)
 
-    def _count_attempt(self, trial: Trial, attributes: Mapping[str, Any]) -> int:
-        rounds = len(self._store.points(trial.number))
+    def _tell_prefixes(self, number: int, trial: Trial, points: Sequence[OperatingPoint]) -> None:
+        frozen = self._study._storage.get_trial(trial._trial_id)
+        for point in points:
+            if (number, point.round) in self._told:
+                continue
+            observation = prefix_observation(frozen, number, point, self._space, self._constraints)
+            if observation is not None:
+                self._study.add_trial(observation)
+                self._prefixes.append(len(self._study.get_trials(deepcopy=False)) - 1)
+                self._told.add((number, point.round))
+
+    def _proposal(self, number: int, trial: Trial) -> Proposal:
+        parameters = {name: _suggest(trial, name, domain) for name, domain in self._space.parameters.items()}
+        return Proposal(number, parameters)
+
+    def _count_attempt(self, number: int, trial: Trial, attributes: Mapping[str, Any]) -> int:
+        rounds = len(self._store.points(number))
         before, attempts = attributes.get("attempts", (rounds, 0))
         attempts = attempts + 1 if rounds == before else 1
         trial.set_user_attr("attempts", (rounds, attempts))
         return attempts
 
 
-def representative(points: list[OperatingPoint], constraints: Mapping[str, float]) -> OperatingPoint | None:
-    """The point that stands for a trial in the study: its last round that keeps the bounds, else its last."""
-    candidates = [point for point in points if feasible(point, constraints)] or points
-    return candidates[-1] if candidates else None
-
-
-def _open_study(journal: Path) -> optuna.Study:
+def _open_study(storage: Path | BaseStorage) -> optuna.Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    if isinstance(storage, Path):
+        mend(storage)
+        storage = JournalStorage(JournalFileBackend(str(storage)))
     return optuna.create_study(
         study_name=STUDY_NAME,
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=storage,
         directions=["minimize", "maximize"],
         load_if_exists=True,
     )

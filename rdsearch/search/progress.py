@@ -19,6 +19,7 @@ from rdsearch.point import OperatingPoint
 from rdsearch.search.constraints import feasible, reference_accuracy
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import RoundStore
+from rdsearch.search.trainable import ROUND
 from rdsearch.units import format_duration, format_size
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -178,7 +179,7 @@ class ProgressCallback(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A round was reported; a replayed one is known already."""
-        key = (result.get("number"), result.get("pruning_round"))
+        key = (result.get("number"), result.get(ROUND))
         if None in key or key in self._seen:
             return
         self._seen.add((int(key[0]), int(key[1])))  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ class Results:
         points: Every operating point, by trial and round.
         front: The points that keep the constraints and that no other beats.
         constraints: The search's bounds.
-        finished: Trials that ran to their end.
+        finished: Trials that ran to their end, or were stopped early.
         failed: Trials that were given up, with the reason of each.
     """
 
@@ -88,7 +88,7 @@ def read_results(path: str | Path) -> Results:
         points=points,
         front=front,
         constraints=constraints,
-        finished=sum(outcome is not None and outcome.state == "complete" for outcome in outcomes.values())
+        finished=sum(outcome is not None and outcome.state != "failed" for outcome in outcomes.values())
         if stored
         else len({point.trial for point in points}),
         failed={

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rdsearch.compression import Baseline, choose_device, measure_baseline
 from rdsearch.config import SearchFile
 from rdsearch.errors import ConfigError, SearchError
+from rdsearch.point import Scalar
 from rdsearch.search.cluster import Slots, ray_session, slots
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import exclusive
@@ -90,7 +91,8 @@ def run_search(
         baseline = _prepare(folder, file, task, console, command)
         seconds = limits.seconds if limits.seconds is not None else file.search.time
         target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
-        ledger = Ledger(folder.journal, folder.store, file.space, file.search, target)
+        first = _taken_over(folder, console)
+        ledger = Ledger(folder.journal, folder.store, file.space, file.search, target, first)
         _note(folder, target=target)
         if ledger.ended < ledger.target:
             with ray_session(address):
@@ -133,6 +135,17 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
     return baseline
 
 
+def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar]]:
+    """The parameters that an earlier search's front has for this one."""
+    warm_start = folder.read_warm_start()
+    proposals: list[dict[str, Scalar]] = warm_start.get("proposals", [])
+    if warm_start and not folder.journal.exists():
+        lines = [f"{len(proposals)} recipes on the front of {warm_start['source']} are tried first"]
+        for line in [*lines, *warm_start["skipped"]]:
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    return proposals
+
+
 def _training_lines(console: Console, task: Task) -> Any:
     def show(epoch: Any) -> None:
         if epoch.number == 1:
@@ -171,7 +184,16 @@ def _run(
     )
     _announce(console, task, baseline, ledger, places)
     seen = [(point.trial or 0, point.round) for point in known]
-    context = TrialContext(task.for_search(), file.space, baseline, folder.store.root, file.search.seed, places.threads)
+    context = TrialContext(
+        task.for_search(),
+        file.space,
+        baseline,
+        folder.store.root,
+        file.search.seed,
+        places.threads,
+        file.search.constraints,
+        file.search.patience,
+    )
     with _graceful_sigterm(), ProgressCallback(progress, folder.store, console, seen) as callback:
         _fit(folder, context, ledger, places, seconds, callback)
 
@@ -203,7 +225,7 @@ def _fit(
 ) -> None:
     from ray import tune
 
-    from rdsearch.search.searcher import LedgerSearcher
+    from rdsearch.search.searcher import LedgerScheduler, LedgerSearcher
 
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
@@ -214,6 +236,7 @@ def _fit(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=LedgerScheduler(ledger),
                 num_samples=-1,
                 max_concurrent_trials=places.concurrent,
                 time_budget_s=seconds,

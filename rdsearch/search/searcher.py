@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.search.ledger import Ledger
-from rdsearch.search.trainable import STORAGE_ERROR
+from rdsearch.search.trainable import ROUND, STORAGE_ERROR
 
 
 class LedgerSearcher(Searcher):
@@ -42,4 +43,21 @@ class LedgerSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher; the study's open files are none of its business.
+        return {}
+
+
+class LedgerScheduler(FIFOScheduler):
+    """Tells the ledger of every round, and ends the trials that it ends. It keeps nothing of its own either."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ledger = ledger
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on; its worker waits for the answer."""
+        if ROUND not in result or self._ledger.report(result["number"], result[ROUND]):
+            return str(FIFOScheduler.CONTINUE)
+        return str(FIFOScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
         return {}

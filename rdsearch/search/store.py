@@ -37,9 +37,9 @@ _NOT_STORED = ("path", "data", "test_accuracy")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended: all its rounds done, or given up with a reason."""
+    """How a trial ended: all its rounds done, stopped early, or given up; the last two with a reason."""
 
-    state: Literal["complete", "failed"]
+    state: Literal["complete", "stopped", "failed"]
     message: str = ""
 
 

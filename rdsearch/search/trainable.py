@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rdsearch.compression import Baseline, rounds
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.search.constraints import past_hope
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import RecipeSpace
 from rdsearch.tasks.task import Task
 
+ROUND = "pruning_round"
+"""Key of a report that says which round has been stored."""
 STORAGE_ERROR = "storage_error"
 """Key of a report that says why the store could not be written."""
+PAST_HOPE = Outcome("stopped", "its accuracy had fallen past the constraint")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class TrialContext:
         store: Folder of the round store, absolute.
         seed: Seed of the search.
         threads: Threads that torch may use.
+        constraints: Measured column to its bound.
+        patience: Rounds in a row past the accuracy constraint after which a trial ends.
     """
 
     task: Task
@@ -38,6 +44,8 @@ class TrialContext:
     store: Path
     seed: int
     threads: int
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    patience: int | None = None
 
 
 def trial_points(
@@ -59,6 +67,9 @@ def trial_points(
             # Its worker ended between the last round and this.
             store.finish(number, Outcome("complete"))
             return
+        if past_hope(done, context.constraints, context.patience):
+            store.finish(number, PAST_HOPE)
+            return
         checkpoint = store.checkpoint(number)
         for point, after in rounds(
             context.task,
@@ -70,7 +81,11 @@ def trial_points(
             parameters=parameters,
         ):
             last = point.round == recipe.pruning.rounds
-            yield store.publish(number, point, None if last else after)
+            done.append(store.publish(number, point, None if last else after))
+            yield done[-1]
+            if not last and past_hope(done, context.constraints, context.patience):
+                store.finish(number, PAST_HOPE)
+                return
         store.finish(number, Outcome("complete"))
     except SearchError:
         raise  # the machine's fault, not the trial's
@@ -89,7 +104,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     torch.set_num_threads(context.threads)
     try:
         for point in trial_points(context, config["number"], config["parameters"], _device()):
-            tune.report({"number": config["number"], "pruning_round": point.round})
+            tune.report({"number": config["number"], ROUND: point.round})
     except SearchError as error:
         # The disk is full or gone. No trial is to blame, and every other one would meet the same: the search stops.
         tune.report({"number": config["number"], STORAGE_ERROR: str(error)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,11 @@ class Books:
         self.target, self.tree = target, tree
         self.config = SearchConfig(**{"sampler": "random", "heuristics": False, **config})
 
-    def open(self, target: int | None = None, tree: dict[str, Any] | None = None) -> Ledger:
-        return Ledger(self.journal, self.store, make_space(tree or self.tree), self.config, target or self.target)
+    def open(
+        self, target: int | None = None, tree: dict[str, Any] | None = None, first: Sequence[dict[str, Any]] = ()
+    ) -> Ledger:
+        space = make_space(tree or self.tree)
+        return Ledger(self.journal, self.store, space, self.config, target or self.target, first)
 
     def publish(self, number: int, rounds: int = 2, accuracy: float = 0.9, **changes: Any) -> None:
         for round_ in range(1, rounds + 1):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.config import AT_LEAST, AT_MOST
-from rdsearch.search.constraints import feasible, nearest_misses, violations
+from rdsearch.search.constraints import feasible, nearest_misses, past_hope, violations
 from tests.search.books import make_point
 
 
@@ -59,3 +59,13 @@ def test_the_nearest_misses_break_the_bounds_least_in_their_own_units() -> None:
     assert nearest_misses([far_size, both, near_drop, near_size], bounds) == [near_size, near_drop, both]
     assert nearest_misses([far_size, near_size], bounds, count=1) == [near_size]
     assert nearest_misses([], bounds) == []
+
+
+def test_a_trial_is_past_hope_when_so_many_last_rounds_lie_past_the_accuracy() -> None:
+    points = [make_point(number, accuracy=accuracy) for number, accuracy in enumerate((0.7, 0.95, 0.7, 0.6), start=1)]
+    bounds = {"val_accuracy": 0.8, "size_bytes": 10}  # files that are too large yet become smaller
+    assert [past_hope(points[:count], bounds, 1) for count in range(5)] == [False, True, False, True, True]
+    assert [past_hope(points[:count], bounds, 2) for count in range(5)] == [False, False, False, False, True]
+    assert not past_hope(points, bounds, None)
+    assert not past_hope(points, {"size_bytes": 10}, 1)
+    assert not past_hope(points, {}, 1)

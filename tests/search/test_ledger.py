@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 from rdsearch.config import SAMPLERS
 from rdsearch.errors import SearchError
 from rdsearch.search import ledger as ledger_module
-from rdsearch.search.ledger import MAX_ATTEMPTS, Ledger, Proposal, representative
+from rdsearch.search.ledger import MAX_ATTEMPTS, Ledger, Proposal
+from rdsearch.search.observations import representative
 from rdsearch.search.store import Outcome
 from tests.search.books import TREE, Books, make_point, make_space
 
@@ -318,3 +319,41 @@ def test_a_trial_is_represented_by_its_last_round_within_the_bounds() -> None:
     assert representative(points, {}) == points[2]
     assert representative(points, {"val_accuracy": 0.99}) == points[2]
     assert representative([], bounds) is None
+
+
+def test_a_beaten_trial_is_stopped_for_good_and_told_as_what_it_had(tmp_path: Path) -> None:
+    halving = {"first_round": 1, "at_least": 2, "factor": 50}
+    books = Books(tmp_path, scheduler="halving", halving=halving)
+    ledger = books.open()
+    proposed(ledger, 2)
+    books.publish(0, rounds=1, accuracy=0.9)
+    assert ledger.report(0, 1)
+    books.publish(1, rounds=1, accuracy=0.5)
+    assert not ledger.report(1, 1)
+    outcome = books.store.outcome(1)
+    assert outcome is not None
+    assert outcome.state == "stopped"
+    assert ledger.settle(1)
+    assert (states(books), ledger.complete) == ([TrialState.RUNNING, TrialState.COMPLETE], 1)
+    assert books.trials()[1].values == [2001.0, 0.5]
+    assert ledger.report(1, 1)  # reported once more by a worker that was started again: not judged again
+
+
+def test_what_trials_had_at_the_rungs_is_known_after_an_interruption(tmp_path: Path) -> None:
+    books = Books(tmp_path, scheduler="halving", halving={"first_round": 1, "at_least": 2, "factor": 50})
+    ledger = books.open()
+    proposed(ledger, 3)
+    books.complete(0, accuracy=0.9)
+    ledger.settle(0)
+    books.publish(1, rounds=1, accuracy=0.5)
+    ledger = books.open()
+    assert ledger.report(1, 1)  # stored before the interruption, and so judged before it
+    books.publish(2, rounds=1, accuracy=0.5)
+    assert not ledger.report(2, 1)
+
+
+def test_without_a_scheduler_every_trial_goes_on(books: Books) -> None:
+    ledger = books.open()
+    for proposal in proposed(ledger, 6):
+        books.publish(proposal.number, rounds=2, accuracy=0.9 / (1 + proposal.number))
+        assert ledger.report(proposal.number, 2)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.search.ledger import Proposal
-from rdsearch.search.searcher import LedgerSearcher
-from rdsearch.search.trainable import STORAGE_ERROR
+from rdsearch.search.searcher import LedgerScheduler, LedgerSearcher
+from rdsearch.search.trainable import ROUND, STORAGE_ERROR
 
 
 class Books:
@@ -14,6 +15,7 @@ class Books:
 
     def __init__(self) -> None:
         self.proposed = 0
+        self.reported: list[tuple[int, int]] = []
         self.settled: list[tuple[int, bool]] = []
 
     def propose(self) -> Proposal:
@@ -23,6 +25,10 @@ class Books:
     def settle(self, number: int, *, crashed: bool = False) -> bool:
         self.settled.append((number, crashed))
         return True
+
+    def report(self, number: int, round_: int) -> bool:
+        self.reported.append((number, round_))
+        return round_ < 2
 
 
 def test_trial_is_settled_once_under_its_own_number() -> None:
@@ -44,3 +50,12 @@ def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
     assert searcher.suggest("b") == Searcher.FINISHED
     assert searcher.storage_error == "No space left on device"
     assert books.settled == [(1, False)]
+
+
+def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -> None:
+    books = Books()
+    scheduler = LedgerScheduler(books)  # type: ignore[arg-type]
+    answers = [scheduler.on_trial_result(None, None, {"number": 5, ROUND: round_}) for round_ in (1, 2)]
+    assert answers == [FIFOScheduler.CONTINUE, FIFOScheduler.STOP]
+    assert scheduler.on_trial_result(None, None, {"number": 5, STORAGE_ERROR: "full"}) == FIFOScheduler.CONTINUE
+    assert books.reported == [(5, 1), (5, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,17 @@ def test_full_disk_is_worth_another_try(context: TrialContext, monkeypatch: pyte
     with pytest.raises(SearchError, match="No space left on device"):
         list(trial_points(context, 0, PARAMETERS, "cpu"))
     assert RoundStore(context.store).outcome(0) is None
+
+
+def test_trial_whose_accuracy_has_fallen_past_the_constraint_ends_there(context: TrialContext) -> None:
+    strict = replace(context, constraints={"accuracy_drop": -2.0}, patience=2)
+    assert [point.round for point in trial_points(strict, 0, PARAMETERS, "cpu")] == [1, 2]
+    store = RoundStore(context.store)
+    outcome = store.outcome(0)
+    assert outcome is not None
+    assert (outcome.state, outcome.message) == ("stopped", "its accuracy had fallen past the constraint")
+    assert not list(context.store.rglob("*.safetensors"))
+    # Killed between the round and the note of the end.
+    (context.store / "00000" / "outcome.json").unlink()
+    assert [point.round for point in trial_points(strict, 0, PARAMETERS, "cpu")] == [1, 2]
+    assert store.outcome(0) == outcome

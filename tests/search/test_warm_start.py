@@ -1,0 +1,78 @@
+"""What a new search takes over from an earlier one: the recipes of its front, where they lie in the new space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdsearch.config import load_search_file
+from rdsearch.errors import ConfigError, SearchError
+from rdsearch.search.api import start
+from rdsearch.search.folder import SearchFolder
+from rdsearch.search.results import read_results
+from rdsearch.search.warm_start import warm_start
+from rdsearch.space import RecipeSpace
+from rdsearch.spaces import find_space
+from tests.search.books import Books, make_space
+
+EARLIER = Path(__file__).parents[2] / "results" / "mnist_lenet300"
+
+
+def space(*overrides: str) -> RecipeSpace:
+    return load_search_file(find_space("mnist_lenet300"), overrides).space
+
+
+def test_every_trial_on_the_front_is_taken_over_once_with_its_own_parameters() -> None:
+    front = read_results(EARLIER).front
+    found = warm_start(EARLIER, space())
+    own = [dict(point.parameters) for point in front]
+    assert found.skipped == []
+    assert all(proposal in own for proposal in found.proposals)
+    assert len(found.proposals) == len({point.trial for point in front}) < len(front)
+    assert found.proposals[0] == own[0]
+
+
+def test_what_lies_outside_of_the_new_space_is_left_out_with_the_reason() -> None:
+    wide = warm_start(EARLIER, space())
+    largest = max(float(proposal["pruning.rate"] or 0) for proposal in wide.proposals)
+    middle = sorted(float(proposal["pruning.rate"] or 0) for proposal in wide.proposals)[len(wide.proposals) // 2]
+    narrow = warm_start(EARLIER, space(f"recipe.pruning.rate={{float: [0.2, {middle}]}}"))
+    assert 0 < len(narrow.proposals) < len(wide.proposals)
+    assert len(narrow.proposals) + len(narrow.skipped) == len(wide.proposals)
+    assert all(float(proposal["pruning.rate"] or 0) <= middle for proposal in narrow.proposals)
+    assert any(f"its pruning.rate is {largest}, and here it is 0.2 to" in line for line in narrow.skipped)
+
+
+def test_a_setting_that_was_fixed_is_taken_over_where_it_is_searched_now() -> None:
+    found = warm_start(EARLIER, space("recipe.retrain.batch_size={choice: [64, 128]}"))
+    assert {proposal["retrain.batch_size"] for proposal in found.proposals} == {128}
+    groups = 'recipe.pruning.budgets={per_group: {first: "fc1*"}, float: [0.5, 2.0]}'
+    assert {proposal["pruning.budgets.fc1*"] for proposal in warm_start(EARLIER, space(groups)).proposals} == {1.0}
+
+
+def test_a_new_search_keeps_what_it_took_over_in_its_folder(tmp_path: Path) -> None:
+    folder = start("mnist_lenet300", out=tmp_path / "new", warm_start=EARLIER)
+    kept = SearchFolder.open(folder.path).read_warm_start()
+    assert kept["source"] == str(EARLIER)
+    assert kept["proposals"] == warm_start(EARLIER, space()).proposals
+    assert start("mnist_lenet300", out=tmp_path / "cold").read_warm_start() == {}
+
+
+def test_a_warm_start_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sampler grid tries its own combinations"):
+        start("digits_sweep", out=tmp_path / "sweep", warm_start=EARLIER)
+    with pytest.raises(SearchError, match="holds no search"):
+        start("mnist_lenet300", out=tmp_path / "new", warm_start=tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_taken_over_comes_before_the_heuristics(tmp_path: Path) -> None:
+    first: list[dict[str, Any]] = [make_space().combination(index) for index in (3, 11)]
+    books = Books(tmp_path, heuristics=True, target=8)
+    ledger = books.open(first=first)
+    found = [ledger.propose() for _ in range(3)]
+    assert [proposal.parameters for proposal in found if proposal is not None][:2] == first
+    assert found[2] is not None
+    assert found[2].parameters["pruning.rate"] == pytest.approx(0.3)
