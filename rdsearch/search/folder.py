@@ -118,9 +118,14 @@ class SearchFolder:
         return self.path / "test.json"
 
     @property
+    def trials(self) -> Path:
+        """What the trials have reported, one folder each."""
+        return self.path / "trials"
+
+    @property
     def store(self) -> RoundStore:
         """What the trials have reported."""
-        return RoundStore(self.path / "trials")
+        return RoundStore(self.trials)
 
     def search_file(self) -> SearchFile:
         """The search file that this folder was made from."""

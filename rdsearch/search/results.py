@@ -78,7 +78,7 @@ def read_results(path: str | Path) -> Results:
     constraints = dict(folder.search_file().search.constraints)
     store = folder.store
     # A published search has its tables and its front's files, but not the store that they came from.
-    stored = store.root.exists() or not folder.points.exists()
+    stored = folder.trials.exists() or not folder.points.exists()
     points = store.all_points() if stored else read_points(folder.points)
     outcomes = {trial: store.outcome(trial) for trial in store.trials()}
     front = _front(folder, manifest, [point for point in points if feasible(point, constraints)], stored=stored)
@@ -167,7 +167,7 @@ def write_results(results: Results) -> list[OperatingPoint]:
 
 def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[OperatingPoint]:
     """Copy the front's files; their names stay the same as long as they are on the front."""
-    if not folder.store.root.exists():
+    if not folder.trials.exists():
         return list(front)
     folder.front_files.mkdir(exist_ok=True)
     copies = []
@@ -185,7 +185,7 @@ def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[O
 
 def _remove_former_members(folder: SearchFolder, front: Iterable[OperatingPoint]) -> None:
     """Remove files of points that have left the front, and nothing else that somebody may have put there."""
-    if not folder.store.root.exists():
+    if not folder.trials.exists():
         return
     members = {front_file(folder, point).name.removesuffix(".rdz") for point in front}
     for file in folder.front_files.iterdir():

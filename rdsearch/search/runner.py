@@ -188,7 +188,7 @@ def _run(
         task.for_search(),
         file.space,
         baseline,
-        folder.store.root,
+        folder.store.place,
         file.search.seed,
         places.threads,
         file.search.constraints,

@@ -8,17 +8,14 @@
     trials/00012/outcome.json                    once the trial has ended
                  errors.log                      tracebacks, if a worker met any
 
-A round is written under a temporary name, flushed to disk, and renamed: a reader, or a driver that starts
-after a crash, sees all of it or nothing.
+In a folder a round is written under a temporary name, flushed to disk, and renamed. In an object store, which knows
+no rename, ``point.json`` comes last, and names the file that it belongs to. Either way a reader, or a driver that
+starts after a crash, sees all of a round or nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,12 +23,13 @@ from typing import Any, Literal
 
 from rdsearch.compression import Checkpoint
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
 from rdsearch.point import OperatingPoint
+from rdsearch.search.places import Folder, Place
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
 OUTCOME, ERRORS = "outcome.json", "errors.log"
 _ROUND = "round_"
+_FILE = "file"
 _NOT_STORED = ("path", "data", "test_accuracy")
 
 
@@ -47,11 +45,11 @@ class RoundStore:
     """The rounds of all trials of a search.
 
     Args:
-        root: The search's ``trials`` folder; an absolute path, since trials run in other working directories.
+        place: The search's ``trials``: a folder of this machine, or a place of another kind.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
+    def __init__(self, place: Path | Place) -> None:
+        self.place = Folder(place.absolute()) if isinstance(place, Path) else place
 
     def publish(self, trial: int, point: OperatingPoint, checkpoint: Checkpoint | None) -> OperatingPoint:
         """Store a round for good; return its point as the store will give it from now on.
@@ -64,135 +62,109 @@ class RoundStore:
             checkpoint: What the next round starts from; ``None`` after the last one.
 
         Raises:
-            SearchError: The disk is full or cannot be written.
+            SearchError: The disk is full, or the place cannot be written.
         """
         if point.data is None:
             raise ValueError("an operating point without its file cannot be stored")
-        final = self._round(trial, point.round)
-        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        name = self._round(trial, point.round)
+        file = self.place.part_name(NETWORK)
+        parts = {file: point.data, POINT: json.dumps(_stored(trial, point) | {_FILE: file}, indent=1).encode()}
+        if checkpoint is not None:
+            parts[CHECKPOINT] = checkpoint.to_bytes()
         try:
-            draft.mkdir(parents=True)
-            _write(draft / NETWORK, point.data)
-            if checkpoint is not None:
-                _write(draft / CHECKPOINT, checkpoint.to_bytes())
-            _write(draft / POINT, json.dumps(_stored(trial, point), indent=1).encode())
-            _flush_folder(draft)
-            with contextlib.suppress(FileExistsError, NotADirectoryError):
-                _rename(draft, final)
-            _flush_folder(final.parent)
+            self.place.publish(name, parts, marker=POINT)
+            if point.round > 1:
+                self.place.remove(f"{self._round(trial, point.round - 1)}/{CHECKPOINT}")
         except OSError as error:
-            raise SearchError(f"round {point.round} of trial {trial} cannot be stored in {final}: {error}") from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        if point.round > 1:
-            (self._round(trial, point.round - 1) / CHECKPOINT).unlink(missing_ok=True)
-        return _read_point(final)
+            raise SearchError(
+                f"round {point.round} of trial {trial} cannot be stored in {self.place.where(name)}: {error}"
+            ) from error
+        return self._read_point(name)
 
     def points(self, trial: int) -> list[OperatingPoint]:
         """The stored points of one trial, by round."""
-        folder = self._trial(trial)
-        names = (name for name in _listing(folder) if name.startswith(_ROUND))
-        return [_read_point(folder / name) for name in sorted(names, key=lambda name: int(name[len(_ROUND) :]))]
+        return self.place.each(self._read_point, self._rounds(trial))
 
     def point(self, trial: int, number: int) -> OperatingPoint:
         """The stored point of one round."""
-        return _read_point(self._round(trial, number))
+        return self._read_point(self._round(trial, number))
 
     def all_points(self) -> list[OperatingPoint]:
         """The stored points of every trial, by trial and round."""
-        return [point for trial in self.trials() for point in self.points(trial)]
+        return [point for points in self.place.each(self.points, self.trials()) for point in points]
 
     def trials(self) -> Iterator[int]:
-        """Numbers of the trials that have a folder, in order."""
-        return (int(name) for name in sorted(_listing(self.root)) if name.isdigit())
+        """Numbers of the trials that have reported anything, in order."""
+        return (int(name) for name in sorted(self.place.names("")) if name.isdigit())
 
     def checkpoint(self, trial: int) -> Checkpoint | None:
         """Where the trial stands: the checkpoint of its newest round that has one; ``None`` before the first."""
-        for point in reversed(self.points(trial)):
-            path = self._round(trial, point.round) / CHECKPOINT
-            if path.exists():
-                return Checkpoint.from_bytes(path.read_bytes(), point.round)
+        for name in reversed(self._rounds(trial)):
+            try:
+                return Checkpoint.from_bytes(self.place.read(f"{name}/{CHECKPOINT}"), _number(name))
+            except FileNotFoundError:
+                continue
         return None
 
     def finish(self, trial: int, outcome: Outcome) -> None:
         """Record how a trial ended, and let its checkpoint go."""
-        folder = self._trial(trial)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / OUTCOME, json.dumps(asdict(outcome)).encode())
-        for checkpoint in folder.glob(f"{_ROUND}*/{CHECKPOINT}"):
-            checkpoint.unlink(missing_ok=True)
+        self.place.write(f"{_folder(trial)}/{OUTCOME}", json.dumps(asdict(outcome)).encode())
+        self.place.each(lambda name: self.place.remove(f"{name}/{CHECKPOINT}"), self._rounds(trial))
 
     def outcome(self, trial: int) -> Outcome | None:
         """How a trial ended; ``None`` while it has not."""
-        path = self._trial(trial) / OUTCOME
+        name = f"{_folder(trial)}/{OUTCOME}"
         try:
-            return Outcome(**json.loads(path.read_bytes()))
+            return Outcome(**json.loads(self.place.read(name)))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise SearchError(f"{path} is damaged: {error}; remove it to have the trial looked at again") from None
+            raise SearchError(
+                f"{self.place.where(name)} is damaged: {error}; remove it to have the trial looked at again"
+            ) from None
 
     def log_error(self, trial: int, text: str) -> None:
         """Keep what went wrong in a worker, for whoever looks into it; the trial may be tried again."""
-        folder = self._trial(trial)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ERRORS).open("a", encoding="utf-8") as file:
-            file.write(text.rstrip() + "\n")
+        self.place.write(f"{_folder(trial)}/{ERRORS}", f"{self._errors(trial)}{text.rstrip()}\n".encode())
 
     def last_error(self, trial: int) -> str | None:
         """The last line that `log_error` kept: the error itself, after its traceback."""
-        path = self._trial(trial) / ERRORS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = self._errors(trial).splitlines()
         return lines[-1] if lines else None
 
-    def _trial(self, trial: int) -> Path:
-        return self.root / f"{trial:05d}"
+    def _errors(self, trial: int) -> str:
+        try:
+            return self.place.read(f"{_folder(trial)}/{ERRORS}").decode()
+        except FileNotFoundError:
+            return ""
 
-    def _round(self, trial: int, number: int) -> Path:
-        return self._trial(trial) / f"{_ROUND}{number:03d}"
+    def _rounds(self, trial: int) -> list[str]:
+        """Names of a trial's rounds, in order."""
+        return sorted(self.place.published(_folder(trial), marker=POINT), key=_number)
 
+    def _round(self, trial: int, number: int) -> str:
+        return f"{_folder(trial)}/{_ROUND}{number:03d}"
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _rename(draft: Path, final: Path) -> None:
-    try:
-        draft.rename(final)
-    except OSError:
-        # A rename onto a folder that has content fails with different codes on different file systems.
-        if not (final / POINT).exists():
-            raise
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _read_point(self, name: str) -> OperatingPoint:
+        try:
+            fields = json.loads(self.place.read(f"{name}/{POINT}"))
+            path = self.place.path(f"{name}/{fields.pop(_FILE, NETWORK)}")
+            return OperatingPoint(**fields, path=path)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise SearchError(
+                f"{self.place.where(f'{name}/{POINT}')} cannot be read: {error}; move the folder away to go on "
+                "without it"
+            ) from None
 
 
-def _listing(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []
+def _folder(trial: int) -> str:
+    return f"{trial:05d}"
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(_ROUND)[2])
 
 
 def _stored(trial: int, point: OperatingPoint) -> dict[str, Any]:
     fields = {name: getattr(point, name) for name in OperatingPoint.__dataclass_fields__}
     return {name: value for name, value in fields.items() if name not in _NOT_STORED} | {"trial": trial}
-
-
-def _read_point(folder: Path) -> OperatingPoint:
-    try:
-        fields = json.loads((folder / POINT).read_bytes())
-        return OperatingPoint(**fields, path=folder / NETWORK)
-    except (OSError, ValueError, TypeError) as error:
-        raise SearchError(
-            f"{folder / POINT} cannot be read: {error}; move the folder away to go on without it"
-        ) from None

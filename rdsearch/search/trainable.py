@@ -12,6 +12,7 @@ from rdsearch.compression import Baseline, rounds
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
+from rdsearch.search.places import Place
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import RecipeSpace
 from rdsearch.tasks.task import Task
@@ -31,7 +32,7 @@ class TrialContext:
         task: The task, without its test split.
         space: The search space.
         baseline: The dense network's figures.
-        store: Folder of the round store, absolute.
+        store: Where the round store lies.
         seed: Seed of the search.
         threads: Threads that torch may use.
         constraints: Measured column to its bound.
@@ -41,7 +42,7 @@ class TrialContext:
     task: Task
     space: RecipeSpace
     baseline: Baseline
-    store: Path
+    store: Path | Place
     seed: int
     threads: int
     constraints: Mapping[str, float] = field(default_factory=dict)

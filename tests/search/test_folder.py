@@ -61,7 +61,7 @@ def test_paths_are_absolute_wherever_the_trials_run(
     folder = SearchFolder.create(Path("out"), file)
     monkeypatch.chdir("/")
     assert folder.path == tmp_path / "out"
-    assert folder.store.root == tmp_path / "out" / "trials"
+    assert folder.trials == tmp_path / "out" / "trials"
     assert folder.search_file().name == "mine"
 
 

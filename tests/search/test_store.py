@@ -7,13 +7,25 @@ import numpy as np
 import pytest
 
 from rdsearch.errors import SearchError
+from rdsearch.search.objectstore import object_store
 from rdsearch.search.store import Outcome, RoundStore
 from tests.search.books import make_checkpoint, make_point
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> RoundStore:
-    return RoundStore(tmp_path / "trials")
+def trials(tmp_path: Path) -> Path:
+    return tmp_path / "trials"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, trials: Path) -> RoundStore:
+    """A store in a folder, and one in an object store: they behave alike."""
+    return RoundStore(trials if request.param == "folder" else object_store(request.getfixturevalue("s3")))
+
+
+@pytest.fixture
+def folder_store(trials: Path) -> RoundStore:
+    return RoundStore(trials)
 
 
 def test_a_published_round_comes_back_with_its_file(store: RoundStore) -> None:
@@ -21,10 +33,14 @@ def test_a_published_round_comes_back_with_its_file(store: RoundStore) -> None:
     published = store.publish(12, given, make_checkpoint(1))
     assert published == store.point(12, 1) == store.points(12)[0]
     assert published.trial == 12
-    assert published.path == store.root / "00012" / "round_001" / "network.rdz"
-    assert published.path.read_bytes() == given.data
     for name in ("size_bytes", "val_accuracy", "accuracy_drop", "parameters", "seconds", "round"):
         assert getattr(published, name) == getattr(given, name)
+
+
+def test_a_file_in_a_folder_has_its_path(folder_store: RoundStore, trials: Path) -> None:
+    published = folder_store.publish(12, make_point(), None)
+    assert published.path == trials / "00012" / "round_001" / "network.rdz"
+    assert published.path.read_bytes() == make_point().data
 
 
 def test_an_empty_store_has_nothing(store: RoundStore) -> None:
@@ -47,9 +63,15 @@ def test_the_first_report_of_a_round_counts(store: RoundStore) -> None:
     first = store.publish(0, make_point(size=100, data=b"first"), make_checkpoint(1))
     again = store.publish(0, make_point(size=999, data=b"again"), make_checkpoint(1))
     assert again == first
+    assert [point.size_bytes for point in store.points(0)] == [100]
+
+
+def test_a_second_report_of_a_round_leaves_nothing_in_a_folder(folder_store: RoundStore, trials: Path) -> None:
+    first = folder_store.publish(0, make_point(size=100, data=b"first"), make_checkpoint(1))
+    folder_store.publish(0, make_point(size=999, data=b"again"), make_checkpoint(1))
     assert first.path is not None
     assert first.path.read_bytes() == b"first"
-    assert [path.name for path in (store.root / "00000").iterdir()] == ["round_001"]
+    assert [path.name for path in (trials / "00000").iterdir()] == ["round_001"]
 
 
 def test_only_the_newest_round_keeps_its_checkpoint(store: RoundStore) -> None:
@@ -59,7 +81,11 @@ def test_only_the_newest_round_keeps_its_checkpoint(store: RoundStore) -> None:
         assert checkpoint is not None
         assert checkpoint.round == round_
         np.testing.assert_array_equal(checkpoint.state["w"], np.full((2, 3), round_, np.float32))
-    assert len(list(store.root.rglob("checkpoint.safetensors"))) == 1
+    assert [store.place.exists(f"00000/round_00{round_}/checkpoint.safetensors") for round_ in (1, 2, 3)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_an_ended_trial_has_an_outcome_and_no_checkpoint(store: RoundStore) -> None:
@@ -72,11 +98,13 @@ def test_an_ended_trial_has_an_outcome_and_no_checkpoint(store: RoundStore) -> N
     assert store.outcome(1) == Outcome("complete")
 
 
-def test_a_draft_that_a_crash_left_is_no_round(store: RoundStore) -> None:
+@pytest.mark.parametrize(("kind", "draft"), [("folder", ".round_002.0123"), ("s3", "round_002")])
+def test_a_draft_that_a_crash_left_is_no_round(
+    request: pytest.FixtureRequest, trials: Path, kind: str, draft: str
+) -> None:
+    store = RoundStore(trials if kind == "folder" else object_store(request.getfixturevalue("s3")))
     store.publish(0, make_point(), make_checkpoint(1))
-    draft = store.root / "00000" / ".round_002.0123"
-    draft.mkdir()
-    (draft / "network.rdz").write_bytes(b"half of a fi")
+    store.place.write(f"00000/{draft}/network.rdz", b"half of a fi")
     assert [point.round for point in store.points(0)] == [1]
     store.publish(0, make_point(2), make_checkpoint(2))
     assert [point.round for point in store.points(0)] == [1, 2]
@@ -91,7 +119,7 @@ def test_a_point_without_its_file_is_refused(store: RoundStore) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", json.dumps({"size_bytes": 1}).encode()])
 def test_a_damaged_round_is_named(store: RoundStore, content: bytes) -> None:
     store.publish(0, make_point(), None)
-    (store.root / "00000" / "round_001" / "point.json").write_bytes(content)
+    store.place.write("00000/round_001/point.json", content)
     with pytest.raises(SearchError, match=r"round_001/point\.json cannot be read: .*; move the folder away"):
         store.points(0)
 
@@ -106,4 +134,4 @@ def test_errors_are_kept_and_the_last_line_is_the_error(store: RoundStore) -> No
     store.log_error(0, "Traceback\n  line\nValueError: first\n")
     store.log_error(0, "Traceback\n  line\nMemoryError: no memory\n\n")
     assert store.last_error(0) == "MemoryError: no memory"
-    assert "ValueError: first" in (store.root / "00000" / "errors.log").read_text()
+    assert b"ValueError: first" in store.place.read("00000/errors.log")

@@ -96,7 +96,7 @@ def test_full_disk_is_worth_another_try(context: TrialContext, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rdsearch.search.store._write", full)
+    monkeypatch.setattr("rdsearch.search.places._write", full)
     with pytest.raises(SearchError, match="No space left on device"):
         list(trial_points(context, 0, PARAMETERS, "cpu"))
     assert RoundStore(context.store).outcome(0) is None

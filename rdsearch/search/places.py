@@ -1,0 +1,170 @@
+"""Where a search keeps its rounds: the few things that it asks of a folder or an object store; and folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rdsearch.files import write_atomically
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Place(ABC):
+    """Files under one root, by names with ``/`` between their parts; it can travel to a worker."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """A file's content.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+
+    @abstractmethod
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole, or leave what was there; folders come into being with it."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Names of the files and folders in a folder, in no order; none where there is no such folder."""
+
+    @abstractmethod
+    def published(self, folder: str, marker: str) -> list[str]:
+        """The folders in a folder that `publish` has made, by their whole names, in no order."""
+
+    @abstractmethod
+    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> None:
+        """Write a folder of files such that a reader finds ``marker`` only once all of them are there.
+
+        A folder that has its marker already stays as it is.
+        """
+
+    @abstractmethod
+    def part_name(self, name: str) -> str:
+        """What to call a part of a folder that two workers may be publishing at once."""
+
+    @abstractmethod
+    def path(self, name: str) -> Path | None:
+        """Where a file lies on this machine, or would; ``None`` in an object store."""
+
+    @abstractmethod
+    def where(self, name: str) -> str:
+        """A file's whole name, for messages."""
+
+    @abstractmethod
+    def each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """``function`` of every item, in their order; many at once where the way is long."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether there is a file."""
+
+
+@dataclass(frozen=True)
+class Folder(Place):
+    """A folder of this machine, or one that several share.
+
+    Attributes:
+        root: Absolute, since trials run in other working directories.
+    """
+
+    root: Path
+
+    def read(self, name: str) -> bytes:
+        """A file's content."""
+        return (self.root / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file by way of a temporary one."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self.root / name).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        """What is in a folder, without the drafts of `publish`."""
+        try:
+            return [path.name for path in (self.root / folder).iterdir() if not path.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file."""
+        return (self.root / name).exists()
+
+    def published(self, folder: str, marker: str) -> list[str]:
+        """Every folder: `publish` renames them into their place, so one that lacks its marker is damaged."""
+        try:
+            found = [path.name for path in (self.root / folder).iterdir() if path.is_dir()]
+        except FileNotFoundError:
+            return []
+        return [f"{folder}/{name}" for name in found if not name.startswith(".")]
+
+    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> None:
+        """Write the files into a folder with a temporary name, flush it to disk, and rename it."""
+        final = self.root / folder
+        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        try:
+            draft.mkdir(parents=True)
+            for name, data in parts.items():
+                _write(draft / name, data)
+            _flush_folder(draft)
+            _rename(draft, final, marker)
+            _flush_folder(final.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def part_name(self, name: str) -> str:
+        """The name itself: a rename lets one of two workers win with all that it wrote."""
+        return name
+
+    def path(self, name: str) -> Path:
+        """Where a file lies."""
+        return self.root / name
+
+    def where(self, name: str) -> str:
+        """The file's path."""
+        return str(self.root / name)
+
+    def each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """One after the other."""
+        return [function(item) for item in items]
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rename(draft: Path, final: Path, marker: str) -> None:
+    try:
+        draft.rename(final)
+    except OSError:
+        # A rename onto a folder that has content fails with different codes on different file systems.
+        if not (final / marker).exists():
+            raise
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
