@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -137,8 +138,7 @@ def go_on(
     ending = run_search(
         folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command
     )
-    write_results(read_results(folder.path))
-    return read_results(folder.path), ending
+    return write_results(read_results(folder.path)), ending
 
 
 def limits_of(trials: int | None, time: str | float | None) -> Limits:
@@ -164,5 +164,11 @@ def _search_file(
 
 
 def _free_folder(name: str) -> Path:
-    numbered = (RESULTS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-    return next(path for path in numbered if not path.exists())
+    """Make the first folder of the name, or of the name and a number, that is not there."""
+    for number in itertools.count(1):
+        path = RESULTS / (name if number == 1 else f"{name}-{number}")
+        # Made, and not only looked for: another search may be looking as well.
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            break
+    return path

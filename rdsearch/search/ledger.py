@@ -7,12 +7,12 @@ the study (which numbers were handed out) and the round store (what they reporte
 from __future__ import annotations
 
 import bisect
+import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -24,14 +24,15 @@ from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import violations
 from rdsearch.search.halving import Halving
 from rdsearch.search.heuristics import heuristics
-from rdsearch.search.journal import mend
+from rdsearch.search.journal import BatchedJournal, mend
 from rdsearch.search.observations import is_prefix, prefix_observation, prefix_of, representative
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import Choice, Domain, RecipeSpace
 
 STUDY_NAME = "rdsearch"
 MAX_ATTEMPTS = 5
-"""A trial that was started so often without finishing one more round is given up."""
+"""A trial whose worker or driver crashed so often without finishing one more round is given up."""
+_ATTEMPTS = "attempts"
 BEATEN = Outcome("stopped", "other trials beat it by far at the same round")
 
 
@@ -55,7 +56,7 @@ class Ledger:
         first: Parameters that a new search tries before anything else.
 
     Raises:
-        SearchError: The journal is of another search space.
+        SearchError: The study is of another search space, is damaged, or is missing while the store is not.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Ledger:
         self._store = store
         self._space = space
         self._constraints = config.constraints
-        self._study = _open_study(storage)
+        self._study, self._batch = _open_study(storage)
         if "space" not in self._study.user_attrs:
+            _check_nothing_stored(storage, store)
             self._begin(config, target, first)
         _check_same_space(self._study, _space_text(space, config.seed))
         self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
@@ -96,22 +98,42 @@ class Ledger:
         """Trials that have come to an end, well or badly."""
         return self.complete + self.failed
 
+    @property
+    def unfinished(self) -> list[int]:
+        """Trials that were handed out and have not come to an end."""
+        return list(self._open)
+
     def propose(self) -> Proposal | None:
-        """The next recipe: trials that a crash interrupted first; ``None`` when the target is reached."""
-        while self._orphans:
-            orphan = self._orphans.pop(0)
-            number, trial = self._own_number(orphan.number), Trial(self._study, orphan._trial_id)
-            if self._count_attempt(number, trial, orphan.user_attrs) <= MAX_ATTEMPTS:
-                return self._proposal(number, trial)
-            self._store.finish(number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
-            self.settle(number)
-        if self.ended + len(self._open) >= self.target:
-            return None
-        trial = self._study.ask()
-        number = self._own_number(trial.number)
-        self._open[number] = trial._trial_id
-        self._count_attempt(number, trial, {})
-        return self._proposal(number, trial)
+        """The next recipe: trials that were interrupted first; ``None`` when the target is reached."""
+        with self._batch():
+            while self._orphans:
+                orphan = self._orphans.pop(0)
+                number, trial = self._own_number(orphan.number), Trial(self._study, orphan._trial_id)
+                if self._attempts(number, trial) < MAX_ATTEMPTS:
+                    return self._proposal(number, trial)
+                self._store.finish(number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
+                self.settle(number)
+            if self.ended + len(self._open) >= self.target:
+                return None
+            trial = self._study.ask()
+            number = self._own_number(trial.number)
+            self._open[number] = trial._trial_id
+            return self._proposal(number, trial)
+
+    def started(self, number: int) -> None:
+        """Count that a worker begins, or begins again, with a trial; `interrupted` takes it back."""
+        if number in self._open:
+            trial = Trial(self._study, self._open[number])
+            self._note_attempts(number, trial, self._attempts(number, trial) + 1)
+
+    def interrupted(self) -> None:
+        """The run ends with trials open and no crash: they are not to blame, so this attempt does not count."""
+        with self._batch():
+            for number, identity in self._open.items():
+                trial = Trial(self._study, identity)
+                attempts = self._attempts(number, trial)
+                if attempts:
+                    self._note_attempts(number, trial, attempts - 1)
 
     def report(self, number: int, round_: int) -> bool:
         """Take note of a round that a running trial has stored; whether the trial goes on.
@@ -145,19 +167,16 @@ class Ledger:
             self._store.finish(number, outcome)
         points = self._store.points(number)
         chosen = representative(points, self._constraints)
-        trial = Trial(self._study, self._open.pop(number))
-        if chosen is None or outcome.state == "failed" or not math.isfinite(chosen.val_accuracy):
-            self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            self.failed += 1
-            return True
-        if self._tells_prefixes:
-            self._tell_prefixes(number, trial, points)
-        known = trial.constraints  # of a run that was killed before it could tell the rest
-        for name, value in violations(chosen, self._constraints).items():
-            if name not in known:
-                trial.set_constraint(name, value)
-        self._study.tell(trial, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
-        self.complete += 1
+        trial = Trial(self._study, self._open[number])
+        with self._batch():
+            if chosen is None or outcome.state == "failed" or not math.isfinite(chosen.val_accuracy):
+                self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+                self.failed += 1
+            else:
+                self._tell(number, trial, chosen, points)
+                self.complete += 1
+        # Last: where the disk was full, the trial is still open.
+        del self._open[number]
         return True
 
     def _begin(self, config: SearchConfig, target: int, first: Sequence[Mapping[str, Scalar]]) -> None:
@@ -172,6 +191,15 @@ class Ledger:
     def _own_number(self, number: int) -> int:
         """A trial's number among the trials, from its number in the study, where observations are counted as well."""
         return number - bisect.bisect_left(self._prefixes, number)
+
+    def _tell(self, number: int, trial: Trial, chosen: OperatingPoint, points: Sequence[OperatingPoint]) -> None:
+        if self._tells_prefixes:
+            self._tell_prefixes(number, trial, points)
+        known = trial.constraints  # of a run that was killed before it could tell the rest
+        for name, value in violations(chosen, self._constraints).items():
+            if name not in known:
+                trial.set_constraint(name, value)
+        self._study.tell(trial, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
 
     def _tell_prefixes(self, number: int, trial: Trial, points: Sequence[OperatingPoint]) -> None:
         frozen = self._study._storage.get_trial(trial._trial_id)
@@ -188,27 +216,50 @@ class Ledger:
         parameters = {name: _suggest(trial, name, domain) for name, domain in self._space.parameters.items()}
         return Proposal(number, parameters)
 
-    def _count_attempt(self, number: int, trial: Trial, attributes: Mapping[str, Any]) -> int:
-        rounds = len(self._store.points(number))
-        before, attempts = attributes.get("attempts", (rounds, 0))
-        attempts = attempts + 1 if rounds == before else 1
-        trial.set_user_attr("attempts", (rounds, attempts))
-        return attempts
+    def _attempts(self, number: int, trial: Trial) -> int:
+        """How often the trial was begun since it last finished a round."""
+        before, attempts = trial.user_attrs.get(_ATTEMPTS, (0, 0))
+        return int(attempts) if self._store.count(number) == before else 0
+
+    def _note_attempts(self, number: int, trial: Trial, attempts: int) -> None:
+        trial.set_user_attr(_ATTEMPTS, (self._store.count(number), attempts))
 
 
-def _open_study(storage: Path | BaseStorage) -> optuna.Study:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
+def _open_study(
+    storage: Path | BaseStorage,
+) -> tuple[optuna.Study, Callable[[], contextlib.AbstractContextManager[None]]]:
+    """The study, and a context in which it writes to the disk once."""
+    batch: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     if isinstance(storage, Path):
         mend(storage)
-        storage = JournalStorage(JournalFileBackend(str(storage)))
-    return optuna.create_study(
-        study_name=STUDY_NAME,
-        storage=storage,
-        directions=["minimize", "maximize"],
-        load_if_exists=True,
+        journal = BatchedJournal(storage)
+        storage, batch = _read(storage, journal), journal.batch
+    study = optuna.create_study(
+        study_name=STUDY_NAME, storage=storage, directions=["minimize", "maximize"], load_if_exists=True
     )
+    return study, batch
+
+
+def _read(path: Path, journal: BatchedJournal) -> BaseStorage:
+    from optuna.storages import JournalStorage
+
+    try:
+        return JournalStorage(journal)
+    except (ValueError, LookupError, TypeError, AssertionError) as error:
+        raise SearchError(
+            f"{path} is damaged: {error}; put a copy of it back to go on. `rdsearch front` and `rdsearch report` "
+            "read the rounds that are stored beside it, and work without it"
+        ) from None
+
+
+def _check_nothing_stored(storage: Path | BaseStorage, store: RoundStore) -> None:
+    """A study that begins anew would hand out the numbers of stored trials again, for other recipes."""
+    if next(iter(store.trials()), None) is not None:
+        where = storage if isinstance(storage, Path) else "its database"
+        raise SearchError(
+            f"the study in {where} is missing or empty, but rounds of this search are stored: put the study back to "
+            "go on, or start a new search in another folder"
+        )
 
 
 def _suggest(trial: Trial, name: str, domain: Domain) -> Scalar:

@@ -143,16 +143,15 @@ class ProgressCallback(Callback):
         progress: What to keep up to date.
         store: Where the reported points are read from.
         console: Where it is shown.
-        seen: (trial, round) of every point that ``progress`` has already.
+        known: Unfinished trials, with the last round of each that ``progress`` has already.
     """
 
-    def __init__(
-        self, progress: Progress, store: RoundStore, console: Console, seen: Iterable[tuple[int, int]]
-    ) -> None:
+    def __init__(self, progress: Progress, store: RoundStore, console: Console, known: Mapping[int, int]) -> None:
         self._progress = progress
         self._store = store
         self._console = console
-        self._seen = set(seen)
+        self._newest = dict(known)
+        self._running: set[str] = set()
         self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         self._live = (
             Live(
@@ -179,15 +178,33 @@ class ProgressCallback(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A round was reported; a replayed one is known already."""
-        key = (result.get("number"), result.get(ROUND))
-        if None in key or key in self._seen:
+        number, round_ = result.get("number"), result.get(ROUND)
+        if number is None or round_ is None or round_ <= self._newest.get(number, 0):
             return
-        self._seen.add((int(key[0]), int(key[1])))  # type: ignore[arg-type]
-        self._progress.add([self._store.point(int(key[0]), int(key[1]))])  # type: ignore[arg-type]
+        self._newest[number] = round_
+        self._progress.add([self._store.point(number, round_)])
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker takes up a trial."""
+        self._running.add(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended, or was stopped."""
+        self._running.discard(trial.trial_id)
+        self._newest.pop(trial.config.get("number"), None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial is given up."""
+        self.on_trial_complete(iteration, trials, trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has lost its worker, and waits for another one."""
+        self._running.discard(trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
-        self._progress.running = sum(trial.status == "RUNNING" for trial in trials)
+        # Not counted from `trials`: that holds every trial of this run.
+        self._progress.running = len(self._running)
         now = time.monotonic()
         if self._live is None and now >= self._next_line:
             self._next_line = now + max(_SECONDS_BETWEEN_LINES, _GROWTH * self._progress.elapsed)

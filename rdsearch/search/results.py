@@ -145,11 +145,11 @@ def file_of(point: OperatingPoint) -> Path:
     return point.path
 
 
-def write_results(results: Results) -> list[OperatingPoint]:
+def write_results(results: Results) -> Results:
     """Write ``points.csv``, ``front.csv``, the front's files and recipes, and the picture of the front.
 
     Returns:
-        The front's points, each with the path of its file in ``front/``.
+        The same, each point of the front with the path of its file in ``front/``.
     """
     folder = results.folder
     write_points(folder.points, results.points)
@@ -162,7 +162,7 @@ def write_results(results: Results) -> list[OperatingPoint]:
     write_front(folder.front_csv, front)
     # After the table, so that it never names a file that is not there.
     _remove_former_members(folder, front)
-    return copies
+    return replace(results, front=front)
 
 
 def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[OperatingPoint]:

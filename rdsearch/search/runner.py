@@ -174,28 +174,33 @@ def _run(
     from rdsearch.search.progress import Progress, ProgressCallback
 
     places = slots(file.resources)
-    known = folder.store.all_points()
+    store = folder.store
     progress = Progress(
         ledger,
         baseline,
         file.search.constraints,
-        known,
+        store.all_points(),
         deadline=time.monotonic() + seconds if seconds is not None else None,
     )
     _announce(console, task, baseline, ledger, places)
-    seen = [(point.trial or 0, point.round) for point in known]
+    known = {trial: store.count(trial) for trial in ledger.unfinished}
     context = TrialContext(
         task.for_search(),
         file.space,
         baseline,
-        folder.store.place,
+        store.place,
         file.search.seed,
         places.threads,
         file.search.constraints,
         file.search.patience,
     )
-    with _graceful_sigterm(), ProgressCallback(progress, folder.store, console, seen) as callback:
-        _fit(folder, context, ledger, places, seconds, callback)
+    with _graceful_sigterm(), ProgressCallback(progress, store, console, known) as callback:
+        try:
+            _fit(folder, context, ledger, places, seconds, callback)
+        finally:
+            # Only a crash of this process leaves this out.
+            with contextlib.suppress(OSError):
+                ledger.interrupted()
 
 
 def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, places: Slots) -> None:
@@ -225,12 +230,13 @@ def _fit(
 ) -> None:
     from ray import tune
 
-    from rdsearch.search.searcher import LedgerScheduler, LedgerSearcher
+    from rdsearch.search.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
     )
-    searcher = LedgerSearcher(ledger)
+    # With one worker at a time, what is proposed should follow from all trials before it.
+    searcher = LedgerSearcher(ledger, ahead=places.concurrent > 1)
     try:
         tune.Tuner(
             trainable,
@@ -248,16 +254,17 @@ def _fit(
                 name="run",
                 storage_path=str(folder.tune),
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                callbacks=[callback],
+                callbacks=[Bookkeeping(ledger, searcher, places.concurrent), callback],
                 verbose=0,
             ),
         ).fit()
     finally:
+        searcher.settle()
         shutil.rmtree(folder.tune, ignore_errors=True)
     if searcher.storage_error is not None:
         raise SearchError(
-            f"{searcher.storage_error}\nmake room, then go on with `rdsearch resume {folder.path}`; nothing that was "
-            "stored is lost"
+            f"{searcher.storage_error}\nput that right, then go on with `rdsearch resume {folder.path}`; nothing that "
+            "was stored is lost"
         )
 
 

@@ -20,7 +20,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from rdsearch.errors import SearchError
+from rdsearch.search.window import Windowed
 from rdsearch.space import RecipeSpace
+
+TPE_WINDOW = 500
+"""Complete trials that the estimator is fitted to; its time grows with them."""
+GP_WINDOW = 200
+"""Likewise for Gaussian processes, whose time grows with the third power."""
 
 
 class Reseeded(BaseSampler):
@@ -104,7 +110,7 @@ def tpe(seed: int, space: RecipeSpace) -> BaseSampler:
         # Optuna turns `multivariate` off for several objectives unless it is asked for.
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
-    return Reseeded(make, seed)
+    return Windowed(Reseeded(make, seed), TPE_WINDOW)
 
 
 def nsga2(seed: int, space: RecipeSpace) -> BaseSampler:
@@ -120,7 +126,7 @@ def gp(seed: int, space: RecipeSpace) -> BaseSampler:
     """
     if importlib.util.find_spec("scipy") is None:
         raise SearchError("sampler gp needs SciPy, which is not installed: `pip install 'rdsearch[gp]'`")
-    return Reseeded(lambda own: optuna.samplers.GPSampler(seed=own), seed)
+    return Windowed(Reseeded(lambda own: optuna.samplers.GPSampler(seed=own), seed), GP_WINDOW)
 
 
 def qmc(seed: int, space: RecipeSpace) -> BaseSampler:

@@ -2,38 +2,81 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from rdsearch.search.ledger import Ledger
+from rdsearch.search.ledger import Ledger, Proposal
 from rdsearch.search.trainable import ROUND, STORAGE_ERROR
 
 
 class LedgerSearcher(Searcher):
-    """Hands the ledger's proposals to Tune. It keeps nothing of its own that a crash could lose."""
+    """Hands the ledger's proposals to Tune. It keeps nothing of its own that a crash could lose.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        ledger: The search's books.
+        ahead: Whether a recipe is proposed before a worker is free for it. The sampler then knows one trial less,
+            which among several workers is one more of those that are running.
+    """
+
+    def __init__(self, ledger: Ledger, *, ahead: bool = False) -> None:
         super().__init__()
         self._ledger = ledger
+        self._ahead = ahead
         self._numbers: dict[str, int] = {}
+        self._ended: list[tuple[int, bool]] = []
+        self._ready: Proposal | None = None
+        self.over = False
         self.storage_error: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration, or that there is none."""
-        proposal = self._ledger.propose() if self.storage_error is None else None
-        if proposal is None:
+        proposal, self._ready = self._ready or self._propose(), None
+        if proposal is None or self.storage_error is not None:
+            self.over = True
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
         return {"number": proposal.number, "parameters": proposal.parameters}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Settle a trial; Tune calls this for trials that it stopped early as well, which stay open."""
+        """Note that a trial has ended; Tune calls this for trials that it stopped early as well, which stay open."""
         if result and STORAGE_ERROR in result:
             self.storage_error = str(result[STORAGE_ERROR])
         if trial_id in self._numbers:
-            self._ledger.settle(self._numbers.pop(trial_id), crashed=error)
+            self._ended.append((self._numbers.pop(trial_id), error))
+
+    def catch_up(self) -> None:
+        """Do, while no worker waits, what was put off: settle the trials that ended, and propose ahead."""
+        self.settle()
+        if self._ahead and self._ready is None and not self.over and self.storage_error is None:
+            self._ready = self._propose()
+            self.over = self._ready is None
+
+    def settle(self) -> None:
+        """Settle the trials that have ended."""
+        with self._storage_errors():
+            while self._ended:
+                number, crashed = self._ended[0]
+                self._ledger.settle(number, crashed=crashed)
+                del self._ended[0]
+
+    def _propose(self) -> Proposal | None:
+        self.settle()
+        with self._storage_errors():
+            return self._ledger.propose() if self.storage_error is None else None
+        return None
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        """A full disk ends the run, and what could not be written down is found out again by the next one."""
+        try:
+            yield
+        except OSError as error:
+            self.storage_error = f"{error.filename or 'the study'} cannot be written: {error.strerror or error}"
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study and the round store are on disk already."""
@@ -43,6 +86,54 @@ class LedgerSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher; the study's open files are none of its business.
+        return {}
+
+
+class Bookkeeping(Callback):
+    """Keeps the ledger up to date when no worker waits for it: Tune's loop starts trials, and does nothing meanwhile.
+
+    Args:
+        ledger: Counts the starts of each trial, so that one that kills its workers is given up in the end.
+        searcher: Settles and proposes.
+        concurrent: Trials at a time.
+    """
+
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, concurrent: int) -> None:
+        self._ledger = ledger
+        self._searcher = searcher
+        self._concurrent = concurrent
+        self._started: list[int] = []
+        self._running: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker takes up a trial."""
+        self._running.add(trial.trial_id)
+        self._started.append(int(trial.config["number"]))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended, or was stopped."""
+        self._running.discard(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial is given up."""
+        self._running.discard(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has lost its worker, and waits for another one."""
+        self._running.discard(trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Once a turn of Tune's loop."""
+        if len(self._running) < self._concurrent and not self._searcher.over:
+            return
+        # On a full disk the count is missing; the search ends over that elsewhere.
+        with contextlib.suppress(OSError):
+            while self._started:
+                self._ledger.started(self._started.pop())
+        self._searcher.catch_up()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks into a file that nothing reads.
         return {}
 
 

@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
+
 from rdsearch.compression import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.point import OperatingPoint
@@ -81,6 +83,10 @@ class RoundStore:
             ) from error
         return self._read_point(name)
 
+    def count(self, trial: int) -> int:
+        """Number of rounds that a trial has stored."""
+        return len(self._rounds(trial))
+
     def points(self, trial: int) -> list[OperatingPoint]:
         """The stored points of one trial, by round."""
         return self.place.each(self._read_point, self._rounds(trial))
@@ -98,12 +104,18 @@ class RoundStore:
         return (int(name) for name in sorted(self.place.names("")) if name.isdigit())
 
     def checkpoint(self, trial: int) -> Checkpoint | None:
-        """Where the trial stands: the checkpoint of its newest round that has one; ``None`` before the first."""
+        """Where the trial stands: the checkpoint of its newest round that has one; ``None`` before the first.
+
+        One that is damaged is passed over: the rounds up to it are computed again, and those that are stored stay.
+        """
         for name in reversed(self._rounds(trial)):
             try:
                 return Checkpoint.from_bytes(self.place.read(f"{name}/{CHECKPOINT}"), _number(name))
             except FileNotFoundError:
                 continue
+            except (ValueError, KeyError, SafetensorError) as error:
+                where = self.place.where(f"{name}/{CHECKPOINT}")
+                self.log_error(trial, f"{where} is damaged, and the rounds up to it are computed again: {error}")
         return None
 
     def finish(self, trial: int, outcome: Outcome) -> None:

@@ -82,12 +82,14 @@ def trial_points(
             parameters=parameters,
         ):
             last = point.round == recipe.pruning.rounds
-            done.append(store.publish(number, point, None if last else after))
+            done[point.round - 1 :] = [store.publish(number, point, None if last else after)]
+            hopeless = not last and past_hope(done, context.constraints, context.patience)
+            if last or hopeless:
+                # Before the report, which waits for the driver's answer.
+                store.finish(number, PAST_HOPE if hopeless else Outcome("complete"))
             yield done[-1]
-            if not last and past_hope(done, context.constraints, context.patience):
-                store.finish(number, PAST_HOPE)
+            if hopeless:
                 return
-        store.finish(number, Outcome("complete"))
     except SearchError:
         raise  # the machine's fault, not the trial's
     except RdsearchError as error:

@@ -179,7 +179,9 @@ def test_a_trial_without_points_or_with_a_failed_outcome_fails(books: Books) -> 
 
 def test_attempts_without_a_new_round_are_capped(books: Books) -> None:
     for _ in range(MAX_ATTEMPTS):
-        assert proposed(books.open(), 1)[0].number == 0
+        ledger = books.open()
+        assert proposed(ledger, 1)[0].number == 0
+        ledger.started(0)
     ledger = books.open()
     assert proposed(ledger, 1)[0].number == 1
     assert books.store.outcome(0) == Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts")
@@ -188,9 +190,60 @@ def test_attempts_without_a_new_round_are_capped(books: Books) -> None:
 
 def test_a_new_round_starts_the_count_of_attempts_again(books: Books) -> None:
     for round_ in range(1, MAX_ATTEMPTS + 4):
-        assert proposed(books.open(), 1)[0].number == 0
+        ledger = books.open()
+        assert proposed(ledger, 1)[0].number == 0
+        ledger.started(0)
         books.publish(0, rounds=round_)
     assert states(books) == [TrialState.RUNNING]
+
+
+def test_interruptions_that_are_no_crashes_do_not_count(books: Books) -> None:
+    for _ in range(2 * MAX_ATTEMPTS):
+        ledger = books.open()
+        assert [proposal.number for proposal in proposed(ledger, 2)] == [0, 1]
+        ledger.started(0)  # and 1 was only proposed
+        ledger.interrupted()
+    for _ in range(MAX_ATTEMPTS):
+        ledger = books.open()
+        assert proposed(ledger, 1)[0].number == 0
+        ledger.started(0)
+    assert proposed(books.open(), 1)[0].number == 1
+
+
+def test_a_proposal_and_a_result_each_wait_for_the_disk_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = books.open()
+    flushed: list[int] = []
+    monkeypatch.setattr("rdsearch.search.journal.os.fsync", flushed.append)
+    proposed(ledger, 1)
+    assert len(flushed) == 1
+    books.complete(0)
+    flushed.clear()
+    ledger.settle(0)
+    assert len(flushed) == 1
+
+
+def test_a_journal_that_is_damaged_inside_is_a_clear_error_and_stays_as_it_is(books: Books) -> None:
+    ledger = books.open()
+    for proposal in proposed(ledger, 2):
+        books.complete(proposal.number)
+        ledger.settle(proposal.number)
+    lines = books.journal.read_bytes().splitlines(keepends=True)
+    for garbage in (b"\x00" * 40 + b"\n", b"{\n", b"{}\n", b"[]\n", b'{"op_code": 77, "worker_id": "a"}\n'):
+        damaged = b"".join([*lines[: len(lines) // 2], garbage, *lines[len(lines) // 2 :]])
+        books.journal.write_bytes(damaged)
+        with pytest.raises(SearchError, match=r"study\.journal is damaged: .*; put a copy of it back to go on"):
+            books.open()
+        assert books.journal.read_bytes() == damaged
+    books.journal.write_bytes(b"".join(lines))
+    assert books.open().complete == 2
+
+
+def test_rounds_without_their_journal_are_not_given_to_other_recipes(books: Books) -> None:
+    proposed(books.open(), 1)
+    books.publish(0)
+    books.journal.unlink()
+    with pytest.raises(SearchError, match=r"study\.journal is missing or empty, but rounds of this search are stored"):
+        books.open()
 
 
 def test_a_torn_last_line_of_the_journal_loses_nothing_that_was_told(books: Books) -> None:

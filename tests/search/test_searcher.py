@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.search.ledger import Proposal
-from rdsearch.search.searcher import LedgerScheduler, LedgerSearcher
+from rdsearch.search.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 from rdsearch.search.trainable import ROUND, STORAGE_ERROR
 
 
@@ -17,10 +19,14 @@ class Books:
         self.proposed = 0
         self.reported: list[tuple[int, int]] = []
         self.settled: list[tuple[int, bool]] = []
+        self.started_: list[int] = []
 
     def propose(self) -> Proposal:
         self.proposed += 1
         return Proposal(self.proposed, {"pruning.rate": 0.2})
+
+    def started(self, number: int) -> None:
+        self.started_.append(number)
 
     def settle(self, number: int, *, crashed: bool = False) -> bool:
         self.settled.append((number, crashed))
@@ -31,6 +37,11 @@ class Books:
         return round_ < 2
 
 
+def running(searcher: LedgerSearcher, name: str) -> SimpleNamespace:
+    """What Tune's callbacks are given of a trial."""
+    return SimpleNamespace(trial_id=name, config=searcher.suggest(name))
+
+
 def test_trial_is_settled_once_under_its_own_number() -> None:
     books = Books()
     searcher = LedgerSearcher(books)  # type: ignore[arg-type]
@@ -39,6 +50,7 @@ def test_trial_is_settled_once_under_its_own_number() -> None:
     searcher.on_trial_complete("b", {"number": 2})
     searcher.on_trial_complete("b", {"number": 2})
     searcher.on_trial_complete("a", error=True)
+    searcher.settle()
     assert books.settled == [(2, False), (1, True)]
 
 
@@ -59,3 +71,44 @@ def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -
     assert answers == [FIFOScheduler.CONTINUE, FIFOScheduler.STOP]
     assert scheduler.on_trial_result(None, None, {"number": 5, STORAGE_ERROR: "full"}) == FIFOScheduler.CONTINUE
     assert books.reported == [(5, 1), (5, 2)]
+
+
+def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> None:
+    books = Books()
+    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", {})
+    searcher.suggest("b")
+    assert books.settled == [(1, False)]
+
+
+def test_work_is_put_off_until_all_workers_are_busy() -> None:
+    books = Books()
+    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, concurrent=2)  # type: ignore[arg-type]
+    one, two = running(searcher, "a"), running(searcher, "b")
+    keeping.on_trial_start(0, [], one)
+    keeping.on_step_end(0, [])
+    assert (books.proposed, books.started_) == (2, [])
+    keeping.on_trial_start(0, [], two)
+    keeping.on_step_end(0, [])
+    assert (books.proposed, sorted(books.started_)) == (3, [1, 2])
+    searcher.on_trial_complete("a", {})
+    keeping.on_trial_complete(0, [], one)
+    keeping.on_step_end(0, [])
+    assert books.settled == []
+    three = running(searcher, "c")
+    assert (three.config["number"], books.proposed) == (3, 3)
+    keeping.on_trial_start(0, [], three)
+    keeping.on_step_end(0, [])
+    assert (books.settled, books.proposed) == ([(1, False)], 4)
+
+
+def test_a_disk_that_is_full_for_the_driver_stops_the_proposals() -> None:
+    class Full(Books):
+        def propose(self) -> Proposal:
+            raise OSError(28, "No space left on device", "study.journal")
+
+    searcher = LedgerSearcher(Full())  # type: ignore[arg-type]
+    assert searcher.suggest("a") == Searcher.FINISHED
+    assert searcher.storage_error == "study.journal cannot be written: No space left on device"

@@ -98,6 +98,15 @@ def test_an_ended_trial_has_an_outcome_and_no_checkpoint(store: RoundStore) -> N
     assert store.outcome(1) == Outcome("complete")
 
 
+@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 100])
+def test_a_damaged_checkpoint_is_passed_over_and_noted(store: RoundStore, content: bytes) -> None:
+    store.publish(0, make_point(1), make_checkpoint(1))
+    store.place.write("00000/round_001/checkpoint.safetensors", content)
+    assert store.checkpoint(0) is None
+    assert "is damaged, and the rounds up to it are computed again" in (store.last_error(0) or "")
+    assert [point.round for point in store.points(0)] == [1]
+
+
 @pytest.mark.parametrize(("kind", "draft"), [("folder", ".round_002.0123"), ("s3", "round_002")])
 def test_a_draft_that_a_crash_left_is_no_round(
     request: pytest.FixtureRequest, trials: Path, kind: str, draft: str

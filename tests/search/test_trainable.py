@@ -51,6 +51,21 @@ def test_interrupted_trial_gives_the_same_bytes_as_an_uninterrupted_one(context:
     assert store.outcome(1) == store.outcome(0)
 
 
+def test_trial_with_a_damaged_checkpoint_begins_again_and_keeps_what_it_stored(context: TrialContext) -> None:
+    whole = list(trial_points(context, 0, PARAMETERS, "cpu"))
+    interrupted = trial_points(context, 1, PARAMETERS, "cpu")
+    stored = [next(interrupted), next(interrupted)]
+    interrupted.close()
+    (context.store / "00001" / "round_002" / "checkpoint.safetensors").write_bytes(b"half of a ch")
+    resumed = list(trial_points(context, 1, PARAMETERS, "cpu"))
+    assert RoundStore(context.store).points(1) == resumed[-3:]
+    assert resumed[:2] == stored
+    for one, other in zip(whole, resumed[-3:], strict=True):
+        assert one.path is not None
+        assert other.path is not None
+        assert one.path.read_bytes() == other.path.read_bytes()
+
+
 def test_finished_trial_is_replayed_without_work(context: TrialContext) -> None:
     first = list(trial_points(context, 0, PARAMETERS, "cpu"))
     assert list(trial_points(context, 0, PARAMETERS, "cpu")) == first

@@ -1,0 +1,54 @@
+"""A node goes, and its trials go on elsewhere from their last round."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+import rdsearch
+from rdsearch.search.results import read_results
+from tests.search.paced import ROUNDS, evaluations, paced_space, paced_task
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_node_that_goes_costs_its_running_round_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        doomed = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+
+        def kill_the_second_node() -> None:
+            deadline = time.monotonic() + 120
+            # Both nodes have a trial that has stored something, and neither has many left.
+            while len(list(tmp_path.glob("search/trials/0000[01]/round_001"))) < 2 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            cluster.remove_node(doomed, allow_graceful=False)
+
+        killer = threading.Thread(target=kill_the_second_node)
+        killer.start()
+        rdsearch.search(
+            paced_space(4), task=paced_task(0.5, tmp_path), out=tmp_path / "search", console=Console(quiet=True)
+        )
+        killer.join()
+        assert len([node for node in ray.nodes() if node["Alive"]]) == 2  # the head, and one that works
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    results = read_results(tmp_path / "search")
+    assert not results.failed
+    assert [(point.trial, point.round) for point in results.points] == [
+        (trial, round_) for trial in range(4) for round_ in range(1, ROUNDS + 1)
+    ]
+    assert evaluations(tmp_path) <= 1 + len(results.points) + 1
