@@ -17,7 +17,15 @@ from pydantic import BaseModel
 from rdsearch.cli import app
 from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
 from rdsearch.pruning import METHODS, SCHEDULES
-from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, RetrainRecipe, SurpRecipe
+from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
+from rdsearch.retraining import GATES, PENALTIES
+from rdsearch.retraining.config import (
+    DistillationSettings,
+    GateSettings,
+    LevelTraining,
+    PenaltySettings,
+    RetrainRecipe,
+)
 from rdsearch.tasks import DATASETS, NETWORKS
 from rdsearch.tasks.config import FactoryOptions, TaskConfig, TrainingConfig
 
@@ -33,7 +41,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recipe.pruning.profile": ProfileRecipe,
     "recipe.pruning.surp": SurpRecipe,
     "recipe.retrain": RetrainRecipe,
+    "recipe.retrain.penalty": PenaltySettings,
+    "recipe.retrain.gates": GateSettings,
+    "recipe.retrain.distillation": DistillationSettings,
     "recipe.quantization": QuantizationRecipe,
+    "recipe.quantization.training": LevelTraining,
     "search": SearchConfig,
     "search.halving": HalvingConfig,
     "resources": ResourceConfig,
@@ -43,6 +55,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
 ALLOWED: dict[str, Iterable[str]] = {
     "recipe.pruning.method": METHODS,
     "recipe.pruning.schedule": SCHEDULES,
+    "recipe.retrain.penalty.method": PENALTIES,
+    "recipe.retrain.gates.method": GATES,
     "search.sampler": SAMPLERS,
     "search.constraints": (*AT_MOST, *AT_LEAST),
 }

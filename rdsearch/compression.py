@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TrialError
-from rdsearch.pack import pack
+from rdsearch.pack import LevelTrainer, pack
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.schedules import survivors_after
@@ -20,10 +21,11 @@ from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.rdz import decode, fill
 from rdsearch.recipe import PruningRecipe, Recipe
+from rdsearch.retraining.levels import train_levels
+from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
 
 FLOAT32_BYTES = 4
 
@@ -166,6 +168,7 @@ def rounds(
             _calibration_inputs(task, network, recipe, seed, place),
             network_id=task.network_id,
             recipe=recipe.cut(number).as_dict() if embed_recipe else None,
+            train_levels=_level_trainer(task, recipe, number, seed, place),
         )
         point = _measure(task, data, list(masks), baseline, place)
         point = replace(
@@ -188,7 +191,7 @@ def _prune_and_retrain(
 ) -> dict[str, Tensor]:
     """Change ``network`` in place; return the new masks."""
     weights = prunable_weights(network, recipe.pruning.skip)
-    pruning_seed, training_seed = _seeds(seed, number)
+    pruning_seed, training_seed, _ = _seeds(seed, number)
     masks = prune(
         weights,
         {name: masks[name] for name in weights} if masks is not None else None,
@@ -201,7 +204,7 @@ def _prune_and_retrain(
         network=network,
         inputs=lambda: _training_inputs(task, recipe.pruning.calibration, seed, device),
     )
-    train(network, task.train, recipe.retrain, seed=training_seed, device=device, masks=masks, loss=task.loss)
+    retrain(network, task, recipe.retrain, masks, seed=training_seed, device=device)
     return masks
 
 
@@ -216,9 +219,25 @@ def _survivors(pruning: PruningRecipe, total: int, number: int) -> int:
     )
 
 
-def _seeds(seed: int, number: int) -> tuple[int, int]:
-    pruning, training = np.random.SeedSequence((seed, number)).generate_state(2)
-    return int(pruning), int(training)
+def _level_trainer(task: Task, recipe: Recipe, number: int, seed: int, device: torch.device) -> LevelTrainer | None:
+    settings = recipe.quantization
+    if settings.training.epochs == 0:
+        return None
+    return partial(
+        train_levels,
+        task=task,
+        settings=settings.training,
+        bits=settings.bias_bits,
+        distillation=recipe.retrain.distillation,
+        seed=_seeds(seed, number)[2],
+        device=device,
+    )
+
+
+def _seeds(seed: int, number: int) -> tuple[int, int, int]:
+    """Of pruning, of retraining, and of training the levels."""
+    pruning, training, levels = np.random.SeedSequence((seed, number)).generate_state(3)
+    return int(pruning), int(training), int(levels)
 
 
 def _calibration_inputs(

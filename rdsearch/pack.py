@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_
 from rdsearch.rdz import layout_of
 from rdsearch.recipe import QuantizationRecipe
 
+LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]
+"""From the network that decodes from levels, and these, to better levels; the network is left as `pack` codes it."""
+
 
 def pack(
     network: nn.Module,
@@ -31,6 +34,7 @@ def pack(
     *,
     network_id: str | None = None,
     recipe: Mapping[str, Any] | None = None,
+    train_levels: LevelTrainer | None = None,
 ) -> bytes:
     """The ``.rdz`` file of a network.
 
@@ -42,16 +46,19 @@ def pack(
             batch) and for matching batch normalisation.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
+        train_levels: Trains the levels that the method has chosen, before they are coded.
 
     Raises:
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
-        PruningError: A pattern of ``settings.plain`` matches no weight.
+        PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
     layout = layout_of(network)
-    state = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     coarse = _copy(network, fresh_network)
     weights = METHODS.load(settings.method)(_work(network, coarse, layout, settings, calibration))
+    if train_levels is not None:
+        weights = train_levels(coarse, weights)
     vectors = _quantize_vectors(coarse, layout, settings.bias_bits)
+    state = coarse.state_dict()
     file = NetworkFile(
         layout=layout,
         weights={name: _levels(quantized) for name, quantized in weights.items()},
@@ -90,19 +97,25 @@ def _work(
 ) -> Work:
     names = [entry.name for entry in layout.of("weight")]
     require_matches(settings.plain, names, "quantization.plain")
+    require_matches(settings.step_multipliers, names, "quantization.step_multipliers")
     state = network.state_dict()
     shared = survivor_rms([state[name] for name in names])
     units = {name: shared if settings.granularity == "network" else survivor_rms([state[name]]) for name in names}
     return Work(
         network,
         coarse,
-        steps={name: settings.step * unit for name, unit in units.items()},
+        steps={name: settings.step * _multiplier(settings, name) * unit for name, unit in units.items()},
         dead_zone=settings.dead_zone,
         rate_weight=settings.rate_weight,
         plain=frozenset(name for name in names for pattern in settings.plain if matches(name, pattern)),
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,
     )
+
+
+def _multiplier(settings: QuantizationRecipe, name: str) -> float:
+    found = (multiplier for pattern, multiplier in settings.step_multipliers.items() if matches(name, pattern))
+    return next(found, 1.0)
 
 
 def _quantize_vectors(network: nn.Module, layout: Layout, bits: int) -> dict[str, Levels]:
@@ -124,6 +137,7 @@ def _levels(quantized: Quantized) -> Levels:
 
 
 def _buffer(tensor: Tensor) -> np.ndarray:
-    plain = tensor.float() if tensor.is_floating_point() else tensor
+    plain = tensor.detach()
+    plain = plain.float() if plain.is_floating_point() else plain
     array: np.ndarray = plain.cpu().numpy()
     return array

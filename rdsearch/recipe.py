@@ -12,11 +12,12 @@ from rdsearch.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.quantization import METHODS as QUANTIZERS
+from rdsearch.retraining.config import LevelTraining, RetrainRecipe
 from rdsearch.schema import Settings, flatten, known
-from rdsearch.tasks.config import TrainingConfig
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Multiplier = Annotated[float, Field(ge=0)]
+StepMultiplier = Annotated[float, Field(gt=0, le=100)]
 
 
 class ProfileRecipe(Settings):
@@ -97,12 +98,6 @@ class PruningRecipe(Settings):
         return self
 
 
-class RetrainRecipe(TrainingConfig):
-    """How the survivors are trained again in every round, the pruned weights held at zero."""
-
-    epochs: float = Field(1, ge=0, le=10_000, description="passes a round; 0 leaves the weights as they are")
-
-
 class QuantizationRecipe(Settings):
     """Which values the survivors take in the file."""
 
@@ -116,6 +111,8 @@ class QuantizationRecipe(Settings):
     """Width of the interval that becomes zero, in steps (method ``uniform``); 1 is rounding to nearest."""
     rate_weight: float = Field(0.04, ge=0, le=10)
     """Price of a bit against distortion, in squared steps (methods other than ``uniform``); 0 is the nearest level."""
+    step_multipliers: dict[str, StepMultiplier] = {}
+    """Layer pattern (``conv*``) to a multiplier of that layer's step; the first pattern that matches counts."""
     plain: list[str] = []
     """Patterns of weights that are rounded to nearest whatever the method."""
     bias_bits: int = Field(8, ge=2, le=16)
@@ -127,6 +124,8 @@ class QuantizationRecipe(Settings):
     layers: int = Field(1, ge=1, le=MAX_LAYERS)
     """Quality layers of the file: it can be cut after each to a smaller file of a coarser network. 1 makes the smallest
     file; coarsely quantised networks have fewer layers than asked for."""
+    training: LevelTraining = LevelTraining()
+    """Quantisation-aware training of the levels before they are coded, in every round's file."""
 
 
 class Recipe(Settings):

@@ -28,7 +28,7 @@ from rdsearch.schema import explain, shown
 Address = tuple[str, ...]
 _KINDS = ("choice", "int", "float")
 _GROUPS = "per_group"
-_BUDGETS = ("pruning", "budgets")
+_MULTIPLIERS = (("pruning", "budgets"), ("quantization", "step_multipliers"))
 # Where ranges are probed besides their ends, so that a range of fractions is not taken for one of whole numbers.
 _INSIDE = 0.381966
 
@@ -251,9 +251,10 @@ def _take_domain(
 
 def _patterns(groups: Any, here: Address) -> list[str]:
     """The layer patterns of ``per_group``; none where a single value is searched."""
-    if here != _BUDGETS:
+    if here not in _MULTIPLIERS:
         if groups is not None:
-            raise ValueError(f"{_GROUPS}: only {'.'.join(_BUDGETS)} has groups; leave it out here")
+            allowed = " and ".join(".".join(address) for address in _MULTIPLIERS)
+            raise ValueError(f"{_GROUPS}: only {allowed} have groups; leave it out here")
         return []
     if groups is None:
         raise ValueError(f'a range here needs {_GROUPS} beside it: {{{_GROUPS}: {{conv: "conv*"}}, float: [0.5, 2]}}')
@@ -347,6 +348,6 @@ def _default_or_middle(defaults: Mapping[str, Any], address: Address, domain: Do
     node: Any = defaults
     for key in address:
         node = node.get(key) if isinstance(node, Mapping) else None
-    if node is None and address[:2] == _BUDGETS:
+    if node is None and address[:2] in _MULTIPLIERS:
         node = 1.0  # a multiplier that is not given leaves the allocation as it is
     return node if isinstance(node, str | int | float | bool) and node in domain else domain.at(0.5)

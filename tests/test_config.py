@@ -61,7 +61,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
             "dataset": "minst",
             "validaton": 5,
             "seed": -1,
-            "train": {"lr": "fast", "optimizer": "adam"},
+            "train": {"lr": "fast", "optimizer": "adm"},
             "options": {"netwrk": {}},
             "root": 5,
         },
@@ -92,7 +92,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "train. Did you mean 'validation'?",
         "task.seed": "-1 must be at least 0",
         "task.train.lr": "'fast' must be a number",
-        "task.train.optimizer": "'adam' must be 'adamw' or 'sgd'. Did you mean 'adamw'?",
+        "task.train.optimizer": "'adm' must be 'adamw', 'adam' or 'sgd'. Did you mean 'adam'?",
         "task.options.netwrk": "unknown key; allowed here: network, dataset. Did you mean 'network'?",
         "task.root": "5 must be a path",
         "recipe.prunning": "unknown key; allowed here: pruning, retrain, quantization. Did you mean 'pruning'?",
@@ -105,7 +105,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "recipe.quantization.granularity": "'layer' must be 'network' or 'tensor'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
         "recipe.quantization.lambda": "unknown key; allowed here: method, step, granularity, dead_zone, rate_weight, "
-        "plain, bias_bits, reestimate_batchnorm, calibration.",
+        "step_multipliers, plain, bias_bits, reestimate_batchnorm, calibration, layers, training.",
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
         "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",

@@ -203,3 +203,17 @@ def test_a_network_of_few_levels_has_as_many_layers_as_can_be_told_apart(network
     data = packed(network, layers=3)
     assert decode(data).layers == 1
     assert layer_ends(data) == [len(data)]
+
+
+def test_a_layers_step_is_multiplied_by_that_of_the_first_pattern_that_matches(network: nn.Module) -> None:
+    plain, multiplied = (
+        decode(packed(network, step=0.1, step_multipliers=multipliers)).weights
+        for multipliers in ({}, {"4": 3.0, "*": 0.5})
+    )
+    assert multiplied["4.weight"][1] == pytest.approx(3 * plain["4.weight"][1], rel=1e-2)
+    assert multiplied["0.weight"][1] == pytest.approx(plain["0.weight"][1] / 2, rel=1e-2)
+
+
+def test_a_step_pattern_that_matches_nothing_is_refused(network: nn.Module) -> None:
+    with pytest.raises(RdsearchError, match=r"quantization\.step_multipliers.*'fc\*'"):
+        packed(network, step_multipliers={"fc*": 2.0})

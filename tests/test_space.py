@@ -49,6 +49,14 @@ def test_groups_have_a_multiplier_each() -> None:
     assert recipe.pruning.budgets == {"conv*": 2.0, "fc1.weight": 0.5}
 
 
+def test_steps_are_searched_a_group_at_a_time_too() -> None:
+    steps = {"per_group": {"a": "conv*", "b": "fc*"}, "float": [0.5, 2.0], "log": True}
+    found = space({"quantization": {"step_multipliers": steps}})
+    assert found.middle() == {"quantization.step_multipliers.conv*": 1.0, "quantization.step_multipliers.fc*": 1.0}
+    recipe = found.recipe({"quantization.step_multipliers.conv*": 2.0, "quantization.step_multipliers.fc*": 0.5})
+    assert recipe.quantization.step_multipliers == {"conv*": 2.0, "fc*": 0.5}
+
+
 def test_making_a_recipe_leaves_the_space_as_it_was() -> None:
     found = space({"pruning": {"budgets": {"conv*": {"float": [0.5, 2.0]}, "fc*": 1.0}}})
     first = found.recipe({"pruning.budgets.conv*": 0.5})
@@ -96,7 +104,7 @@ def test_a_missing_parameter_is_an_error() -> None:
         ),
         (
             {"rate": {"float": [0.1, 0.2], "per_group": {"a": "conv*"}}},
-            "rate: per_group: only pruning.budgets has groups; leave it out here",
+            "rate: per_group: only pruning.budgets and quantization.step_multipliers have groups; leave it out here",
         ),
         (
             {"budgets": {"float": [0.5, 2]}},

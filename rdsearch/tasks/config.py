@@ -74,14 +74,14 @@ class TrainingConfig(Settings):
     """Learning rate at the start."""
     batch_size: int = Field(128, ge=1, le=65_536)
     """Examples in a step."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or SGD with Nesterov momentum."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW, Adam, or SGD with Nesterov momentum."""
     weight_decay: float = Field(0.0, ge=0, le=1)
-    """Of weights, not of biases and normalisation: decoupled for AdamW, l2 for SGD."""
+    """Of weights, not of biases and normalisation: decoupled for AdamW, l2 for the others."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Momentum of SGD, the first beta of AdamW."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """Learning rate over the steps: a half cosine down to zero, or as it is."""
+    """Momentum of SGD, the first beta of Adam and AdamW."""
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    """Learning rate over the steps: half a cosine, as it is, or a tenth of it after half and after three quarters."""
 
 
 class FactoryOptions(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -23,6 +24,9 @@ Held = list[tuple[nn.Parameter, Tensor]]
 
 ADAM_SECOND_BETA = 0.999
 """Kingma & Ba (2015)."""
+
+STEPS_AT, STEP_FACTOR = (0.5, 0.75), 0.1
+"""Where schedule ``step`` lowers the learning rate, as shares of the training, and by how much: He et al. (2016)."""
 
 
 def hold(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Held:
@@ -62,6 +66,7 @@ class Stepper:
         held: From :func:`hold`.
         loss: What is minimised.
         device: Where the network is.
+        hooks: Called around each step, in order; after the backward pass in the opposite order.
     """
 
     def __init__(
@@ -72,11 +77,13 @@ class Stepper:
         held: Held,
         loss: Loss,
         device: torch.device,
+        hooks: Sequence[StepHook] = (),
     ) -> None:
         self.network = network
         self.device = device
         self._held = held
         self._loss = loss
+        self._hooks = hooks
         self._optimizer = _optimizer(network, config)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, _decay(config, steps))
         self._half: torch.dtype | None = None
@@ -88,9 +95,18 @@ class Stepper:
         """Learn from one batch; its loss, a scalar on the device."""
         inputs, targets = batch
         self._optimizer.zero_grad(set_to_none=True)
+        for hook in self._hooks:
+            hook.before_forward()
         with self._precision():
-            value = self._loss(forward(self.network, inputs), targets)
+            output = forward(self.network, inputs)
+            value = self._loss(output, targets)
+            for hook in self._hooks:
+                value = hook.objective(inputs, output, targets, value)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        if self._hooks:
+            self._scaler.unscale_(self._optimizer)
+        for hook in reversed(self._hooks):
+            hook.after_backward()
         # A masked weight that starts at zero and never sees a gradient stays exactly zero, and so does its
         # momentum: weight decay shrinks zero to zero.
         seen = [(parameter.grad, mask) for parameter, mask in self._held if parameter.grad is not None]
@@ -98,7 +114,10 @@ class Stepper:
             torch._foreach_mul_([gradient for gradient, _ in seen], [mask for _, mask in seen])
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        rate = float(self._scheduler.get_last_lr()[0])
         self._scheduler.step()
+        for hook in self._hooks:
+            hook.after_step(rate)
         return value.detach()
 
     def state(self) -> dict[str, Any]:
@@ -140,11 +159,14 @@ def _optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimi
             fused=True,
         )
     betas = (config.momentum, ADAM_SECOND_BETA)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
 
 
 def _decay(config: TrainingConfig, steps: int) -> Callable[[int], float]:
     """Factor of the learning rate at each step; the cosine is Loshchilov & Hutter's (2017), no restarts."""
     if config.schedule == "constant":
         return lambda _: 1.0
+    if config.schedule == "step":
+        return lambda step: STEP_FACTOR ** sum(step >= share * steps for share in STEPS_AT)
     return lambda step: 0.5 * (1.0 + math.cos(math.pi * min(step, steps) / steps))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.interruption import resume_from, save_progress
 from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Batch, Split
@@ -53,6 +54,7 @@ def train(
     progress: Progress | None = None,
     loss: Loss = F.cross_entropy,
     resume: Path | None = None,
+    hooks: Sequence[StepHook] = (),
 ) -> None:
     """Train ``network`` in place.
 
@@ -67,7 +69,9 @@ def train(
             updated, and leaves no trace in the optimiser's state.
         progress: Called after each epoch.
         loss: Minimised; cross-entropy of logits and labels when not given.
-        resume: File that keeps a long training's state, and from which an interrupted one goes on.
+        resume: File that keeps a long training's state, and from which an interrupted one goes on; not with hooks,
+            whose state it does not hold.
+        hooks: What else happens around each step.
 
     Raises:
         TaskError: A mask that fits no parameter, or a loss that is no finite number.
@@ -84,7 +88,7 @@ def train(
     network.train()
     try:
         with isolated_rng(seed):
-            _run(network, split, config, np.random.default_rng(seed), device, masks, progress, loss, resume)
+            _run(network, split, config, np.random.default_rng(seed), device, masks, progress, loss, resume, hooks)
     finally:
         network.to(memory_format=torch.contiguous_format)
         for module, mode in modes:
@@ -101,10 +105,11 @@ def _run(
     progress: Progress | None,
     loss: Loss,
     resume: Path | None,
+    hooks: Sequence[StepHook],
 ) -> None:
     steps_per_epoch = math.ceil(len(split) / config.batch_size)
     steps = max(1, round(config.epochs * steps_per_epoch))
-    stepper = Stepper(network, config, steps, hold(network, masks), loss, device)
+    stepper = Stepper(network, config, steps, hold(network, masks), loss, device, hooks)
     epochs = math.ceil(steps / steps_per_epoch)
     finished = resume_from(resume, stepper, generator)
     saved = time.perf_counter()
@@ -121,6 +126,10 @@ def _run(
             saved = save_progress(resume, stepper, generator, number, saved)
         if progress is not None:
             progress(Epoch(number, epochs, mean, time.perf_counter() - start))
+        if any(hook.epoch_done() for hook in hooks):
+            break
+    for hook in hooks:
+        hook.finish()
 
 
 def _epoch(stepper: Stepper, batches: Iterator[Batch], steps: int) -> float:

@@ -31,7 +31,7 @@ def test_names_import_paths_and_files_are_accepted(network: str, dataset: str) -
         ({"netwrok": "lenet300"}, "Extra inputs"),
         ({"options": {"net": {}}}, "Extra inputs"),
         ({"train": {"lr": 0}}, "greater than 0"),
-        ({"train": {"optimizer": "adam"}}, "'adamw' or 'sgd'"),
+        ({"train": {"optimizer": "rmsprop"}}, "'adamw', 'adam' or 'sgd'"),
     ],
 )
 def test_mistakes_are_found(changes: dict[str, Any], said: str) -> None:

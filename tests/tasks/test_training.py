@@ -11,11 +11,13 @@ from torch import nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
+from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network
 
 SGD = TrainingConfig(epochs=2, lr=0.05, batch_size=32, optimizer="sgd", weight_decay=0.1)
+ADAM = TrainingConfig(epochs=2, lr=0.01, batch_size=32, optimizer="adam", weight_decay=0.1)
 ADAMW = TrainingConfig(epochs=2, lr=0.01, batch_size=32, weight_decay=0.1)
 
 
@@ -50,7 +52,7 @@ def test_sgd_takes_the_steps_of_its_definition(split: ArraySplit) -> None:
     torch.testing.assert_close(network.bias.detach(), bias, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("config", [SGD, ADAMW], ids=["sgd", "adamw"])
+@pytest.mark.parametrize("config", [SGD, ADAM, ADAMW], ids=["sgd", "adam", "adamw"])
 def test_masked_weights_are_exactly_zero_and_the_others_move(split: ArraySplit, config: TrainingConfig) -> None:
     network = seeded_network()
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
@@ -87,7 +89,7 @@ def test_masks_hold_even_where_the_masked_weight_was_not_finite_or_nothing_is_tr
     assert torch.isfinite(network.get_parameter("0.weight")).all()
 
 
-@pytest.mark.parametrize("config", [SGD, ADAMW], ids=["sgd", "adamw"])
+@pytest.mark.parametrize("config", [SGD, ADAM, ADAMW], ids=["sgd", "adam", "adamw"])
 def test_the_same_seed_gives_the_same_weights_and_the_caller_s_randomness_is_untouched(
     split: ArraySplit, config: TrainingConfig
 ) -> None:
@@ -160,3 +162,80 @@ def test_masks_that_fit_nothing_are_refused(split: ArraySplit) -> None:
         train(seeded_network(), split, SGD, masks={"weight": torch.ones(1, dtype=torch.bool)})
     with pytest.raises(TaskError, match=r"shape \(4, 16\), the parameter \(16, 4\)"):
         train(seeded_network(), split, SGD, masks={"0.weight": torch.ones(4, 16, dtype=torch.bool)})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [1.0] * 8),
+        ("step", [1.0] * 4 + [0.1] * 2 + [0.01] * 2),
+        ("cosine", [0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(split: ArraySplit, schedule: str, rates: list[float]) -> None:
+    seen: list[float] = []
+
+    class Watch(StepHook):
+        def after_step(self, lr: float) -> None:
+            seen.append(lr)
+
+    config = TrainingConfig.model_validate({"epochs": 1, "lr": 0.5, "batch_size": 30, "schedule": schedule})
+    train(seeded_network(), split, config, hooks=[Watch()])
+    assert seen == pytest.approx([0.5 * rate for rate in rates])
+
+
+class Diary(StepHook):
+    def __init__(self, name: str, entries: list[str]) -> None:
+        self.name, self.entries = name, entries
+
+    def before_forward(self) -> None:
+        self.entries.append(f"before {self.name}")
+
+    def objective(
+        self, inputs: object, output: torch.Tensor, targets: torch.Tensor, loss: torch.Tensor
+    ) -> torch.Tensor:
+        assert output.shape == (len(targets), 3)
+        self.entries.append(f"objective {self.name}")
+        return loss
+
+    def after_backward(self) -> None:
+        self.entries.append(f"backward {self.name}")
+
+    def after_step(self, lr: float) -> None:
+        self.entries.append(f"step {self.name}")
+
+    def epoch_done(self) -> bool:
+        self.entries.append(f"epoch {self.name}")
+        return False
+
+    def finish(self) -> None:
+        self.entries.append(f"finish {self.name}")
+
+
+def test_hooks_are_called_in_order_around_each_step_and_undone_in_the_opposite_one(split: ArraySplit) -> None:
+    entries: list[str] = []
+    train(seeded_network(), split, TrainingConfig(epochs=1, batch_size=240), hooks=[Diary(n, entries) for n in "ab"])
+    assert entries == [
+        *("before a", "before b", "objective a", "objective b", "backward b", "backward a", "step a", "step b"),
+        *("epoch a", "epoch b", "finish a", "finish b"),
+    ]
+
+
+def test_a_hooks_objective_is_what_is_minimised(split: ArraySplit) -> None:
+    class Nothing(StepHook):
+        def objective(self, inputs: object, output: object, targets: object, loss: torch.Tensor) -> torch.Tensor:
+            return loss * 0
+
+    network = seeded_network()
+    train(network, split, TrainingConfig(epochs=1, lr=0.1), hooks=[Nothing()])
+    assert torch.equal(network.get_parameter("0.weight"), seeded_network().get_parameter("0.weight"))
+
+
+def test_training_ends_when_a_hook_says_so(split: ArraySplit) -> None:
+    class Enough(StepHook):
+        def epoch_done(self) -> bool:
+            return True
+
+    seen: list[Epoch] = []
+    train(seeded_network(), split, TrainingConfig(epochs=5), hooks=[Enough()], progress=seen.append)
+    assert len(seen) == 1

@@ -1,0 +1,95 @@
+"""A round's retraining: the survivors of a network, by the options of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from rdsearch.errors import TrialError
+from rdsearch.retraining import GATES, PENALTIES
+from rdsearch.retraining.config import DistillationSettings, RetrainRecipe
+from rdsearch.retraining.distillation import Distillation
+from rdsearch.retraining.penalties import Penalty
+from rdsearch.retraining.selection import BestEpoch
+from rdsearch.retraining.survivors import Survivors
+from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.state import load_state
+from rdsearch.tasks.stepper import hold
+from rdsearch.tasks.task import Task
+from rdsearch.tasks.training import train
+
+
+def retrain(
+    network: nn.Module,
+    task: Task,
+    settings: RetrainRecipe,
+    masks: Mapping[str, Tensor],
+    *,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Train the survivors of ``network`` in place.
+
+    Optimiser, learning-rate schedule and gates start anew, and everything random comes from ``seed``: what is left
+    depends on the weights, the masks and the seed alone.
+
+    Args:
+        network: On ``device``.
+        task: Its training part, loss and dense network; the validation part is looked at with ``patience`` alone.
+        settings: The recipe's.
+        masks: Survivors of each prunable weight.
+        seed: Of order, augmentation, dropout and gates.
+        device: Where to compute.
+
+    Raises:
+        TaskError: The loss is no finite number, or the outputs are none that distillation can compare.
+        TrialError: What is left is not finite.
+    """
+    if settings.rewind:
+        load_state(network, task.dense_state())
+    hold(network, masks)
+    if settings.gates.method is not None:
+        # A gate that has closed stays closed: its weight is zero since the round before.
+        masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}
+    if settings.epochs > 0:
+        hooks = _hooks(network, task, settings, masks, device)
+        train(network, task.train, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
+    require_finite(network, settings.lr, "retrain")
+
+
+def _hooks(
+    network: nn.Module, task: Task, settings: RetrainRecipe, masks: Mapping[str, Tensor], device: torch.device
+) -> list[StepHook]:
+    survivors = Survivors(network, masks)
+    hooks = distillation_hooks(task, settings.distillation, device)
+    if settings.penalty.method is not None:
+        hooks.append(Penalty(survivors, PENALTIES.load(settings.penalty.method), settings.penalty.weight))
+    if settings.gates.method is not None:
+        gates, price = GATES.load(settings.gates.method), settings.gates.weight / len(task.train)
+        hooks.append(gates(survivors, price, settings.gates.lr, settings.lr))
+    if settings.patience is not None:
+        hooks.append(BestEpoch(network, partial(task.score, device=device), settings.patience, tuple(hooks)))
+    return hooks
+
+
+def distillation_hooks(task: Task, settings: DistillationSettings, device: torch.device) -> list[StepHook]:
+    """The dense network as a teacher, where it has a share in the loss."""
+    if settings.weight == 0:
+        return []
+    teacher = task.fresh_network()
+    load_state(teacher, task.dense_state())
+    return [Distillation(teacher.to(device), settings.weight, settings.temperature)]
+
+
+def require_finite(network: nn.Module, lr: float, section: str) -> None:
+    """Check what training has left.
+
+    Raises:
+        TrialError: A parameter or a statistic is NaN or infinite.
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise TrialError(f"training has left NaN or infinite values in {name}: lower {section}.lr, now {lr:g}")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from rdsearch.retraining.penalties import Penalty, l1
+from rdsearch.retraining.selection import BestEpoch
+from rdsearch.retraining.survivors import Survivors
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.splits import ArraySplit
+from rdsearch.tasks.training import Epoch, train
+from tests.tasks.helpers import blobs, seeded_network
+
+
+def trained(scores: list[float], patience: int, others: tuple[StepHook, ...] = ()) -> tuple[nn.Module, list[nn.Module]]:
+    """A network whose epochs get these scores, and copies of it as it was scored."""
+    import copy
+
+    seen: list[nn.Module] = []
+    given: Iterator[float] = iter(scores)
+
+    def score(network: nn.Module) -> float:
+        seen.append(copy.deepcopy(network))
+        return next(given)
+
+    network = seeded_network()
+    hook = BestEpoch(network, score, patience, others)
+    config = TrainingConfig(epochs=len(scores), lr=0.01, batch_size=32, schedule="constant")
+    train(network, ArraySplit(*blobs()), config, hooks=[*others, hook])
+    return network, seen
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "best", "epochs"),
+    [
+        ([0.1, 0.3, 0.2, 0.2, 0.9], 2, 1, 4),
+        ([0.1, 0.3, 0.2, 0.2, 0.9], 5, 4, 5),
+        ([0.5, 0.5, 0.4], 1, 0, 2),
+        ([-9.0, -3.0, -4.0], 9, 1, 3),
+        ([0.1, math.nan, 0.2], 2, 2, 3),
+    ],
+)
+def test_the_best_epoch_is_put_back_and_training_ends_when_patience_does(
+    scores: list[float], patience: int, best: int, epochs: int
+) -> None:
+    network, seen = trained(scores, patience)
+    assert len(seen) == epochs
+    assert same(network, seen[best])
+    assert sum(same(network, other) for other in seen) == 1
+
+
+def test_scoring_between_epochs_does_not_change_what_is_trained() -> None:
+    scored, _ = trained([0.1, 0.2, 0.3], 3)
+    plain = seeded_network()
+    config = TrainingConfig(epochs=3, lr=0.01, batch_size=32, schedule="constant")
+    train(plain, ArraySplit(*blobs()), config, progress=lambda epoch: isinstance(epoch, Epoch))
+    assert same(scored, plain)
+
+
+class Halving(StepHook):
+    """Leaves half of every weight at the end."""
+
+    def __init__(self) -> None:
+        self.network: nn.Module | None = None
+
+    def finish(self) -> None:
+        if self.network is not None:
+            with torch.no_grad():
+                for parameter in self.network.parameters():
+                    parameter.mul_(0.5)
+
+
+def test_what_is_scored_and_kept_is_what_the_other_hooks_leave() -> None:
+    half = Halving()
+    network = seeded_network()
+    half.network = network
+    lengths: list[float] = []
+
+    def score(scored: nn.Module) -> float:
+        lengths.append(float(scored.get_parameter("0.weight").detach().norm()))
+        return float(len(lengths))
+
+    hook = BestEpoch(network, score, 3, (half,))
+    config = TrainingConfig(epochs=2, lr=1e-6, batch_size=32)
+    start = float(network.get_parameter("0.weight").detach().norm())
+    train(network, ArraySplit(*blobs()), config, hooks=[half, hook])
+    assert lengths == pytest.approx([start / 2, start / 2], rel=1e-3)
+    assert float(network.get_parameter("0.weight").detach().norm()) == pytest.approx(start / 2, rel=1e-3)
+
+
+def test_it_goes_with_a_penalty() -> None:
+    network = seeded_network()
+    masks = {"0.weight": torch.ones(16, 4, dtype=torch.bool)}
+    penalty = Penalty(Survivors(network, masks), l1, 1.0)
+    hook = BestEpoch(
+        network, lambda scored: -float(scored.get_parameter("0.weight").detach().abs().sum()), 9, (penalty,)
+    )
+    train(network, ArraySplit(*blobs()), TrainingConfig(epochs=2, lr=0.05), masks=masks, hooks=[penalty, hook])
+    assert torch.isfinite(network.get_parameter("0.weight")).all()
