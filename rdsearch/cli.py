@@ -156,7 +156,7 @@ def front(
         raise RdsearchError(misses_text(results))
     chosen = results.front.knee() if knee else None
     if standard_error:
-        chosen = results.front.within_standard_error(results.manifest["split_sizes"]["validation"])
+        chosen = results.front.within_standard_error()
     if limits:
         size = parse_size(max_bytes) if max_bytes is not None else None
         chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
@@ -206,9 +206,10 @@ def report(directory: Path) -> None:
 @_overrides
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
-    from rdsearch.compression import choose_device, measure_baseline
+    from rdsearch.compression import measure_baseline
     from rdsearch.config import load_task_file
     from rdsearch.spaces import find_space
+    from rdsearch.tasks.device import choose_device
     from rdsearch.tasks.loading import load_task
     from rdsearch.tasks.plausibility import doubts
 

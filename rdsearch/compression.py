@@ -24,6 +24,7 @@ from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
+from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 
@@ -88,11 +89,6 @@ def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline
     network = dense_network(task, state)
     size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
     return Baseline(task.score(network.to(device), device=device), size)
-
-
-def choose_device() -> torch.device:
-    """The first GPU, where there is one that this process may see, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def compress(

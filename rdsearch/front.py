@@ -11,8 +11,8 @@ import numpy as np
 
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.point import OperatingPoint
-from rdsearch.records import FRONT_COLUMNS, record
-from rdsearch.units import format_size
+from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, record
+from rdsearch.units import format_size, standard_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,12 +105,22 @@ class Front(Sequence[OperatingPoint]):
         points: Any operating points; those that another beats are left out (see :func:`pareto`).
         baseline_accuracy: Validation accuracy of the dense network.
         baseline_size_bytes: Bytes of the dense float32 network.
+        n_validation: Number of validation examples that the accuracies are shares of; ``None`` where that is not
+            known, or where the score is no accuracy.
     """
 
-    def __init__(self, points: Iterable[OperatingPoint], *, baseline_accuracy: float, baseline_size_bytes: int) -> None:
+    def __init__(
+        self,
+        points: Iterable[OperatingPoint],
+        *,
+        baseline_accuracy: float,
+        baseline_size_bytes: int,
+        n_validation: int | None = None,
+    ) -> None:
         self._points = tuple(pareto(points))
         self.baseline_accuracy = baseline_accuracy
         self.baseline_size_bytes = baseline_size_bytes
+        self.n_validation = n_validation
 
     def __len__(self) -> int:
         return len(self._points)
@@ -185,19 +195,25 @@ class Front(Sequence[OperatingPoint]):
         height[0], height[-1] = 0.0, 0.0
         return points[len(points) - 1 - int(np.argmax(height[::-1]))]
 
-    def within_standard_error(self, n_validation: int) -> OperatingPoint:
+    def within_standard_error(self, n_validation: int | None = None) -> OperatingPoint:
         """The smallest file that the validation part cannot tell from the most accurate one.
 
         That is, within one standard error ``sqrt(a (1 - a) / n)`` of the front's best accuracy ``a`` (the
         one-standard-error rule of Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3).
 
         Args:
-            n_validation: Number of validation examples.
+            n_validation: Number of validation examples; the front's own when not given.
 
         Raises:
-            SearchError: The front is empty, ``n_validation`` is below 1, or the score is no share of 1.
+            SearchError: The front is empty, the number is not known or below 1, or the score is no share of 1.
         """
         best = self._known()[-1].val_accuracy
+        n_validation = self.n_validation if n_validation is None else n_validation
+        if n_validation is None:
+            raise SearchError(
+                "the scores of this front have no known standard error, they are no accuracies or their number of "
+                "examples is not known: give n_validation, or choose by pick(max_drop=…) or pick(max_bytes=…)."
+            )
         if n_validation < 1:
             raise SearchError(f"n_validation is {n_validation}: give the number of validation examples, 1 or more.")
         if not 0 <= best <= 1:
@@ -205,7 +221,7 @@ class Front(Sequence[OperatingPoint]):
                 f"the best score on the front is {best:g}, and the standard error of a proportion needs an "
                 "accuracy between 0 and 1: choose by pick(max_drop=…) or pick(max_bytes=…) instead."
             )
-        floor = best - math.sqrt(best * (1 - best) / n_validation) - _ACCURACY_TOLERANCE
+        floor = best - standard_error(best, n_validation) - _ACCURACY_TOLERANCE
         return next(point for point in self._points if point.val_accuracy >= floor)
 
     def hypervolume(self, *, reference_size: float | None = None, reference_accuracy: float = 0.0) -> float:
@@ -218,7 +234,17 @@ class Front(Sequence[OperatingPoint]):
 
     def records(self) -> list[dict[str, Any]]:
         """One mapping a point: the fixed columns of ``front.csv``, ``point`` counted from 1 at the smallest file."""
-        return [{"point": number, **record(point, FRONT_COLUMNS[1:])} for number, point in enumerate(self, start=1)]
+        measured = [name for name in FRONT_COLUMNS if name not in DERIVED_COLUMNS]
+        rows = []
+        for number, point in enumerate(self, start=1):
+            row = {**self._derived(number, point), **record(point, measured)}
+            rows.append({name: row[name] for name in FRONT_COLUMNS})
+        return rows
+
+    def _derived(self, number: int, point: OperatingPoint) -> dict[str, Any]:
+        count = self.n_validation
+        error = None if count is None else standard_error(point.val_accuracy, count)
+        return {"point": number, "val_examples": count, "val_standard_error": error}
 
     def to_pandas(self) -> pd.DataFrame:
         """The front as a table with the columns of ``front.csv``, one row a point, ``point`` counted from 1.

@@ -18,9 +18,9 @@ from rdsearch.errors import SearchError
 from rdsearch.files import write_atomically
 from rdsearch.front import Front, parameter_names
 from rdsearch.point import OperatingPoint
-from rdsearch.records import FRONT_COLUMNS, POINT_COLUMNS, record
+from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, POINT_COLUMNS, record
 
-_INTEGERS = {"point", "trial", "round", "size_bytes"}
+_INTEGERS = {"point", "trial", "round", "size_bytes", "val_examples"}
 _OPTIONAL = {"trial", "test_accuracy"}
 
 
@@ -50,14 +50,21 @@ def write_front(csv_path: Path, front: Front) -> None:
     write_atomically(csv_path, front_csv(front, folder=csv_path.parent))
 
 
-def read_front(csv_path: Path, *, baseline_accuracy: float, baseline_size_bytes: int) -> Front:
-    """Read what :func:`write_front` wrote; the dense network's figures come from the manifest beside it.
+def read_front(
+    csv_path: Path, *, baseline_accuracy: float, baseline_size_bytes: int, n_validation: int | None = None
+) -> Front:
+    """Read what :func:`write_front` wrote; the dense network's figures and the part's size come from the manifest.
 
     Raises:
         SearchError: As for :func:`read_points`.
     """
-    points = _read(csv_path, FRONT_COLUMNS)
-    return Front(points, baseline_accuracy=baseline_accuracy, baseline_size_bytes=baseline_size_bytes)
+    points = _read(csv_path, [name for name in FRONT_COLUMNS if name not in DERIVED_COLUMNS])
+    return Front(
+        points,
+        baseline_accuracy=baseline_accuracy,
+        baseline_size_bytes=baseline_size_bytes,
+        n_validation=n_validation,
+    )
 
 
 def front_csv(front: Front, *, folder: Path | None = None, chosen: OperatingPoint | None = None) -> str:
@@ -126,7 +133,7 @@ def _read(csv_path: Path, columns: Sequence[str]) -> list[OperatingPoint]:
     if missing:
         raise SearchError(
             f"{csv_path} has no column {', '.join(missing)}: it was edited, or another program wrote it. "
-            f"Its first columns must be {', '.join(columns)}."
+            f"It needs the columns {', '.join(columns)}."
         )
     root = csv_path.absolute().parent
     return [_point(csv_path, line, header, row, columns, root) for line, row in rows[1:]]
@@ -141,8 +148,9 @@ def _point(
         )
     cells = dict(zip(header, row, strict=True))
     file = cells.pop("file")
-    cells.pop("point", None)
-    fixed = {name: _number(csv_path, line, name, cells.pop(name)) for name in columns if name not in ("file", "point")}
+    for name in DERIVED_COLUMNS:
+        cells.pop(name, None)
+    fixed = {name: _number(csv_path, line, name, cells.pop(name)) for name in columns if name != "file"}
     parameters = {name: parse_cell(text) for name, text in cells.items() if text != ""}
     return OperatingPoint(**fixed, parameters=parameters, path=root / file if file else None)
 

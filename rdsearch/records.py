@@ -24,6 +24,8 @@ FRONT_COLUMNS = (
     "size_bytes",
     "val_accuracy",
     "test_accuracy",
+    "val_examples",
+    "val_standard_error",
     "accuracy_drop",
     "compression_ratio",
     "sparsity",
@@ -33,6 +35,9 @@ FRONT_COLUMNS = (
     "round",
     "file",
 )
+
+DERIVED_COLUMNS = ("point", "val_examples", "val_standard_error")
+"""Columns of ``front.csv`` that follow from the front's order and its number of validation examples."""
 
 
 def record(point: OperatingPoint, columns: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from rdsearch.report.figure import front_figure
 from rdsearch.report.labels import format_value, printable, short_names, varying
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio
-from rdsearch.units import format_duration, format_size
+from rdsearch.units import format_duration, format_size, standard_error
 
 REPORT_NAME = "report.html"
 
@@ -90,7 +89,7 @@ def render_report(summary: SearchSummary, directory: Path) -> str:
             files=[_file(point, directory) for point in front],
             tested=any(point.test_accuracy is not None for point in front),
             hypervolume=front.hypervolume(reference_accuracy=summary.reference_accuracy),
-            baseline_error=_standard_error(front.baseline_accuracy, summary.n_validation),
+            baseline_error=_baseline_error(summary),
             manifest=list(_flatten(summary.manifest)),
         )
     )
@@ -174,10 +173,11 @@ def _file(point: OperatingPoint, directory: Path) -> tuple[str, str | None]:
     return inside, quote(inside)
 
 
-def _standard_error(accuracy: float, count: int | None) -> float | None:
-    if not count or not 0 <= accuracy <= 1:
+def _baseline_error(summary: SearchSummary) -> float | None:
+    accuracy = summary.front.baseline_accuracy
+    if not summary.n_validation or not 0 <= accuracy <= 1:
         return None
-    return math.sqrt(accuracy * (1 - accuracy) / count)
+    return standard_error(accuracy, summary.n_validation)
 
 
 def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -31,7 +31,8 @@ def summarize(results: Results) -> SearchSummary:
         command=manifest.get("command"),
         config=results.folder.config.read_text(encoding="utf-8"),
         n_validation=results.n_validation,
-        reference_accuracy=reference_accuracy(manifest["baseline"]["val_accuracy"], results.constraints),
+        n_trial_validation=results.n_trial_validation,
+        reference_accuracy=reference_accuracy(results.front.baseline_accuracy, results.constraints),
     )
 
 

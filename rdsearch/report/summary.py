@@ -26,6 +26,7 @@ class SearchSummary:
         command: The command line that ran the search, when there was one.
         config: The resolved search file as text, when there was one.
         n_validation: Number of validation examples, for the standard error of an accuracy.
+        n_trial_validation: Number of those that trials were scored on, where it is less.
         reference_accuracy: The accuracy that is worth nothing in the hypervolume; the reference size is the
             dense network's.
     """
@@ -40,4 +41,5 @@ class SearchSummary:
     command: str | None = None
     config: str | None = None
     n_validation: int | None = None
+    n_trial_validation: int | None = None
     reference_accuracy: float = 0.0

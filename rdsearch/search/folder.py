@@ -123,6 +123,11 @@ class SearchFolder:
         return self.path / "trials"
 
     @property
+    def whole_part(self) -> Path:
+        """What the whole validation part said of the front's members, where trials were scored on a subset of it."""
+        return self.path / "validation.json"
+
+    @property
     def store(self) -> RoundStore:
         """What the trials have reported."""
         return RoundStore(self.trials)
@@ -161,6 +166,14 @@ class SearchFolder:
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""
         write_atomically(self.tests, json.dumps(scores, indent=2))
+
+    def read_whole_part(self) -> dict[str, float]:
+        """Scores on the whole validation part by `rdsearch.search.members.member_key`; empty before the end."""
+        return _read_json(self.whole_part, "") if self.whole_part.exists() else {}
+
+    def write_whole_part(self, scores: dict[str, float]) -> None:
+        """Record what the whole validation part said."""
+        write_atomically(self.whole_part, json.dumps(scores, indent=2))
 
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:

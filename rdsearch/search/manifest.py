@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,8 +17,18 @@ from rdsearch.tasks.task import Task
 _PACKAGES = ("rdsearch", "torch", "torchvision", "ray", "optuna", "numpy", "constriction")
 
 
-def make_manifest(file: SearchFile, task: Task, baseline: Baseline, command: str | None) -> dict[str, Any]:
-    """The manifest of a search that begins now."""
+def make_manifest(
+    file: SearchFile, task: Task, baseline: Baseline, on_subset: Baseline, command: str | None
+) -> dict[str, Any]:
+    """The manifest of a search that begins now.
+
+    Args:
+        file: The search file.
+        task: What is compressed.
+        baseline: The dense network on the whole validation part.
+        on_subset: The same on what trials are scored on; recorded where that is less.
+        command: The command line, when there was one.
+    """
     return {
         "name": file.name,
         "task": task.name,
@@ -30,9 +41,31 @@ def make_manifest(file: SearchFile, task: Task, baseline: Baseline, command: str
         "split_fingerprints": {"train": task.train.fingerprint, "validation": task.validation.fingerprint},
         "score": {"accuracy": task.is_accuracy, "direction": task.direction},
         "baseline": {"val_accuracy": baseline.accuracy, "size_bytes": baseline.size_bytes},
+        **({"validation_subset": _subset(task.on_subset(), on_subset)} if task.has_subset else {}),
         "versions": {"python": platform.python_version()} | _versions(),
         "hardware": _hardware(),
     }
+
+
+def _subset(task: Task, baseline: Baseline) -> dict[str, Any]:
+    return {
+        "examples": len(task.validation),
+        "fingerprint": task.validation.fingerprint,
+        "baseline_val_accuracy": baseline.accuracy,
+    }
+
+
+def baseline_of(manifest: Mapping[str, Any]) -> Baseline:
+    """The dense network on the whole validation part, as a manifest has it."""
+    return Baseline(manifest["baseline"]["val_accuracy"], manifest["baseline"]["size_bytes"])
+
+
+def trials_baseline(manifest: Mapping[str, Any]) -> Baseline:
+    """The dense network on what trials are scored on: the subset where there is one, else the whole part."""
+    whole = baseline_of(manifest)
+    if "validation_subset" not in manifest:
+        return whole
+    return Baseline(manifest["validation_subset"]["baseline_val_accuracy"], whole.size_bytes)
 
 
 def _versions() -> dict[str, str]:

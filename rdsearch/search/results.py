@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from rdsearch.point import OperatingPoint
 from rdsearch.points_csv import read_front, read_points, write_front, write_points
 from rdsearch.search.constraints import feasible, nearest_misses
 from rdsearch.search.folder import SearchFolder
+from rdsearch.search.manifest import baseline_of, trials_baseline
+from rdsearch.search.members import judge, member_key
 from rdsearch.units import format_size, standard_error
 from rdsearch.yamlfile import write_yaml
 
@@ -52,8 +54,13 @@ class Results:
     @property
     def n_validation(self) -> int | None:
         """Number of validation examples, where the score is an accuracy, whose standard error they give."""
-        accuracy = self.manifest.get("score", {}).get("accuracy", True)
-        return int(self.manifest["split_sizes"]["validation"]) if accuracy else None
+        return self.front.n_validation
+
+    @property
+    def n_trial_validation(self) -> int | None:
+        """Number of examples that trials were scored on, where that is less than the front is scored on."""
+        subset = self.manifest.get("validation_subset")
+        return None if subset is None or subset["examples"] == self.n_validation else int(subset["examples"])
 
     @property
     def score_note(self) -> str:
@@ -64,7 +71,17 @@ class Results:
             return "val is the task's own score"
         errors = [standard_error(point.val_accuracy, self.n_validation) for point in self.front]
         span = f"{min(errors):.4f}" if max(errors) - min(errors) < 5e-5 else f"{min(errors):.4f} to {max(errors):.4f}"
-        return f"standard error of val: {span} ({self.n_validation:,} examples)"
+        return f"standard error of val: {span} ({self.n_validation:,} examples{self._subset_note})"
+
+    @property
+    def _subset_note(self) -> str:
+        """What the trials saw, where that is not what the front's accuracies are measured on."""
+        if "validation_subset" not in self.manifest:
+            return ""
+        if self.n_trial_validation is not None:
+            return f"; the trials saw {self.n_trial_validation:,} of them"
+        whole = self.manifest["split_sizes"]["validation"]
+        return f" of {whole:,}; the front is scored on all of them when the search ends"
 
 
 def read_results(path: str | Path) -> Results:
@@ -81,7 +98,7 @@ def read_results(path: str | Path) -> Results:
     stored = folder.trials.exists() or not folder.points.exists()
     points = store.all_points() if stored else read_points(folder.points)
     outcomes = {trial: store.outcome(trial) for trial in store.trials()}
-    front = _front(folder, manifest, [point for point in points if feasible(point, constraints)], stored=stored)
+    front = _front(folder, manifest, points, constraints) if stored else _published_front(folder, manifest)
     return Results(
         folder=folder,
         manifest=manifest,
@@ -111,13 +128,40 @@ def load_front(directory: str | Path) -> Front:
     return read_results(directory).front
 
 
-def _front(folder: SearchFolder, manifest: dict[str, Any], points: list[OperatingPoint], *, stored: bool) -> Front:
-    baseline = manifest["baseline"]
-    figures = {"baseline_accuracy": baseline["val_accuracy"], "baseline_size_bytes": baseline["size_bytes"]}
-    front = Front(points, **figures) if stored else read_front(folder.front_csv, **figures)
+def _front(
+    folder: SearchFolder, manifest: dict[str, Any], points: list[OperatingPoint], constraints: Mapping[str, float]
+) -> Front:
+    """The front on the whole validation part, once all of its members have been scored there; else as trials saw it."""
+    if "validation_subset" in manifest:
+        judgement = judge(points, constraints, baseline_of(manifest), folder.read_whole_part())
+        if not judgement.unknown:
+            return _with_files(folder, judgement.members, _figures(manifest, whole=True))
+    kept = [point for point in points if feasible(point, constraints)]
+    return _with_files(folder, kept, _figures(manifest, whole=False))
+
+
+def _published_front(folder: SearchFolder, manifest: dict[str, Any]) -> Front:
+    figures = _figures(manifest, whole=folder.whole_part.exists())
+    return _with_files(folder, read_front(folder.front_csv, **figures), figures)
+
+
+def _figures(manifest: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """What a front is measured against and on, as `Front` takes it."""
+    baseline = baseline_of(manifest) if whole else trials_baseline(manifest)
+    subset = manifest.get("validation_subset")
+    examples = manifest["split_sizes"]["validation"] if whole or subset is None else subset["examples"]
+    return {
+        "baseline_accuracy": baseline.accuracy,
+        "baseline_size_bytes": baseline.size_bytes,
+        "n_validation": int(examples) if manifest.get("score", {}).get("accuracy", True) else None,
+    }
+
+
+def _with_files(folder: SearchFolder, points: Iterable[OperatingPoint], figures: dict[str, Any]) -> Front:
+    """The front of points, each with its copy in ``front/`` and its test score, where there are such."""
     tests = folder.read_tests()
     members = []
-    for point in front:
+    for point in Front(points, **figures):
         copy = front_file(folder, point)
         score = tests.get(digest(point)) if tests else point.test_accuracy
         members.append(replace(point, path=copy if copy.exists() else point.path, test_accuracy=score))
@@ -126,7 +170,7 @@ def _front(folder: SearchFolder, manifest: dict[str, Any], points: list[Operatin
 
 def front_file(folder: SearchFolder, point: OperatingPoint) -> Path:
     """Where a front's file is copied to; the same as long as the point is on the front."""
-    return folder.front_files / f"trial{point.trial:04d}_round{point.round:03d}.rdz"
+    return folder.front_files / f"{member_key(point)}.rdz"
 
 
 def digest(point: OperatingPoint) -> str:
@@ -158,6 +202,7 @@ def write_results(results: Results) -> Results:
         copies,
         baseline_accuracy=results.front.baseline_accuracy,
         baseline_size_bytes=results.front.baseline_size_bytes,
+        n_validation=results.front.n_validation,
     )
     write_front(folder.front_csv, front)
     # After the table, so that it never names a file that is not there.

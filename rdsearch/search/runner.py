@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rdsearch.compression import Baseline, choose_device, measure_baseline
+from rdsearch.compression import Baseline, measure_baseline
 from rdsearch.config import SearchFile
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.point import Scalar
@@ -19,8 +19,10 @@ from rdsearch.search.cluster import Slots, ray_session, slots
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import exclusive
 from rdsearch.search.ledger import Ledger
-from rdsearch.search.manifest import make_manifest
+from rdsearch.search.manifest import baseline_of, make_manifest, trials_baseline
+from rdsearch.search.members import score_members
 from rdsearch.search.trainable import TrialContext, run_trial
+from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
@@ -99,10 +101,29 @@ def run_search(
                 left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
                 _run(folder, file, task, baseline, ledger, left, console)
         took = time.monotonic() - started
-        _note(folder, seconds=_elapsed(folder) + took)
-        if ledger.ended >= ledger.target:
-            return "finished"
-        return "out of time" if seconds is not None and took >= seconds else "interrupted"
+        ending = _ending(ledger, took, seconds)
+        if task.has_subset and ending != "interrupted":
+            _judge_members(folder, file, task, console)
+        _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
+        return ending
+
+
+def _ending(ledger: Ledger, took: float, seconds: float | None) -> Ending:
+    if ledger.ended >= ledger.target:
+        return "finished"
+    return "out of time" if seconds is not None and took >= seconds else "interrupted"
+
+
+def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: Console) -> None:
+    """Score the front's files on the whole validation part, and record what it says."""
+    before, baseline = folder.read_whole_part(), baseline_of(folder.read_manifest())
+    scores = score_members(task, folder.store.all_points(), file.search.constraints, baseline, before)
+    folder.write_whole_part(scores)
+    console.print(
+        f"{len(scores) - len(before)} files scored on the whole validation part, {len(task.validation):,} examples",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def task_of(file: SearchFile) -> Task:
@@ -120,7 +141,7 @@ def task_of(file: SearchFile) -> Task:
 
 
 def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Console, command: str | None) -> Baseline:
-    """The baseline, from the manifest if there is one and it is of this task, else measured and written there."""
+    """The trials' baseline: from the manifest, if there is one and it is of this task, else measured and put there."""
     task.dense_state(progress=_training_lines(console, task))
     if folder.manifest.exists():
         manifest = folder.read_manifest()
@@ -129,10 +150,11 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
                 f"the task is not the one that {folder.path} was begun with: its data, its dense weights or its "
                 "validation part have changed; put them back, or start a new search in another folder"
             )
-        return Baseline(manifest["baseline"]["val_accuracy"], manifest["baseline"]["size_bytes"])
-    baseline = measure_baseline(task, choose_device())
-    folder.write_manifest(make_manifest(file, task, baseline, command))
-    return baseline
+        return trials_baseline(manifest)
+    whole = measure_baseline(task, choose_device())
+    seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
+    folder.write_manifest(make_manifest(file, task, whole, seen, command))
+    return seen
 
 
 def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar]]:
@@ -182,10 +204,13 @@ def _run(
         store.all_points(),
         deadline=time.monotonic() + seconds if seconds is not None else None,
     )
-    _announce(console, task, baseline, ledger, places)
+    _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
+    if task.has_subset:
+        scored = task.on_subset().score_text(baseline.accuracy)
+        console.print(f"trials are scored on a part of that: dense network, {scored}", highlight=False, soft_wrap=True)
     known = {trial: store.count(trial) for trial in ledger.unfinished}
     context = TrialContext(
-        task.for_search(),
+        task.on_subset().for_search(),
         file.space,
         baseline,
         store.place,

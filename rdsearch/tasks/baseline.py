@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -15,6 +14,7 @@ from torch import nn
 
 from rdsearch.files import write_atomically
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.folders import cache_folder
 from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Split
@@ -25,11 +25,6 @@ from rdsearch.tasks.training import Progress, train
 
 FINGERPRINT_LENGTH = 16
 """Hex digits of the fingerprint in a file name: 64 bits, no collision among any number of baselines."""
-
-
-def default_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def baseline_path(name: str, initial: State, split: Split, config: TrainingConfig, seed: int, loss: Loss) -> Path:
@@ -91,7 +86,7 @@ def baseline_state(
         split,
         config,
         seed=seed,
-        device=device or default_device(),
+        device=device or choose_device(),
         progress=progress,
         loss=loss,
         resume=unfinished,

@@ -55,14 +55,12 @@ def _check_dataset(name: str) -> str:
     )
 
 
-def _check_validation(size: int | float) -> int | float:
+def _check_count_or_share(size: int | float) -> int | float:
     if isinstance(size, int) and size >= 1:
         return size
     if isinstance(size, float) and 0.0 < size < 1.0:
         return size
-    raise ValueError(
-        f"{size!r} must be a count of examples (5000), or a share of the training split above 0 and below 1 (0.1)"
-    )
+    raise ValueError(f"{size!r} must be a count of examples (5000), or a share of them above 0 and below 1 (0.1)")
 
 
 class TrainingConfig(Settings):
@@ -106,8 +104,11 @@ class TaskConfig(Settings):
     """Folder of the data; RDSEARCH_DATA when not given, and then the cache."""
     checkpoint: Path | None = None
     """Trained weights: .safetensors, .pt, .pth or .th."""
-    validation: Annotated[int | float, AfterValidator(_check_validation)] | None = None
+    validation: Annotated[int | float, AfterValidator(_check_count_or_share)] | None = None
     """Cut from the training split: a count of examples, or a share of 1; a tenth when not given."""
+    validation_subset: Annotated[int | float, AfterValidator(_check_count_or_share)] | None = None
+    """What trials are scored on, of the validation part: a count or a share; all of it when not given. The front's
+    files are scored on the whole part when the search ends."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Of the validation part and of the baseline's training."""
     train: TrainingConfig | None = None

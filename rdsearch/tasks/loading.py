@@ -47,6 +47,7 @@ def load_task(config: TaskConfig) -> Task:
         validation=config.validation if source.validation is None else source.validation,
         test=source.test,
         name=f"{config.network}-{Path(config.dataset).stem}",
+        validation_subset=config.validation_subset,
         checkpoint=config.checkpoint,
         training=config.train or training_for(config.network, config.dataset),
         seed=config.seed,

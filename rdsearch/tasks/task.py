@@ -9,17 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.baseline import baseline_path, baseline_state, default_device
+from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.randomness import isolated_rng
-from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation
+from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.stepper import Loss
@@ -30,6 +32,10 @@ Direction = Literal["maximize", "minimize"]
 
 VALIDATION_SHARE = 0.1
 """Of the training split, cut for validation when nothing else is said."""
+
+
+SEEDS = 2**63
+"""So many seeds does torch tell apart as whole numbers that are not negative."""
 
 
 class Task:
@@ -52,6 +58,8 @@ class Task:
             those that ``network()`` comes with.
         seed: Of the validation part and of the training.
         network_id: Registered name (and options) of the network, where it has one.
+        validation_subset: How much of the validation part the trials of a search are scored on, a count or a
+            share of 1; all of it when not given. The front's files are scored on the whole part in the end.
         expected_accuracy: What a trained network reaches on unseen data, where that is known; one that is far
             from it is warned of.
 
@@ -74,8 +82,14 @@ class Task:
         training: TrainingConfig | None = None,
         seed: int = 0,
         network_id: str | None = None,
+        validation_subset: int | float | None = None,
         expected_accuracy: float | None = None,
     ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
+            raise TaskError(f"seed = {seed!r}: give a whole number from 0 to 2**63 - 1")
+        for role, given in (("evaluate", evaluate), ("loss", loss)):
+            if given is not None and not callable(given):
+                raise TaskError(f"{role} is a {type(given).__name__}: give a function")
         if direction not in {"maximize", "minimize"}:
             raise TaskError(f"direction = {direction!r}: allowed are 'maximize' and 'minimize'")
         trained = isinstance(network, nn.Module)
@@ -86,7 +100,7 @@ class Task:
         self.name = name
         self.direction: Direction = direction
         self.network_id = network_id
-        self.seed = seed
+        self.seed = int(seed)
         self.expected_accuracy = expected_accuracy
         self.training = training or TrainingConfig()
         self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
@@ -97,6 +111,7 @@ class Task:
         self.train, self.validation = _parts(as_split(train, "train"), validation, seed)
         self._test = test
         self._sealed = False
+        self._subset = None if validation_subset is None else draw_subset(self.validation, validation_subset, seed)
 
     @property
     def loss(self) -> Loss:
@@ -188,7 +203,7 @@ class Task:
         """Validation score of the dense network, measured once, on a GPU where there is one; may train first."""
         network = self.fresh_network()
         load_state(network, self.dense_state())
-        return self.score(network, device=default_device())
+        return self.score(network, device=choose_device())
 
     def score_text(self, score: float) -> str:
         """A validation score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard …"``."""
@@ -208,8 +223,24 @@ class Task:
             self.validation.fingerprint,
             getattr(self._evaluation, "__qualname__", type(self._evaluation).__qualname__),
             self.direction,
+            *([] if self._subset is None else [self._subset.fingerprint]),
         ]
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+    @property
+    def has_subset(self) -> bool:
+        """Whether trials are scored on a part of the validation part only."""
+        return self._subset is not None
+
+    def on_subset(self) -> Task:
+        """A copy whose validation part is the subset that trials are scored on; the task itself without one."""
+        if self._subset is None:
+            return self
+        copied = copy.copy(self)
+        copied.validation, copied._subset = self._subset, None
+        for measured in ("dense_score", "fingerprint"):
+            copied.__dict__.pop(measured, None)
+        return copied
 
     @property
     def has_test(self) -> bool:
@@ -245,6 +276,6 @@ class Task:
 def _parts(train: Split, validation: SplitLike | int | float | None, seed: int) -> tuple[Split, Split]:
     if validation is None:
         validation = VALIDATION_SHARE
-    if isinstance(validation, (int, float)):
+    if isinstance(validation, int | float | np.number):
         return cut_validation(train, validation, seed)
     return train, as_split(validation, "validation")

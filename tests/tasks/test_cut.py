@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.splits import ArraySplit, cut_validation
+from rdsearch.tasks.splits import ArraySplit, cut_validation, draw_subset
 from rdsearch.tasks.splits.cut import stratified
 
 
@@ -48,7 +50,30 @@ def test_without_classes_the_cut_is_random() -> None:
     assert len(cut_validation(split, 0.1, 0)[1]) == 5
 
 
-@pytest.mark.parametrize("validation", [0, 10, 11, 0.01, 0.99])
-def test_a_cut_that_leaves_nothing_on_one_side_is_refused(validation: float) -> None:
-    with pytest.raises(TaskError, match="allowed are 1 to 9"):
+@pytest.mark.parametrize("validation", [0, 10, 11, 0.01, 0.99, -3, float("nan"), float("inf"), True, "many", None])
+def test_a_cut_that_leaves_nothing_on_one_side_is_refused(validation: Any) -> None:
+    with pytest.raises(TaskError, match=r"validation = .*: give a count from 1 to 9, or a share"):
         cut_validation(ArraySplit(np.zeros((10, 1)), np.zeros(10)), validation, 0)
+
+
+@given(examples=st.integers(2, 60), seed=st.integers(0, 10), data=st.data())
+def test_a_subset_is_drawn_from_the_part_with_every_class_having_its_share(
+    examples: int, seed: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, examples - 1))
+    validation = ArraySplit(np.arange(examples, dtype=np.float32)[:, None], np.arange(examples) % 3)
+    subset = draw_subset(validation, count, seed)
+    rows = [int(row) for inputs, _ in subset.batches(7) for row in inputs[:, 0]]
+    assert len(rows) == len(set(rows)) == count
+    assert set(rows) <= set(range(examples))
+    assert all(
+        abs(sum(row % 3 == label for row in rows) - count * np.mean(np.arange(examples) % 3 == label)) < 1
+        for label in range(3)
+    )
+    assert draw_subset(validation, count, seed).fingerprint == subset.fingerprint
+
+
+@pytest.mark.parametrize("size", [0, 10, 1.0, True])
+def test_a_subset_is_neither_empty_nor_all(size: float) -> None:
+    with pytest.raises(TaskError, match=r"validation_subset = .*: give a count from 1 to 9"):
+        draw_subset(ArraySplit(np.zeros((10, 1)), np.zeros(10)), size, 0)

@@ -117,6 +117,43 @@ def test_validation_may_be_cut_by_count_or_share_or_given() -> None:
     assert make(seed=1).validation.fingerprint != make(seed=2).validation.fingerprint
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    task = make(validation=np.int64(60), seed=np.int64(3))
+    assert task.validation.fingerprint == make(validation=60, seed=3).validation.fingerprint
+    assert len(make(validation=np.float32(0.5)).validation) == 120
+
+
+def test_trials_are_scored_on_a_subset_and_everything_else_on_the_whole_part() -> None:
+    task = make(network=seeded_network(), validation=60, validation_subset=0.5)
+    whole, seen = make(network=seeded_network(), validation=60), task.on_subset()
+    assert (len(task.validation), len(seen.validation)) == (60, 30)
+    assert task.validation.fingerprint == whole.validation.fingerprint
+    assert task.dense_score == whole.dense_score
+    assert seen.dense_score == task.score(seeded_network(), split=seen.validation) != task.dense_score
+    assert "on 30 examples" in seen.score_text(seen.dense_score)
+    assert whole.on_subset() is whole
+    assert (task.has_subset, seen.has_subset, whole.has_subset) == (True, False, False)
+    assert (
+        len(
+            {
+                task.fingerprint,
+                whole.fingerprint,
+                make(network=seeded_network(), validation=60, validation_subset=20).fingerprint,
+            }
+        )
+        == 3
+    )
+
+
+def test_a_subset_travels_without_the_way_to_the_test_split() -> None:
+    sent = make(network=seeded_network(), validation_subset=12).on_subset().for_search()
+    received = pickle.loads(pickle.dumps(sent))  # noqa: S301
+    assert received.score(seeded_network()) == sent.score(seeded_network())
+    assert len(received.validation) == 12
+    with pytest.raises(TaskError, match="never sees"):
+        received.test_split()
+
+
 @pytest.mark.parametrize("kind", ["pair", "tensors", "dataset", "loader", "function"])
 def test_the_test_split_may_be_anything_that_holds_examples(kind: str) -> None:
     pair = read_test()
@@ -237,7 +274,14 @@ def test_a_checkpoint_of_the_user_is_the_dense_network(tmp_path: Path) -> None:
         ({"network": 3}, "network is a int"),
         ({"network": lambda: 3}, "returned a int"),
         ({"network": small_network(), "checkpoint": "x.pt"}, "both a trained network and a checkpoint"),
-        ({"train": ArraySplit(*blobs()), "validation": 240}, "allowed are 1 to 239"),
+        ({"train": ArraySplit(*blobs()), "validation": 240}, "give a count from 1 to 239"),
+        ({"validation": True}, "validation = True: give a count from 1 to 239"),
+        ({"validation_subset": 24}, "validation_subset = 24 takes 24 of 24 examples"),
+        ({"seed": -1}, "seed = -1: give a whole number from 0"),
+        ({"seed": 0.5}, "seed = 0.5: give a whole number"),
+        ({"seed": True}, "seed = True: give a whole number"),
+        ({"evaluate": "accuracy"}, "evaluate is a str: give a function"),
+        ({"loss": 3}, "loss is a int: give a function"),
         ({"train": "mnist"}, "train is a str"),
         ({"test": None}, "no test split"),
     ],
