@@ -337,7 +337,7 @@ def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
 
 
 def _validate_task(config: TaskConfig, skip: list[str]) -> None:
-    from rdsearch.tasks.data.torchvision_sets import without_downloads
+    from rdsearch.tasks.downloads import without_downloads
     from rdsearch.tasks.loading import load_task
     from rdsearch.testing import check_task, describe_task
 

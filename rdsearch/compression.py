@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TrialError
+from rdsearch.errors import TaskError, TrialError
 from rdsearch.pack import LevelTrainer, pack
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import prune
@@ -24,7 +24,8 @@ from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
-from rdsearch.tasks.device import choose_device
+from rdsearch.tasks.device import checked_device
+from rdsearch.tasks.randomness import checked_seed
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 
@@ -116,8 +117,11 @@ def compress(
     Raises:
         ConfigError: The mapping is no recipe; every mistake is listed.
         PruningError: The recipe asks for what this network cannot give.
+        TaskError: There is no such device, or the seed is none.
         TrialError: A round's score is not a number.
     """
+    if not isinstance(task, Task):
+        raise TaskError(f"task is a {type(task).__name__}: give a rdsearch.Task")
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe")
     for point, _ in rounds(task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe):
         yield point
@@ -150,7 +154,7 @@ def rounds(
         embed_recipe: Store the recipe in every file.
     """
     task = task.for_search()
-    place = torch.device(device) if device is not None else choose_device()
+    place, seed = checked_device(device), checked_seed(seed)
     baseline = baseline or measure_baseline(task, place)
     network = dense_network(task, after.state if after else None).to(place)
     masks = _masks_on(place, after.masks) if after else None

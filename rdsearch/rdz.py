@@ -28,6 +28,8 @@ def read_file(path_or_bytes: str | Path | bytes) -> bytes:
     """
     if isinstance(path_or_bytes, bytes | bytearray | memoryview):
         return bytes(path_or_bytes)
+    if not isinstance(path_or_bytes, str | Path):
+        raise FileFormatError(f"{path_or_bytes!r} is neither the path of a .rdz file nor its bytes")
     try:
         return Path(path_or_bytes).read_bytes()
     except OSError as error:
@@ -40,8 +42,9 @@ def decode(path_or_bytes: str | Path | bytes) -> NetworkFile:
     Raises:
         FileFormatError: It is not a file that this version can read.
     """
+    data = read_file(path_or_bytes)
     try:
-        return decode_file(read_file(path_or_bytes), registered_layout)
+        return decode_file(data, registered_layout)
     except FileFormatError as error:
         if isinstance(path_or_bytes, str | Path):
             raise FileFormatError(f"{path_or_bytes}: {error}") from None

@@ -204,8 +204,10 @@ def load_recipe(tree: Mapping[str, Any], source: str) -> Recipe:
     """A recipe without ranges, from a mapping.
 
     Raises:
-        ConfigError: A setting is wrong, or a range stands where a value is needed.
+        ConfigError: It is no mapping, a setting is wrong, or a range stands where a value is needed.
     """
+    if not isinstance(tree, Mapping):
+        raise ConfigError(source, [f"{shown(tree)} must be a mapping of keys to values; {{}} is the usual recipe"])
     space, problems = parse_space(tree, source)
     problems += [f"recipe.{name}: is a range; one recipe needs one value here" for name in space.parameters]
     if problems:

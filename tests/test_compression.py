@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
-from rdsearch.errors import ConfigError, TrialError
+from rdsearch.errors import ConfigError, RdsearchError, TrialError
 from rdsearch.point import OperatingPoint
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.rdz import decode, load
@@ -241,6 +241,22 @@ def test_a_wrong_recipe_is_explained_and_a_right_mapping_taken() -> None:
     with pytest.raises(ConfigError, match=r"recipe\.pruning\.rounds: 0 must be at least 1"):
         list(compress(blob_task(), {"pruning": {"rounds": 0}}))
     assert len(list(compress(blob_task(), {"pruning": {"rounds": 2}}, device="cpu"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "said"),
+    [
+        ((blob_task, None), {}, "null must be a mapping of keys to values"),
+        ((blob_task, "recipe.yaml"), {}, "'recipe.yaml' must be a mapping"),
+        ((lambda: "digits", {}), {}, "task is a str: give a rdsearch.Task"),
+        ((blob_task, {}), {"seed": -1}, "seed = -1: give a whole number"),
+        ((blob_task, {}), {"device": "gpu"}, "device = 'gpu' cannot be used here"),
+    ],
+)
+def test_what_cannot_be_compressed_is_a_clear_error(arguments: Any, changes: dict[str, Any], said: str) -> None:
+    make_task, settings = arguments
+    with pytest.raises(RdsearchError, match=said):
+        list(compress(make_task(), settings, **changes))
 
 
 def test_the_recipe_travels_in_the_file_when_asked_for() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -76,6 +77,24 @@ def test_load_front_gives_points_with_files(finished: Path) -> None:
     assert all(point.path is not None and point.path.stat().st_size == point.size_bytes for point in front)
     assert list(front.to_pandas()["size_bytes"]) == [point.size_bytes for point in front]
     assert front.pick(max_drop=0.5).size_bytes == front[0].size_bytes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"space": "digits", "task": "lenet300"}, "task is a str: give a rdsearch.Task"),
+        ({"space": "digits", "trials": "many"}, "'many' must be a whole number"),
+        ({"space": "digits", "trials": 0}, "0 must be at least 1"),
+        ({"space": "digits", "time": "soon"}, "'soon' is no duration"),
+        ({"space": "nosuch"}, "is no file, and no ready search file either"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_its_folder_is_made(
+    tmp_path: Path, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(rdsearch.RdsearchError, match=said):
+        rdsearch.search(**arguments, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def test_search_with_a_task_of_ones_own_never_reads_its_test_split(tmp_path: Path) -> None:

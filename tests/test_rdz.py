@@ -164,8 +164,10 @@ def test_a_file_is_read_from_a_path_as_from_its_bytes(tmp_path: Path) -> None:
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"nowhere\.rdz cannot be read: No such file"):
-        load(tmp_path / "nowhere.rdz")
+    with pytest.raises(FileFormatError, match=r"^nowhere\.rdz cannot be read: No such file"):
+        load("nowhere.rdz")
+    with pytest.raises(FileFormatError, match=r"None is neither the path of a \.rdz file nor its bytes"):
+        load(None)  # type: ignore[call-overload]
     with pytest.raises(FileFormatError, match="cannot be read: Is a directory"):
         load(tmp_path)
     (tmp_path / "bad.rdz").write_bytes(b"PK\x03\x04")

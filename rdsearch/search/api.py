@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdsearch.config import GRID, SearchFile, check_search, load_search_file
-from rdsearch.errors import ConfigError
+from rdsearch.errors import ConfigError, TaskError
 from rdsearch.front import Front
 from rdsearch.search.cluster import available_cores
 from rdsearch.search.folder import SearchFolder
@@ -148,12 +148,16 @@ def limits_of(trials: int | None, time: str | float | None) -> Limits:
         ConfigError: ``trials`` is below 1.
         UnitError: ``time`` is no duration.
     """
+    if trials is not None and (isinstance(trials, bool) or not isinstance(trials, int)):
+        raise ConfigError("trials", [f"{trials!r} must be a whole number"])
     return Limits(trials, parse_duration(str(time)) if time is not None else None)
 
 
 def _search_file(
     space: str | Path | Mapping[str, Any], task: Task | None, overrides: Sequence[str], cores: int | None
 ) -> SearchFile:
+    if task is not None and not isinstance(task, Task):
+        raise TaskError(f"task is a {type(task).__name__}: give a rdsearch.Task")
     own_task = task is not None
     if not isinstance(space, Mapping):
         return load_search_file(find_space(str(space)), overrides, own_task=own_task, cores=cores)

@@ -15,13 +15,16 @@ from torch import nn
 from rdsearch.files import write_atomically
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.device import choose_device
-from rdsearch.tasks.folders import cache_folder
+from rdsearch.tasks.folders import cache_folder, cache_subfolder
 from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, state_fingerprint, to_numpy
 from rdsearch.tasks.stepper import Loss
 from rdsearch.tasks.training import Progress, train
+
+BASELINES = "baselines"
+"""The folder inside the cache."""
 
 FINGERPRINT_LENGTH = 16
 """Hex digits of the fingerprint in a file name: 64 bits, no collision among any number of baselines."""
@@ -40,7 +43,7 @@ def baseline_path(name: str, initial: State, split: Split, config: TrainingConfi
     )
     fingerprint = hashlib.sha256(described.encode()).hexdigest()[:FINGERPRINT_LENGTH]
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
-    return cache_folder() / "baselines" / f"{stem}-{fingerprint}.safetensors"
+    return cache_folder() / BASELINES / f"{stem}-{fingerprint}.safetensors"
 
 
 def baseline_state(
@@ -70,6 +73,9 @@ def baseline_state(
 
     Returns:
         Every entry of the trained network's ``state_dict``.
+
+    Raises:
+        TaskError: The cache cannot be written, or the training fails.
     """
     with isolated_rng(seed):
         network = factory()
@@ -80,6 +86,7 @@ def baseline_state(
     kept = _read(path)
     if kept is not None:
         return {name: kept[name] for name in network.state_dict()}
+    cache_subfolder(BASELINES)  # a folder that cannot be written is met before hours of training, not after
     unfinished = path.with_suffix(".unfinished")
     train(
         network,
@@ -92,7 +99,6 @@ def baseline_state(
         resume=unfinished,
     )
     state = to_numpy(network.state_dict())
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save(state))
     unfinished.unlink(missing_ok=True)
     return state
@@ -102,7 +108,7 @@ def _read(path: Path) -> State | None:
     """A kept baseline; ``None`` where there is none, or only a damaged one, which is trained again."""
     try:
         state: State = load(path.read_bytes())
-    except (FileNotFoundError, SafetensorError):
+    except (FileNotFoundError, NotADirectoryError, SafetensorError):
         return None
     for array in state.values():
         array.flags.writeable = False

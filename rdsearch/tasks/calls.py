@@ -12,6 +12,27 @@ from rdsearch.registry import suggest
 T = TypeVar("T")
 
 
+def check_takes(function: Callable[..., Any], arguments: int, what: str) -> None:
+    """Check that a user's function can be called with so many positional arguments.
+
+    Args:
+        function: Not called. One without a signature that Python can see passes.
+        arguments: How many there will be.
+        what: The function's role, and what it is given, for messages.
+
+    Raises:
+        TaskError: It needs fewer, or more.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError as error:
+        raise TaskError(f"{what}: {error}; it takes {signature}") from None
+
+
 def call_with_options(function: Callable[..., T], options: Mapping[str, Any], what: str, *arguments: Any) -> T:
     """Call ``function(*arguments, **options)`` once the options are known to be parameters of it.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.evaluation import forward, is_classification, no_classification
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
 from rdsearch.tasks.state import State, load_state
@@ -45,6 +45,8 @@ def check_task(task: Task, *, train: bool = True) -> list[str]:
     Returns:
         One sentence for each problem; empty when all is well.
     """
+    if not isinstance(task, Task):
+        return [f"task is a {type(task).__name__}: give a rdsearch.Task"]
     try:
         network = task.fresh_network()
         state = task.dense_state() if train or task.is_trained else task.initial_state()
@@ -84,12 +86,8 @@ def _forward(task: Task, network: nn.Module) -> Iterator[str]:
         yield "the network's output is not finite"
     if not task.is_accuracy:
         return
-    if not isinstance(output, Tensor) or output.ndim != 2 or targets.ndim != 1:
-        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        yield (
-            f"output {found} and targets {tuple(targets.shape)}: accuracy takes logits (b, classes) and labels (b,); "
-            "give another score as evaluate="
-        )
+    if not is_classification(output, targets):
+        yield no_classification(output, targets)
         return
     for role, split in (("train", task.train), ("validation", task.validation)):
         labels = split.labels

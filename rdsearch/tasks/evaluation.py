@@ -77,13 +77,37 @@ def evaluate(
         raise TaskError(f"evaluate returned {score!r}: it has to return one number") from None
 
 
+def is_classification(output: Any, targets: Any) -> bool:
+    """Whether accuracy can be taken of a batch: logits (b, classes) and whole labels (b,)."""
+    if not isinstance(output, Tensor) or not isinstance(targets, Tensor):
+        return False
+    return output.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
+
+
+def no_classification(output: Any, targets: Any) -> str:
+    """What :func:`is_classification` finds fault with, in words."""
+    shapes = [
+        f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+        if isinstance(value, Tensor)
+        else type(value).__name__
+        for value in (output, targets)
+    ]
+    return (
+        f"output {shapes[0]} and targets {shapes[1]}: accuracy takes logits (b, classes) and whole labels (b,); "
+        "give another score as evaluate="
+    )
+
+
 def top1(network: nn.Module, batches: Iterable[Batch]) -> float:
     """Share of the examples whose largest logit is their label's; logits (b, classes), labels (b,)."""
     correct: Tensor | int = 0
     count = 0
     for inputs, labels in batches:
+        output = forward(network, inputs)
+        if not is_classification(output, labels):
+            raise TaskError(no_classification(output, labels))
         # Summed on the device: reading a number back after each batch would make a GPU wait.
-        correct = correct + (forward(network, inputs).argmax(dim=1) == labels).sum()
+        correct = correct + (output.argmax(dim=1) == labels).sum()
         count += len(labels)
     return float(correct) / count
 

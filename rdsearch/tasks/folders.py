@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+
+from rdsearch.errors import TaskError
 
 DATA_VARIABLE = "RDSEARCH_DATA"
 CACHE_VARIABLE = "RDSEARCH_CACHE"
@@ -13,6 +16,25 @@ def cache_folder() -> Path:
     """Folder of all that is kept between runs: ``RDSEARCH_CACHE``, else ``~/.cache/rdsearch``."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given).expanduser() if given else Path.home() / ".cache" / "rdsearch"
+
+
+def cache_subfolder(name: str) -> Path:
+    """A folder inside :func:`cache_folder`, made if need be.
+
+    Raises:
+        TaskError: It cannot be written.
+    """
+    folder = cache_folder() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TaskError(
+            f"the cache folder {folder} cannot be written ({error.strerror}): name another by the variable "
+            f"{CACHE_VARIABLE}"
+        ) from None
+    return folder
 
 
 def data_folders(root: Path | None = None) -> list[Path]:

@@ -43,7 +43,6 @@ def save_progress(
     }
     file = io.BytesIO()
     torch.save(state, file)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, file.getvalue())
     return time.perf_counter()
 

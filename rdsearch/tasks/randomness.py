@@ -9,6 +9,22 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from rdsearch.errors import TaskError
+
+SEEDS = 2**63
+"""So many seeds does torch tell apart as whole numbers that are not negative."""
+
+
+def checked_seed(seed: int) -> int:
+    """A seed that a user gave, as a plain int.
+
+    Raises:
+        TaskError: It is no whole number, negative, or too large.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
+        raise TaskError(f"seed = {seed!r}: give a whole number from 0 to 2**63 - 1")
+    return int(seed)
+
 
 @contextlib.contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:

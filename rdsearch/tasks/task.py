@@ -16,11 +16,12 @@ from torch.utils.data import Dataset
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.baseline import baseline_path, baseline_state
+from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
-from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.tasks.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
@@ -32,10 +33,6 @@ Direction = Literal["maximize", "minimize"]
 
 VALIDATION_SHARE = 0.1
 """Of the training split, cut for validation when nothing else is said."""
-
-
-SEEDS = 2**63
-"""So many seeds does torch tell apart as whole numbers that are not negative."""
 
 
 class Task:
@@ -85,11 +82,10 @@ class Task:
         validation_subset: int | float | None = None,
         expected_accuracy: float | None = None,
     ) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
-            raise TaskError(f"seed = {seed!r}: give a whole number from 0 to 2**63 - 1")
-        for role, given in (("evaluate", evaluate), ("loss", loss)):
-            if given is not None and not callable(given):
-                raise TaskError(f"{role} is a {type(given).__name__}: give a function")
+        seed = checked_seed(seed)
+        _check_types(name, checkpoint, training, expected_accuracy)
+        _check_function(evaluate, "evaluate", "the network and its batches")
+        _check_function(loss, "loss", "output and targets")
         if direction not in {"maximize", "minimize"}:
             raise TaskError(f"direction = {direction!r}: allowed are 'maximize' and 'minimize'")
         trained = isinstance(network, nn.Module)
@@ -97,10 +93,12 @@ class Task:
             raise TaskError("both a trained network and a checkpoint are given: give a function that makes the network")
         if not callable(network):
             raise TaskError(f"network is a {type(network).__name__}: give an nn.Module, or a function that makes one")
+        if not trained:
+            check_takes(network, 0, "network is called without arguments")
         self.name = name
         self.direction: Direction = direction
         self.network_id = network_id
-        self.seed = int(seed)
+        self.seed = seed
         self.expected_accuracy = expected_accuracy
         self.training = training or TrainingConfig()
         self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
@@ -271,6 +269,28 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
+
+
+def _check_types(name: object, checkpoint: object, training: object, expected_accuracy: object) -> None:
+    for role, given, kinds in (
+        ("name", name, (str,)),
+        ("checkpoint", checkpoint, (str, Path, type(None))),
+        ("training", training, (TrainingConfig, type(None))),
+        ("expected_accuracy", expected_accuracy, (float, int, type(None))),
+    ):
+        if not isinstance(given, kinds):
+            known = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
+            raise TaskError(f"{role} is a {type(given).__name__}: give a {known}")
+    if isinstance(expected_accuracy, float | int) and not 0 < expected_accuracy <= 1:
+        raise TaskError(f"expected_accuracy = {expected_accuracy!r}: give a share of 1 (0.98 for 98 %)")
+
+
+def _check_function(function: object, role: str, given: str) -> None:
+    if function is None:
+        return
+    if not callable(function):
+        raise TaskError(f"{role} is a {type(function).__name__}: give a function")
+    check_takes(function, 2, f"{role} is called with {given}")
 
 
 def _parts(train: Split, validation: SplitLike | int | float | None, seed: int) -> tuple[Split, Split]:

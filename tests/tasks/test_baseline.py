@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from rdsearch.errors import TaskError
 from rdsearch.tasks.baseline import baseline_state
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
@@ -57,3 +59,14 @@ def test_training_repeats_whatever_the_global_seed(split: ArraySplit, cache: Pat
         states.append(baseline_state("net", small_network, split, QUICK))
         kept(cache)[0].unlink()
     np.testing.assert_array_equal(states[0]["0.weight"], states[1]["0.weight"])
+
+
+def test_a_cache_that_cannot_be_written_is_met_before_the_training(
+    split: ArraySplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("RDSEARCH_CACHE", str(tmp_path / "file"))
+    epochs: list[object] = []
+    with pytest.raises(TaskError, match=r"the cache folder .* cannot be written .*: name another .* RDSEARCH_CACHE"):
+        baseline_state("net", small_network, split, QUICK, progress=epochs.append)
+    assert epochs == []

@@ -75,3 +75,12 @@ def test_standard_error_of_a_proportion() -> None:
     assert standard_error(1.0, 10) == 0.0
     draws = np.random.default_rng(0).binomial(5000, 0.98, size=20_000) / 5000
     assert standard_error(0.98, 5000) == pytest.approx(draws.std(), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "targets", [np.zeros((20, 4), np.float32), np.zeros(20, np.float32), np.zeros((20, 1), np.int64)]
+)
+def test_accuracy_is_not_taken_of_what_is_no_classification(targets: np.ndarray) -> None:
+    split = ArraySplit(np.zeros((20, 4), np.float32), targets)
+    with pytest.raises(TaskError, match=r"accuracy takes logits \(b, classes\) and whole labels .*evaluate="):
+        accuracy(nn.Linear(4, 2), split)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.folders import cache_folder
+from rdsearch.tasks.folders import cache_folder, cache_subfolder
 
 Encoded = tuple[str, bytes | None, int]
 """Where an image comes from (for messages), its encoded bytes, and its label."""
@@ -52,7 +52,7 @@ def decode_cached(
     key = hashlib.sha256("\n".join([settings, str(size), *stamps]).encode()).hexdigest()[:32]
     folder = cache_folder() / "decoded" / key
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        cache_subfolder(folder.parent.name)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
         try:
             _decode_into(temporary, count, images, size)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
-from collections.abc import Iterator
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import MissingDataError, TaskError
+from rdsearch.tasks.downloads import downloads_allowed
 from rdsearch.tasks.folders import DATA_VARIABLE, data_folders
-
-_DOWNLOADS = ContextVar("downloads", default=True)
-
-
-@contextlib.contextmanager
-def without_downloads() -> Iterator[None]:
-    """Inside the block a data set that is not on this machine is missing, and not fetched."""
-    token = _DOWNLOADS.set(False)
-    try:
-        yield
-    finally:
-        _DOWNLOADS.reset(token)
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -56,7 +42,7 @@ def open_dataset(dataset: type[Any], root: Path | None, files: str, **arguments:
                 f"{dataset.__name__} in {folder} is damaged ({error}): remove {files}, they are then fetched again"
             ) from None
     name = dataset.__name__
-    if not _DOWNLOADS.get():
+    if not downloads_allowed():
         raise MissingDataError(f"{name} is not in {' or '.join(map(str, folders))}")
     reasons = []
     for folder in folders:

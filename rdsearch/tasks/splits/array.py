@@ -46,6 +46,8 @@ class _Arrays:
         std: Sequence[float] | float | None,
         augmentation: Augmentation | None,
     ) -> None:
+        if inputs.ndim == 0 or targets.ndim == 0:
+            raise TaskError("inputs and targets are single numbers: arrays with one entry for each example are needed")
         if len(inputs) != len(targets):
             raise TaskError(f"{len(inputs)} inputs but {len(targets)} targets: one target per input is needed")
         self.inputs = _storable(inputs, "inputs", uint8=True)

@@ -6,10 +6,6 @@ import io
 import pickle
 import struct
 import tarfile
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +17,7 @@ from rdsearch.tasks import DATASETS
 from rdsearch.tasks.data.augmentation import PADDING, crop_and_flip
 from rdsearch.tasks.data.digits import digits
 from rdsearch.tasks.data.mnist import fashion_mnist, mnist
-from rdsearch.tasks.data.torchvision_sets import without_downloads
+from rdsearch.tasks.downloads import without_downloads
 from rdsearch.tasks.splits import ArraySplit, Split
 
 DIGITS_TEST = "de0cc23d22b95af7a249a699caf4788ab43b63ee8f18d6e957f5b212e1663e03"
@@ -99,28 +95,15 @@ def test_where_nothing_can_be_had_the_message_says_how_to_place_the_files(
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def mirror(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that a web server on this machine offers in place of the data sets' own."""
     monkeypatch.delenv("RDSEARCH_DATA", raising=False)  # where a download would otherwise go
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/"
+    folder, url = served
     for name in ("MNIST", "FashionMNIST"):
         monkeypatch.setattr(f"torchvision.datasets.{name}.mirrors", [url])
     for name in ("CIFAR10", "CIFAR100"):
         monkeypatch.setattr(f"torchvision.datasets.{name}.url", f"{url}{name}.tar.gz")
-    yield folder
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
+    return folder
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])

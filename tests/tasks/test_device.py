@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rdsearch.errors import TaskError
+from rdsearch.tasks.device import checked_device, choose_device
+
+
+def test_without_a_name_the_first_gpu_is_used_where_there_is_one() -> None:
+    assert checked_device(None) == choose_device()
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_device_that_is_there_is_taken(device: str | torch.device) -> None:
+    assert checked_device(device) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:99", 3.5])
+def test_one_that_is_not_is_refused_with_what_to_give(device: str) -> None:
+    with pytest.raises(TaskError, match=r"device = .* cannot be used here: .* Give 'cpu', 'cuda'"):
+        checked_device(device)
