@@ -1,8 +1,9 @@
-"""Where to compute when nothing is said."""
+"""Where to compute, and how a network lies there."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from rdsearch.errors import TaskError
 
@@ -30,3 +31,27 @@ def checked_device(device: str | torch.device | None) -> torch.device:
             "for the first GPU where there is one"
         ) from None
     return place
+
+
+IMAGE_AXES = 4
+"""Of the weights of a two-dimensional convolution."""
+
+
+def arrange(network: nn.Module, device: torch.device) -> None:
+    """Move a network to ``device`` for its training, with convolutions of images channels last on a GPU.
+
+    That makes half-precision convolutions faster on a GPU; on a CPU small ones get slower.
+    """
+    network.to(device)
+    if device.type == "cuda":
+        channels_last(network)
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay out the weights of convolutions of images channels last, in place.
+
+    ``network.to(memory_format=torch.channels_last)`` fails for convolutions of volumes, whose weights have five axes.
+    """
+    for tensor in [*network.parameters(), *network.buffers()]:
+        if tensor.ndim == IMAGE_AXES:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)

@@ -20,6 +20,9 @@ Evaluation = Callable[[nn.Module, Iterable[Batch]], float]
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 1024
 """A small batch's activations stay in a CPU's cache (ResNet-20 runs 1.7 times as fast with 64 as with 512)."""
 
+GPU_BATCH_NUMBERS = 2**24
+"""Numbers in the inputs of a batch on a GPU, so that large images go in smaller batches: 111 of 3 x 224 x 224."""
+
 
 def forward(network: nn.Module, inputs: Any) -> Any:
     """The network's output for inputs that are a tensor, a tuple (positional) or a mapping (by keyword)."""
@@ -67,7 +70,7 @@ def evaluate(
         TaskError: The score is no number.
     """
     device = torch.device(device)
-    size = batch_size or (CPU_BATCH_SIZE if device.type == "cpu" else GPU_BATCH_SIZE)
+    size = batch_size or suitable_batch(split, device)
     network.to(device)
     with _settled(network):
         score = evaluation(network, split.batches(size, device=device))
@@ -75,6 +78,13 @@ def evaluate(
         return float(score)
     except (TypeError, ValueError):
         raise TaskError(f"evaluate returned {score!r}: it has to return one number") from None
+
+
+def suitable_batch(split: Split, device: torch.device) -> int:
+    """Examples in a batch of an evaluation: what suits the device, and the size of one example on a GPU."""
+    if device.type == "cpu":
+        return CPU_BATCH_SIZE
+    return max(1, min(GPU_BATCH_SIZE, GPU_BATCH_NUMBERS // max(1, split.example_numbers)))
 
 
 def is_classification(output: Any, targets: Any) -> bool:

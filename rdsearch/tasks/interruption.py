@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import time
@@ -60,10 +61,12 @@ def resume_from(path: Path | None, stepper: Stepper, generator: np.random.Genera
     """
     if path is None or not path.exists():
         return 0
+    untouched = copy.deepcopy(stepper.state())
     try:
         state = torch.load(path, map_location=stepper.device, weights_only=True)
         stepper.load(state["stepper"])
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError):
+        stepper.load(untouched)  # a state that fits only in part has left its part
         return 0
     generator.bit_generator.state = state["order"]
     torch.set_rng_state(state["torch"].cpu())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.device import arrange
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.interruption import resume_from, save_progress
 from rdsearch.tasks.randomness import isolated_rng
@@ -80,10 +81,7 @@ def train(
         hold(network, masks)
         return
     device = torch.device(device)
-    network.to(device)
-    # Channels last makes half-precision convolutions faster on a GPU; on a CPU small ones get slower.
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    network.to(memory_format=layout)
+    arrange(network, device)
     modes = [(module, module.training) for module in network.modules()]
     network.train()
     try:

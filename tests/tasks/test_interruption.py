@@ -82,6 +82,15 @@ def test_a_damaged_state_starts_from_the_beginning(tmp_path: Path, split: ArrayS
     assert [epoch.number for epoch in seen] == [1, 2, 3, 4, 5]
 
 
+def test_a_state_that_fits_only_in_part_leaves_nothing_behind(tmp_path: Path, split: ArraySplit) -> None:
+    file, straight, restarted = tmp_path / "state", seeded_network(), seeded_network()
+    train(straight, split, LONG)
+    torch.save({"epoch": 3, "stepper": {"network": seeded_network(9).state_dict()}}, file)
+    train(restarted, split, LONG, resume=file)
+    for one, other in zip(straight.state_dict().values(), restarted.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_short_training_writes_nothing(tmp_path: Path, split: ArraySplit) -> None:
     train(seeded_network(), split, LONG, resume=tmp_path / "state")
     assert not list(tmp_path.glob("state*"))

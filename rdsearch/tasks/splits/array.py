@@ -149,6 +149,11 @@ class ArraySplit:
             return None
         return targets if self._indices is None else targets[self._indices]
 
+    @property
+    def example_numbers(self) -> int:
+        """Numbers in the inputs of one example."""
+        return int(np.prod(self._arrays.inputs.shape[1:], dtype=np.int64))
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the arrays, the normalisation and the positions taken, hex."""

@@ -33,6 +33,11 @@ class Split(Protocol):
         """Class of each example, (n,) int64; ``None`` where the targets are not classes or are not known."""
         ...
 
+    @property
+    def example_numbers(self) -> int:
+        """Numbers in the inputs of one example."""
+        ...
+
     def batches(
         self,
         batch_size: int,

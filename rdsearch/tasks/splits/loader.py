@@ -51,6 +51,15 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(array).tobytes())
 
 
+def _numbers(value: Any) -> int:
+    """How many numbers lie in tensors and arrays, nested as they may be."""
+    if isinstance(value, Mapping):
+        return sum(map(_numbers, value.values()))
+    if isinstance(value, (tuple, list)):
+        return sum(map(_numbers, value))
+    return int(np.prod(np.shape(value), dtype=np.int64))
+
+
 def dataset_labels(dataset: Any) -> np.ndarray | None:
     """Classes of a torch Dataset without reading its examples, (n,) int64, where it tells them."""
     if isinstance(dataset, Subset):
@@ -103,6 +112,16 @@ class LoaderSplit:
     def labels(self) -> np.ndarray | None:
         """Class of each example where the Dataset tells it (``targets`` or ``labels``), (n,) int64."""
         return None if self._iterable is not None else dataset_labels(self._dataset)
+
+    @cached_property
+    def example_numbers(self) -> int:
+        """Numbers in the inputs of one example; 1 where examples can only be iterated, whose batches are their own."""
+        if self._iterable is not None:
+            return 1
+        with isolated_rng(0):
+            example = self._dataset[0]
+        # A loader's own way of collating may take examples that are no pairs.
+        return _numbers(example[0] if isinstance(example, (tuple, list)) else example)
 
     @cached_property
     def fingerprint(self) -> str:

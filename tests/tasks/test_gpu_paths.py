@@ -1,0 +1,109 @@
+"""What happens on a GPU alone, as far as it can be seen without one: half precision, layouts, resident data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.data.augmentation import crop_and_flip
+from rdsearch.tasks.device import channels_last
+from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, suitable_batch
+from rdsearch.tasks.splits import ArraySplit, LoaderSplit
+from rdsearch.tasks.stepper import Stepper, hold
+from tests.tasks.helpers import blobs, seeded_network
+
+META = torch.device("meta")
+"""A device that is not the CPU and computes shapes alone."""
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_steps_in_half_precision_leave_float32_weights_and_masks_that_hold(half: torch.dtype) -> None:
+    network, config = seeded_network().train(), TrainingConfig(epochs=1, lr=0.02, weight_decay=0.01)
+    mask = torch.arange(64).reshape(16, 4) % 3 > 0
+    stepper = Stepper(network, config, 60, hold(network, {"0.weight": mask}), F.cross_entropy, torch.device("cpu"))
+    stepper._half = half  # what a GPU sets
+    inputs, labels = (torch.from_numpy(array) for array in blobs())
+    losses = [float(stepper.step((inputs, labels))) for _ in range(60)]
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+    assert losses[-1] < 0.3 * losses[0]
+    weight = network.get_parameter("0.weight").detach()
+    assert not weight[~mask].any()
+    assert weight[mask].all()
+
+
+def test_half_precision_learns_what_float32_learns() -> None:
+    inputs, labels = (torch.from_numpy(array) for array in blobs())
+    weights = []
+    for half in (None, torch.bfloat16):
+        network = seeded_network().train()
+        stepper = Stepper(
+            network, TrainingConfig(optimizer="sgd", lr=0.05), 20, [], F.cross_entropy, torch.device("cpu")
+        )
+        stepper._half = half
+        for _ in range(20):
+            stepper.step((inputs, labels))
+        weights.append(network.get_parameter("0.weight").detach())
+    assert not torch.equal(*weights)
+    assert torch.allclose(*weights, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (nn.Sequential(nn.Conv1d(3, 4, 3), nn.Flatten()), (3, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()), (3, 8, 8)),
+        (nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten()), (3, 8, 8, 8)),
+    ],
+    ids=["signals", "images", "volumes"],
+)
+def test_channels_last_changes_the_layout_of_image_convolutions_and_no_number(
+    network: nn.Module, shape: tuple[int, ...]
+) -> None:
+    inputs = torch.randn(2, *shape)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.eval()
+    output = network(inputs)
+    channels_last(network)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert torch.allclose(network(inputs), output, atol=1e-5)
+    for tensor in network.parameters():
+        assert tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)
+    network.to(memory_format=torch.contiguous_format)
+    assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
+
+
+def test_small_data_is_moved_to_the_device_once_as_it_is_stored_and_prepared_there() -> None:
+    images = np.zeros((20, 3, 32, 32), np.uint8)
+    split = ArraySplit(images, np.arange(20) % 2, mean=0.5, std=0.2, augmentation=crop_and_flip)
+    part = split.subset(np.arange(10))
+    for one in (split, part):
+        batches = list(one.batches(8, device=META, generator=np.random.default_rng(0), augment=True))
+        assert {inputs.device.type for inputs, _ in batches} == {"meta"}
+        assert {inputs.dtype for inputs, _ in batches} == {torch.float32}
+        assert sum(len(targets) for _, targets in batches) == len(one)
+    stored = split._arrays.resident(META)
+    assert stored is not None
+    assert stored[0].dtype == torch.uint8
+    assert stored[0] is (part._arrays.resident(META) or stored)[0]
+
+
+def test_large_data_is_moved_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdsearch.tasks.splits.array.RESIDENT_BYTES_MAX", 1000)
+    split = ArraySplit(np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2)
+    assert split._arrays.resident(META) is None
+    assert [inputs.shape[0] for inputs, _ in split.batches(8, device=META)] == [8, 8, 4]
+
+
+@pytest.mark.parametrize(("shape", "batch"), [((3, 32, 32), 1024), ((3, 224, 224), 111), ((3, 8000, 8000), 1)])
+def test_evaluation_takes_smaller_batches_of_larger_inputs(shape: tuple[int, ...], batch: int) -> None:
+    arrays = np.broadcast_to(np.zeros(1, np.uint8), (4, *shape))
+    examples = ArraySplit(arrays, np.zeros(4, np.int64))
+    lazy = LoaderSplit(TensorDataset(torch.zeros(1).expand(4, *shape), torch.zeros(4)))
+    for split in (examples, lazy):
+        assert suitable_batch(split, META) == batch
+        assert suitable_batch(split, torch.device("cpu")) == CPU_BATCH_SIZE
