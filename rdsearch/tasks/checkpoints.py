@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 PREFIXES = ("module.", "_orig_mod.")
 """Put before every name by ``DataParallel`` and by ``torch.compile``."""
+
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 _REMEDY = "Save the weights alone: torch.save(model.state_dict(), 'weights.pt')."
 
@@ -68,14 +71,20 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
         raise TaskError(
-            f"checkpoint {path} holds more than weights, pickled code, which is not run here: {reason} {_REMEDY}"
+            f"checkpoint {path} holds more than weights, pickled code{_pickled(error)}, which is not run here. "
+            f"{_REMEDY}"
         ) from None
     except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"checkpoint {path} cannot be read, it may be damaged: {reason} {_REMEDY}") from None
     return _unwrap(content, path)
+
+
+def _pickled(error: pickle.UnpicklingError) -> str:
+    """Which class or function it is, where torch says it."""
+    found = _GLOBAL.search(str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:

@@ -138,9 +138,10 @@ def _expected(config: TaskConfig) -> float | None:
 def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:
     """Two examples through the empty network, so that a pair that does not fit is refused at once."""
     inputs, _ = next(iter(task.train.batches(2)))
+    network = task.fresh_network()
     try:
         with torch.inference_mode():
-            output = forward(task.fresh_network(), inputs)
+            output = forward(network, inputs)
     except (RuntimeError, ValueError, TypeError) as error:
         shape = tuple(inputs.shape) if isinstance(inputs, torch.Tensor) else type(inputs).__name__
         raise TaskError(
