@@ -162,7 +162,7 @@ def code_tensor(
     rows, columns, taps, width = shape
     tensor_level = 2 * level
     mean = ((1722 if level & 1 else 1218) << (level >> 1)) >> 10  # the middle of the half octave
-    slots = np.zeros(INPUTS, np.int64)
+    slots = np.zeros(INPUTS, np.uint32)
     quarter_octaves = state.quarter_octaves
     column_sums = np.zeros(columns, np.int64)
     column_counts = np.zeros(columns, np.int64)
@@ -268,12 +268,12 @@ def code_tensor(
                         coder,
                         tape,
                     )
-                    if kind < MAGNITUDE_KINDS - 1:
-                        for j in range(INPUTS):
-                            slots[j] += INPUTS * CONTEXTS
                     if not more:
                         break
                     k += 1
+                    if kind < MAGNITUDE_KINDS - 1:
+                        for j in range(INPUTS):
+                            slots[j] += INPUTS * CONTEXTS
                 if k > 4:
                     extra = ((k - 5) >> 1) + 1
                     group = min(k - 5, 11)

@@ -21,7 +21,6 @@ from rdsearch.coding.state import (
     APM_SHIFT,
     APM_WIDTH,
     AT,
-    BIAS,
     COUNT_LIMIT,
     END,
     FAULT,
@@ -35,7 +34,7 @@ from rdsearch.coding.state import (
     SETS,
     TOP_LEVEL,
     Coder,
-    Ints,
+    Slots,
     State,
     Tape,
 )
@@ -59,8 +58,8 @@ def compiled(function: Function, *, allocates: bool = False) -> Function:
     checksum = zlib.crc32(b"".join((folder / name).read_bytes() for name in SOURCES))
     function.__qualname__ = f"{function.__qualname__}_{checksum:08x}"
     # Counting references to the arrays at every call, which functions that allocate nothing can do without, takes
-    # longer than all the rest together.
-    options: dict[str, Any] = {"error_model": "numpy", **({} if allocates else {"_nrt": False})}
+    # longer than all the rest together; and an array is seven arguments, so that calls themselves take a tenth.
+    options: dict[str, Any] = {"error_model": "numpy", **({} if allocates else {"_nrt": False, "forceinline": True})}
     try:
         return cast("Function", njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder that it may write its cache to
@@ -125,7 +124,7 @@ def code_mixed(
     decoding: bool,
     bit: int,
     kind: int,
-    slots: Ints,
+    slots: Slots,
     set_a: int,
     set_b: int,
     expected: int,
@@ -141,19 +140,18 @@ def code_mixed(
     """
     counters, weights, maps, votes = state.counters, state.weights, state.maps, state.votes
     stretch, squash, rates = state.stretch, state.squash, state.rates
-    row_a = kind * SETS + set_a
-    row_b = (KINDS + kind) * SETS + set_b
-    dot_a = BIAS * weights[row_a, INPUTS]
-    dot_b = BIAS * weights[row_b, INPUTS]
+    row_a = np.uint32(kind * SETS + set_a)
+    row_b = np.uint32((KINDS + kind) * SETS + set_b)
+    dot_a, dot_b = 0, 0
     for j in range(INPUTS):
-        vote = stretch[counters[slots[j]] >> 16]
-        votes[j] = vote
-        dot_a += weights[row_a, j] * vote
-        dot_b += weights[row_b, j] * vote
+        votes[j] = stretch[counters[slots[j]] >> 16]
+    for j in range(INPUTS + 1):
+        dot_a += int(np.int64(weights[row_a, j]) * np.int64(votes[j]))
+        dot_b += int(np.int64(weights[row_b, j]) * np.int64(votes[j]))
     odds_a = min(max(dot_a >> 16, -LIMIT), LIMIT)
     odds_b = min(max(dot_b >> 16, -LIMIT), LIMIT)
     odds = ((odds_a + odds_b) >> 1) + LIMIT
-    map_row = kind * (TOP_LEVEL + 1) + expected
+    map_row = np.uint32(kind * (TOP_LEVEL + 1) + expected)
     left = min(odds // APM_WIDTH, APM_BINS - 1)
     offset = odds - left * APM_WIDTH
     refined = (maps[map_row, left] * (APM_WIDTH - offset) + maps[map_row, left + 1] * offset) // APM_WIDTH
@@ -164,17 +162,15 @@ def code_mixed(
     target = 65535 * bit
     step_a = (target - squash[odds_a + LIMIT]) * LEARNING_RATE
     step_b = (target - squash[odds_b + LIMIT]) * LEARNING_RATE
+    for j in range(INPUTS + 1):
+        weights[row_a, j] += (votes[j] * step_a) >> 18
+        weights[row_b, j] += (votes[j] * step_b) >> 18
     for j in range(INPUTS):
-        vote = votes[j]
-        weights[row_a, j] += (vote * step_a) >> 18
-        weights[row_b, j] += (vote * step_b) >> 18
         counter = int(np.int64(counters[slots[j]]))
         count = counter & 1023
         estimate = counter >> 10
         estimate += (((target << 6) - estimate) * int(np.int64(rates[count]))) >> 16
         counters[slots[j]] = estimate << 10 | min(count + 1, COUNT_LIMIT)
-    weights[row_a, INPUTS] += (BIAS * step_a) >> 18
-    weights[row_b, INPUTS] += (BIAS * step_b) >> 18
     nearest = left + 1 if 2 * offset > APM_WIDTH else left
     maps[map_row, nearest] += (target - maps[map_row, nearest]) >> APM_SHIFT
     return bit

@@ -11,6 +11,8 @@ from rdsearch.coding import tables
 
 Ints = NDArray[np.int64]
 Coder = NDArray[np.uint64]
+Slots = NDArray[np.uint32]
+"""Where in `State.counters` each context's probability is; unsigned, which spares a test for negative indices."""
 Tape = NDArray[np.uint32]
 """Encoding: the decisions so far, ``probability << 1 | bit`` each. Decoding: the payload's words."""
 
@@ -63,15 +65,15 @@ class State(NamedTuple):
 
     Attributes:
         counters: (COUNTERS,), uint32: 22 bits of probability, 10 bits of how often it was adapted.
-        weights: (2 * KINDS * SETS, INPUTS + 1), int64: mixing weights in units of 2^-16, the bias last.
+        weights: (2 * KINDS * SETS, INPUTS + 1), int32: mixing weights in units of 2^-16, the bias last.
         maps: (KINDS * (TOP_LEVEL + 1), APM_BINS + 1), int32: refined probabilities at evenly spaced log odds.
-        votes: (INPUTS,), int64: room for the log odds of the bit at hand.
+        votes: (INPUTS + 1,), int32: room for the log odds of the bit at hand, and the constant input after them.
     """
 
     counters: NDArray[np.uint32]
-    weights: Ints
+    weights: NDArray[np.int32]
     maps: NDArray[np.int32]
-    votes: Ints
+    votes: NDArray[np.int32]
     stretch: NDArray[np.int16]
     squash: NDArray[np.int32]
     rates: NDArray[np.int32]
@@ -82,14 +84,14 @@ class Model:
     """Adaptive probabilities, mixing weights and maps, and what the tensors so far say about the next ones."""
 
     def __init__(self) -> None:
-        weights = np.full((2 * KINDS * SETS, INPUTS + 1), _FIRST_WEIGHT, np.int64)
+        weights = np.full((2 * KINDS * SETS, INPUTS + 1), _FIRST_WEIGHT, np.int32)
         weights[:, INPUTS] = 0
         bins = np.arange(APM_BINS + 1) * APM_WIDTH
         self.state = State(
             counters=np.full(COUNTERS, _EVEN_ODDS, np.uint32),
             weights=weights,
             maps=np.tile(tables.squash()[bins], (KINDS * (TOP_LEVEL + 1), 1)),
-            votes=np.zeros(INPUTS, np.int64),
+            votes=np.full(INPUTS + 1, BIAS, np.int32),
             stretch=tables.stretch(),
             squash=tables.squash(),
             rates=tables.adaptation_rates(COUNT_LIMIT),
