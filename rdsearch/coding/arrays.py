@@ -48,13 +48,19 @@ def decode_arrays(data: bytes, shapes: Sequence[tuple[int, ...]]) -> list[NDArra
         shapes: Shapes of the tensors, in the order in which they were encoded.
 
     Returns:
-        One C-ordered int32 array a shape.
+        One int32 array a shape, C-ordered; one of zeros alone is a read-only view that takes no memory, whatever its
+        shape.
 
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes. Not all damage shows: a payload carries
             no checksum, its container does.
     """
     return list(_decode(data, shapes))
+
+
+def is_void(array: np.ndarray) -> bool:
+    """Whether the array is one zero seen many times: what `decode_arrays` gives for a tensor of zeros alone."""
+    return array.size > 1 and not any(array.strides) and not array[(0,) * array.ndim]
 
 
 def _decode(data: bytes, shapes: Sequence[tuple[int, ...]]) -> Iterator[NDArray[np.int32]]:

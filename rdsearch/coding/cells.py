@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rdsearch.coding.arrays import is_void
 from rdsearch.coding.state import MAX_OPTIONS
 from rdsearch.errors import FileFormatError
 
@@ -72,6 +73,8 @@ class Cells:
         Raises:
             FileFormatError: A point leaves int32.
         """
+        if is_void(cells):
+            return cells
         magnitudes = np.abs(cells.astype(np.int64))
         points = (self.dead + (magnitudes - 1) * self.width) * OFFSET_UNIT + offset
         if points.max(initial=0) > _LARGEST:

@@ -136,6 +136,7 @@ def code_tensor(
     shape: tuple[int, int, int, int],
     level: int,
     column_priors: Ints,
+    columns_a_prior: int,
     row_priors: Ints,
     row_levels: Ints,
     state: State,
@@ -149,7 +150,9 @@ def code_tensor(
         values: (rows * columns * taps,), int32, in C order; filled in when decoding.
         shape: (rows, columns, taps, width): the tensor as a matrix of kernels, `width` taps a line.
         level: Mean magnitude in half octaves, 1 .. 47.
-        column_priors: (columns,), int64: levels of the rows of the layer before, 0 .. TOP_LEVEL; 0: unknown.
+        column_priors: (columns / columns_a_prior,), int64: levels of the rows of the layer before, 0 .. TOP_LEVEL;
+            0: unknown.
+        columns_a_prior: Adjacent columns that come from the same row of the layer before.
         row_priors: (rows,), int64: levels of the rows of the latest tensor with as many rows; 0: unknown.
         row_levels: (rows,), int64: filled with the level of each row.
         state: What the model has learnt.
@@ -167,7 +170,8 @@ def code_tensor(
     column_sums = np.zeros(columns, np.int64)
     column_counts = np.zeros(columns, np.int64)
     column_signs = np.zeros(columns, np.int64)
-    column_levels = np.full(columns + 2, tensor_level, np.int64)
+    # Above the tensor's. Untouched zeros take no memory, so that a shape alone takes none.
+    column_excess = np.zeros(columns + 2, np.int64)
     tap_sums = np.zeros(taps, np.int64)
     tap_counts = np.zeros(taps, np.int64)
     tap_signs = np.zeros(taps, np.int64)
@@ -181,14 +185,19 @@ def code_tensor(
         row_level = level_of(mean, quarter_octaves)
         recent = mean
         row_prior_context = known(row_priors[row])
+        prior, columns_left = 0, columns_a_prior
         for column in range(columns):
             start = row * row_stride + column * taps
             column_mean = (column_sums[column] * 4096 + PRIOR_WEIGHTS * mean) // (row * taps + PRIOR_WEIGHTS)
             column_level = level_of(column_mean, quarter_octaves)
-            column_levels[column + 1] = column_level
-            beside = column_levels[column] + column_levels[column + 2]
+            column_excess[column + 1] = column_level - tensor_level
+            beside = column_excess[column] + column_excess[column + 2]
             half_column = column_level >> 1
-            prior_context = known(column_priors[column])
+            prior_context = known(column_priors[prior])
+            columns_left -= 1
+            if columns_left == 0:
+                prior += 1
+                columns_left = columns_a_prior
             kernel_sum = 0
             if not decoding and np.int64(coder[AT]) + DECISIONS_PER_WEIGHT * taps > tape.size:
                 larger = np.empty(2 * tape.size + DECISIONS_PER_WEIGHT * taps, np.uint32)
@@ -237,7 +246,7 @@ def code_tensor(
                 slots[3] = half_column * 48 + (tensor_level >> 1)
                 slots[4] = dozen(near) * (TOP_LEVEL + 1) + local_level
                 slots[5] = prior_context * 48 + row_prior_context
-                slots[6] = min(max(column_level + beside - 2 * tensor_level + row_level + 40, 0), 300) >> 1
+                slots[6] = min(max(column_level + beside + row_level + 40, 0), 300) >> 1
                 for j in range(INPUTS):
                     slots[j] += j * CONTEXTS
 

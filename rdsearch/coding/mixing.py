@@ -155,7 +155,7 @@ def code_mixed(
     left = min(odds // APM_WIDTH, APM_BINS - 1)
     offset = odds - left * APM_WIDTH
     refined = (maps[map_row, left] * (APM_WIDTH - offset) + maps[map_row, left + 1] * offset) // APM_WIDTH
-    probability = min(max((3 * squash[odds] + refined) >> 2, FLOOR), 65536 - FLOOR)
+    probability = min(max(int(np.int64((3 * squash[odds] + refined) >> 2)), FLOOR), 65536 - FLOOR)
 
     bit = code_bit(decoding, bit, probability, coder, tape)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
 from rdsearch.coding.layered import Layer, LayeredLevels, decode_layered, encode_layered, layer_parts
 from rdsearch.coding.layout import Entry, Layout
@@ -30,7 +31,8 @@ SECTION_NAMES = {
 }
 MAX_VALUES = 2**31
 """More values than this in one file are refused before memory is taken for them."""
-_MAX_TEXT = 2**26
+_MAX_TEXT = 2**22
+"""Bytes of JSON: room for 50 000 tensors."""
 _REGISTERED, _LISTED = 0, 1
 _BUFFER_DTYPES = frozenset(
     {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32"}
@@ -63,7 +65,18 @@ class NetworkFile:
     layers: int = 1
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The network's state dict: float32 values, and ``buffer`` entries as they are."""
+        """The network's state dict: float32 values, and ``buffer`` entries as they are.
+
+        Raises:
+            FileFormatError: This machine has no memory for so many values.
+        """
+        try:
+            return self._state()
+        except MemoryError as error:
+            total = sum(entry.size for entry in self.layout.entries)
+            raise FileFormatError(f"a network of {total} values is too large for the memory of this machine") from error
+
+    def _state(self) -> dict[str, np.ndarray]:
         state: dict[str, np.ndarray] = {}
         for entry in self.layout.entries:
             if entry.kind == "weight":
@@ -90,6 +103,8 @@ class NetworkFile:
 
 
 def _values(levels: Levels) -> np.ndarray:
+    if is_void(levels[0]):
+        return np.zeros(levels[0].shape, np.float32)
     # A product of arrays without dimensions is no array.
     return np.asarray(levels[0].astype(np.float32) * np.float32(levels[1]))
 
@@ -124,8 +139,15 @@ def decode_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
         layout_of: Where the layouts of registered networks come from.
 
     Raises:
-        FileFormatError: The file is not one that this version can read, or is damaged.
+        FileFormatError: The file is not one that this version can read, is damaged, or too large for this machine.
     """
+    try:
+        return _decode_network_file(data, layout_of)
+    except MemoryError as error:
+        raise FileFormatError("the file's network is too large for the memory of this machine") from error
+
+
+def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
     sections, layers = _sections(data)
     network_id, layout = _decode_network(sections[NETWORK], layout_of)
     weights = [(entry.name, entry.shape) for entry in layout.of("weight")]

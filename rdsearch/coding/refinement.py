@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding import state, tables
-from rdsearch.coding.arrays import decode_arrays, encode_arrays
+from rdsearch.coding.arrays import decode_arrays, encode_arrays, is_void
 from rdsearch.coding.cells import Cells
 from rdsearch.coding.refinement_kernel import refine_tensor
 from rdsearch.coding.stream import Decoder, Encoder, matrix_of_kernels, mean_level
@@ -59,7 +59,7 @@ def decode_layers(payloads: Sequence[bytes], shapes: Sequence[Shape], layers: Se
         decoder = _Decoder(payload, model)
         for index, (coarse, fine) in enumerate(zip(coarser, finer, strict=True)):
             if fine != coarse and known[index].size:
-                known[index] = decoder.refine(coarse.first(known[index], fine), coarse.split(fine))
+                known[index] = decoder.refine(known[index], coarse, fine)
         decoder.finish()
     return known
 
@@ -98,14 +98,19 @@ class _Decoder(Decoder):
         super().__init__(data)
         self._model = model
 
-    def refine(self, before: Array, options: tuple[int, int]) -> Array:
-        """The next tensor's cells, given the first of those that are possible, which it overwrites.
+    def refine(self, known: Array, coarse: Cells, fine: Cells) -> Array:
+        """The next tensor's cells, given those that it is known to lie in.
 
         Raises:
-            FileFormatError: The payload ends before the tensor does.
+            FileFormatError: The payload ends before the tensor does, or a cell's number leaves int32.
         """
         level = self._code_header(0)
         status = state.OK
+        if level:
+            self._check_room(known.shape)
+        elif is_void(known):
+            return known
+        before = coarse.first(known, fine)
         if level:
             flat = before.reshape(-1)
             status, self._tape = refine_tensor(
@@ -113,7 +118,7 @@ class _Decoder(Decoder):
                 flat,
                 flat,
                 matrix_of_kernels(before.shape),
-                *options,
+                *coarse.split(fine),
                 level,
                 self._model.state,
                 self._coder,

@@ -76,7 +76,7 @@ def refine_tensor(
     tensor_level = 2 * level
     mean = min(((1722 if level & 1 else 1218) << (level >> 1)) >> 10, 1 << 24)  # the middle of the half octave
     quarter_octaves = state.quarter_octaves
-    slots = np.zeros(INPUTS, np.int64)
+    slots = np.zeros(INPUTS, np.uint32)
     coarse_rows = np.zeros(rows, np.int64)
     coarse_columns = np.zeros(columns + 2, np.int64)
     coarse_taps = np.zeros(taps, np.int64)

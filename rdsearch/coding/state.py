@@ -101,16 +101,16 @@ class Model:
         self._row_levels: dict[int, NDArray[np.int64]] = {}
         self._last = np.zeros(0, np.int64)
 
-    def column_priors(self, columns: int) -> NDArray[np.int64]:
-        """Row levels of the layer whose outputs seem to be these columns' inputs, or zeros.
+    def column_priors(self, columns: int) -> tuple[NDArray[np.int64], int]:
+        """Row levels of the layer whose outputs seem to be these columns' inputs, or zeros; and columns for each.
 
         A dead output channel is a dead input channel of the next layer. The layer before is taken where its rows
         divide the columns (a flattened feature map repeats each channel); else the latest one with as many rows.
         """
         rows = self._last.size
         if rows > 1 and columns % rows == 0:
-            return np.repeat(self._last, columns // rows)
-        return self._row_levels.get(columns, np.zeros(columns, np.int64))
+            return self._last, columns // rows
+        return self._row_levels.get(columns, np.zeros(columns, np.int64)), 1
 
     def row_priors(self, rows: int) -> NDArray[np.int64]:
         """Row levels of the latest tensor with as many rows, or zeros: residual branches share dead channels."""

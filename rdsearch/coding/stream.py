@@ -43,7 +43,7 @@ class _Stream:
             values.reshape(-1),
             shape,
             level,
-            model.column_priors(shape[1]),
+            *model.column_priors(shape[1]),
             model.row_priors(shape[0]),
             row_levels,
             model.state,
@@ -125,23 +125,32 @@ class Decoder(_Stream):
         self._coder[state.END] = self._tape.size
 
     def get(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
-        """The next tensor, which has weights: C-ordered int32 of this shape."""
+        """The next tensor, which has weights: int32 of this shape; one of zeros is a view that takes no memory."""
         level = self._code_header(0)
-        if level and math.prod(shape) > (self._size + 4 * _WORD_BYTES) * _WEIGHTS_PER_BYTE:
+        if not level:
+            return self._checked_end(_zeros(shape), state.OK)
+        self._check_room(shape)
+        try:
+            # Memory that is not yet written to is not yet taken: what is taken grows as the payload is read.
+            values = np.zeros(shape, np.int32)
+            return self._checked_end(values, self._code_weights(values, level))
+        except MemoryError as error:
+            raise _too_large(shape) from error
+
+    def _check_room(self, shape: tuple[int, ...]) -> None:
+        """Refuse a shape that the payload cannot fill, whatever it says."""
+        if math.prod(shape) > (self._size + 4 * _WORD_BYTES) * _WEIGHTS_PER_BYTE:
             raise FileFormatError(
                 f"coded weights: {self._size} bytes cannot hold a tensor of shape {shape}; the payload is truncated "
                 "or belongs to another network"
             )
-        try:
-            values = np.zeros(shape, np.int32)
-        except (MemoryError, ValueError, OverflowError) as error:
-            raise FileFormatError(f"coded weights: a tensor of shape {shape} is too large to hold") from error
-        status = self._code_weights(values, level) if level else state.OK
+
+    def _checked_end(self, values: NDArray[np.int32], status: int) -> NDArray[np.int32]:
         if status == state.OUT_OF_RANGE:
             raise FileFormatError("coded weights: a level outside int32; the payload is damaged")
         if status == state.OVERRUN or self._exhausted():
             raise FileFormatError(
-                f"coded weights: {self._size} bytes end before a tensor of shape {shape} does; the payload is "
+                f"coded weights: {self._size} bytes end before a tensor of shape {values.shape} does; the payload is "
                 "truncated, damaged or belongs to another network"
             )
         return values
@@ -158,6 +167,17 @@ class Decoder(_Stream):
                 f"coded weights: at least {left} of {self._size} bytes are left over; the payload is damaged or "
                 "belongs to another network"
             )
+
+
+def _zeros(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    try:
+        return np.broadcast_to(np.int32(0), shape)
+    except ValueError as error:
+        raise _too_large(shape) from error
+
+
+def _too_large(shape: tuple[int, ...]) -> FileFormatError:
+    return FileFormatError(f"coded weights: a tensor of shape {shape} is too large to hold")
 
 
 def matrix_of_kernels(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

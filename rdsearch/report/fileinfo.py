@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.coding.arrays import is_void
 from rdsearch.coding.networkfile import NetworkFile, layer_ends, part_sizes
 from rdsearch.rdz import decode, read_file
 
@@ -28,7 +29,7 @@ def file_info(path: Path) -> RenderableType:
 
 def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
     count = file.layout.weight_count
-    zeros = count - sum(int(np.count_nonzero(levels)) for levels, _ in file.weights.values())
+    zeros = count - sum(_nonzero(levels) for levels, _ in file.weights.values())
     network = file.network_id or "not a registered one; the file lists its tensors"
     sparsity = zeros / count if count else 0.0
     layers = f"quality layers: {file.layer} of {file.layers}\n" if file.layers > 1 else ""
@@ -61,9 +62,14 @@ def _tensors(file: NetworkFile) -> Table:
     table = _table("weights", "shape", "step", "levels", "non-zero")
     for name, (levels, step) in file.weights.items():
         shape = "×".join(map(str, levels.shape))
-        share = np.count_nonzero(levels) / levels.size if levels.size else 0.0
-        table.add_row(name, shape, f"{step:.4g}", str(len(np.unique(levels))), f"{share:.2%}")
+        share = _nonzero(levels) / levels.size if levels.size else 0.0
+        distinct = 1 if is_void(levels) else len(np.unique(levels))
+        table.add_row(name, shape, f"{step:.4g}", str(distinct), f"{share:.2%}")
     return table
+
+
+def _nonzero(levels: np.ndarray) -> int:
+    return 0 if is_void(levels) else int(np.count_nonzero(levels))
 
 
 def _table(*columns: str) -> Table:

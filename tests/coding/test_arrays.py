@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rdsearch.coding.arrays import decode_arrays, encode_arrays
+from rdsearch.coding.arrays import decode_arrays, encode_arrays, is_void
 from rdsearch.errors import FileFormatError, QuantizationError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,7 +27,7 @@ def round_trip(arrays: list[np.ndarray]) -> bytes:
     for array, back in zip(arrays, decoded, strict=True):
         assert back.dtype == np.int32
         assert back.shape == np.shape(array)
-        assert back.flags.c_contiguous
+        assert back.flags.c_contiguous or is_void(back)
         np.testing.assert_array_equal(back, array)
     return data
 
