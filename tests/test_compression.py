@@ -291,3 +291,23 @@ def test_every_quantization_method_runs_in_a_trial_and_repeats(method: str) -> N
     first, again = ([point.data for point in compress(blob_task(), made, device="cpu", seed=2)] for _ in range(2))
     assert first == again
     assert decode(first[1] or b"").weights
+
+
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        {"method": "rd_prune", "calibration": 20},
+        {"method": "surp", "surp": {"update": "paper", "beta": 3.0}},
+        {"method": "lamp", "profile": {"depth": 1.0, "first": 3.0}},
+    ],
+    ids=["rd_prune", "surp", "profile"],
+)
+def test_pruning_options_change_the_survivors_and_a_resumed_trial_is_the_same(pruning: dict[str, Any]) -> None:
+    made = recipe(pruning={"rounds": 2, **pruning})
+    plain = recipe(pruning={"rounds": 2, "method": "erk" if pruning["method"] == "rd_prune" else pruning["method"]})
+    task = blob_task()
+    (first, after), (second, _) = rounds(task, made, device="cpu", seed=2)
+    (resumed, _) = next(rounds(task, made, device="cpu", seed=2, after=Checkpoint.from_bytes(after.to_bytes(), 1)))
+    assert resumed.data == second.data
+    (other, _) = next(rounds(task, plain, device="cpu", seed=2))
+    assert other.data != first.data

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from rdsearch.quantization.inputs import Layer
-from rdsearch.quantization.layers import calibration_batch, mean_restored, running, treated_layers
+from rdsearch.quantization.layers import calibration_batch, mean_restored, require_treated, running, treated_layers
 from rdsearch.quantization.method import Work, finish
 from rdsearch.quantization.moments import Moments, parts, thinning
 from rdsearch.quantization.rate_aware import round_others
@@ -19,14 +19,16 @@ from rdsearch.quantization.uniform import Quantized
 def hessian(work: Work) -> dict[str, Quantized]:
     """Levels that keep every layer's outputs near the float network's, at ``rate_weight`` a bit.
 
-    A weight that is in no convolution or linear layer, or in one that calibration does not reach, is rounded by rate.
+    Weights of embeddings and attention projections are rounded by rate.
 
     Raises:
-        QuantizationError: There is not exactly one calibration batch, or it gives values that are not finite.
+        QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
+            that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
     """
     layers, batch = treated_layers(work), calibration_batch(work)
     restored = mean_restored(work, layers)
     moments = _observe(work.network, layers, batch)
+    require_treated(work, moments)
     solved = {name: solve(work, name, layers[name], moments[name], name in restored) for name in moments}
     levels = solved | round_others(work, solved)
     finish(work, levels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,16 +16,62 @@ from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import TREATED, Layer
 from rdsearch.quantization.method import Work
 
+BY_RATE = (nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention)
+"""Their weights are rounded by rate: they have no inputs of their own to look at."""
+
 
 def treated_layers(work: Work) -> dict[str, Layer]:
-    """Convolutions and linear layers of the float network whose weights are not plain, by the weight's name."""
+    """Convolutions and linear layers of the float network whose weights are not plain, by the weight's name.
+
+    Raises:
+        QuantizationError: A weight of one is NaN or infinite.
+    """
     found: dict[str, Layer] = {}
     for name in work.steps:
         path, _, attribute = name.rpartition(".")
         layer = work.network.get_submodule(path)
         if attribute == "weight" and isinstance(layer, TREATED) and name not in work.plain:
+            if not torch.isfinite(layer.weight).all():
+                raise QuantizationError(f"{name} has NaN or infinite values; the network cannot be quantised")
             found[name] = layer
     return found
+
+
+def require_treated(work: Work, treated: Container[str]) -> None:
+    """Check that every weight is treated, plain, or of a kind that is rounded by rate.
+
+    Args:
+        work: What is quantised.
+        treated: Names of the weights whose layers' inputs were seen.
+
+    Raises:
+        QuantizationError: Some are not; the message names them and what to do.
+    """
+    refused = [
+        f"{name} ({_why_not(work.network, name)})"
+        for name in work.steps
+        if name not in treated and name not in work.plain and not _by_rate(work.network, name)
+    ]
+    if refused:
+        names = ", ".join(f'"{item.partition(" ")[0]}"' for item in refused)
+        raise QuantizationError(
+            f"methods that look at the inputs of layers cannot treat {', '.join(refused)}. Put them into "
+            f"quantization.plain, which rounds them to nearest: plain: [{names}]; or take the method rate_aware."
+        )
+
+
+def _by_rate(network: nn.Module, name: str) -> bool:
+    path = name.rpartition(".")[0]
+    # An attention's output projection is a layer of its own that the attention does not call.
+    return any(isinstance(network.get_submodule(owner), BY_RATE) for owner in (path, path.rpartition(".")[0]))
+
+
+def _why_not(network: nn.Module, name: str) -> str:
+    path, _, attribute = name.rpartition(".")
+    owner = network.get_submodule(path)
+    if isinstance(owner, TREATED) and attribute == "weight":
+        return "no calibration input reaches it"
+    return f"a parameter of {type(owner).__name__}"
 
 
 def coarse_layer(work: Work, name: str) -> nn.Module:

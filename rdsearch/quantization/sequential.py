@@ -20,7 +20,14 @@ from rdsearch.quantization.batchnorm import (
     set_scale_and_shift,
 )
 from rdsearch.quantization.inputs import Layer
-from rdsearch.quantization.layers import calibration_batch, coarse_layer, mean_restored, running, treated_layers
+from rdsearch.quantization.layers import (
+    calibration_batch,
+    coarse_layer,
+    mean_restored,
+    require_treated,
+    running,
+    treated_layers,
+)
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
 from rdsearch.quantization.rate_aware import round_others
@@ -34,14 +41,16 @@ Statistics = dict[str, tuple[Tensor, Tensor]]
 def sequential(work: Work) -> dict[str, Quantized]:
     """Levels chosen layer by layer while the calibration inputs pass through the quantised network once.
 
-    A weight that is in no convolution or linear layer, or in one that calibration does not reach, is rounded by rate.
+    Weights of embeddings and attention projections are rounded by rate.
 
     Raises:
-        QuantizationError: There is not exactly one calibration batch, or it gives values that are not finite.
+        QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
+            that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
     """
     layers, batch = treated_layers(work), calibration_batch(work)
     restored = mean_restored(work, layers)
     wanted, statistics = _observe(work.network, layers, batch)
+    require_treated(work, wanted)
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
     levels = round_others(work, dict(wanted))
     solved: dict[str, Quantized] = {}
@@ -60,8 +69,8 @@ def sequential(work: Work) -> dict[str, Quantized]:
         handles += [layer.register_forward_pre_hook(partial(match, name)) for name, layer in normalisations.items()]
     with running(work.coarse, handles):
         work.coarse(batch)
-    levels |= solved
-    return levels | round_others(work, levels)
+    require_treated(work, solved)
+    return levels | solved
 
 
 def _compared(layer: Layer, inputs: Tensor, outputs: list[Tensor], every: int) -> Moments:

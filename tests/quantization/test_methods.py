@@ -165,7 +165,7 @@ def test_layers_whose_mean_something_restores_are_recognised(network: nn.Module)
 
 
 class Mixed(nn.Module):
-    """Weights that are no convolution's or linear layer's, and a linear layer that is never called."""
+    """An embedding and an attention, a weight that is no layer's, and a linear layer that is never called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,27 +179,67 @@ class Mixed(nn.Module):
         return self.fc(self.attention(x, x, x, need_weights=False)[0].mean(1))
 
 
+TOKENS = torch.arange(96).reshape(16, 6) % 20
+
+
 @calibrated
 @pytest.mark.parametrize(
-    ("make", "batch"),
+    ("make", "batch", "plain"),
     [
-        (Mixed, torch.arange(96).reshape(16, 6) % 20),
-        (lambda: nn.Linear(5, 4), torch.randn(32, 5)),
-        (lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.Flatten(), nn.Linear(27, 2)), torch.randn(16, 2, 2, 2)),
-        (lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4, bias=False)).bfloat16(), torch.randn(32, 5).bfloat16()),
+        (Mixed, TOKENS, {"position", "unused.weight"}),
+        (lambda: nn.Linear(5, 4), torch.randn(32, 5), set()),
+        (
+            lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.Flatten(), nn.Linear(27, 2)),
+            torch.randn(16, 2, 2, 2),
+            {"0.weight"},
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4, bias=False)).bfloat16(),
+            torch.randn(32, 5).bfloat16(),
+            set(),
+        ),
     ],
     ids=["attention", "a layer alone", "transposed", "half precision"],
 )
-def test_other_weights_are_rounded_by_rate_and_every_weight_gets_its_levels(
-    method: str, make: Callable[[], nn.Module], batch: Tensor
+def test_embeddings_and_attention_are_rounded_by_rate_and_every_weight_gets_its_levels(
+    method: str, make: Callable[[], nn.Module], batch: Tensor, plain: set[str]
 ) -> None:
     torch.manual_seed(0)
     network = make().eval()
-    work = work_on(network, 0.05, [batch])
+    work = work_on(network, 0.05, [batch], plain=frozenset(plain))
     levels = METHODS.load(method)(work)
     assert sorted(levels) == sorted(work.steps)
     with torch.no_grad():
         torch.testing.assert_close(work.coarse(batch), network(batch), atol=0.3, rtol=0.1)
+
+
+@calibrated
+def test_weights_that_a_method_cannot_treat_are_named_with_what_to_do(method: str) -> None:
+    said = (
+        r"cannot treat position \(a parameter of Mixed\), unused\.weight \(no calibration input reaches it\)\. Put "
+        r'them into quantization\.plain, .* plain: \["position", "unused\.weight"\]; or take the method rate_aware'
+    )
+    with pytest.raises(QuantizationError, match=said):
+        METHODS.load(method)(work_on(Mixed().eval(), batches=[TOKENS]))
+    transposed = nn.Sequential(nn.ConvTranspose2d(2, 3, 2))
+    with pytest.raises(QuantizationError, match=r"0\.weight \(a parameter of ConvTranspose2d\)"):
+        METHODS.load(method)(work_on(transposed, batches=[torch.randn(2, 2, 3, 3)]))
+
+
+@calibrated
+def test_one_calibration_image_is_enough(network: nn.Module, method: str) -> None:
+    work = work_on(network, batches=[inputs(1)])
+    METHODS.load(method)(work)
+    with torch.no_grad():
+        assert torch.isfinite(work.coarse(inputs())).all()
+
+
+@every_method
+def test_weights_that_are_not_finite_are_refused(network: nn.Module, method: str) -> None:
+    with torch.no_grad():
+        network.get_parameter("fc1.weight")[0, 0] = float("inf")
+    with pytest.raises(QuantizationError, match="NaN or infinite"):
+        METHODS.load(method)(work_on(network))
 
 
 @calibrated
