@@ -2,22 +2,21 @@
 
 Speed: the loop of the tests, a pass over all weights a step, against the package, for the same picks.
 Rate: bits a weight on an i.i.d. Laplacian source against R(D) = -log2(lambda D), for indices sent one by one as the
-paper counts them, for the same picks sent as sets, and for a dead-zone quantiser of the same sparsity and distortion;
-ideal code lengths, no stream. Distortion: what is left at a sparsity, and what theory says.
+paper counts them (ideal code lengths), and as bytes of the codec for the same picks sent as sets and for a dead-zone
+quantiser of the same sparsity and distortion. Distortion: what is left at a sparsity, and what theory says.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
-from scipy.special import gammaln
 
+from benchmarks.machine import machine
+from rdsearch.coding import encode_arrays
 from rdsearch.pruning.refinement import Refinement, Rule, refine
 from tests.pruning.surp_reference import refine_slowly
 
@@ -30,14 +29,6 @@ SPARSITIES = (0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
 def magnitudes(n: int) -> np.ndarray:
     """Magnitudes of a Laplacian source with lambda = 1."""
     return np.random.default_rng(0).exponential(size=n)
-
-
-def machine() -> str:
-    """Processor, cores and versions, in a line."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    return f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, numpy {np.__version__}"
 
 
 def timed(call, *arguments):
@@ -64,16 +55,11 @@ def speed(n: int, sparsity: float, loop_steps: int | None) -> None:
         alpha = math.log(n / (10 * loop_steps))
         _, seconds = timed(refine_slowly, source, loop_steps, alpha, rule.decay, np.random.default_rng(1))
         loop_seconds = seconds / loop_steps * fast.picks.size
-        how = f"from {loop_steps} steps of {seconds / loop_steps * 1e3:.1f} ms"
+        how = f"extrapolated from {loop_steps} timed steps of {seconds / loop_steps * 1e3:.1f} ms"
     print(
         f"{n:>11,} {sparsity:8.2f} {fast.picks.size:>10,} {fast_seconds:9.3f} {loop_seconds:12,.1f} "
         f"{loop_seconds / fast_seconds:9,.0f}x  loop {how}"
     )
-
-
-def log2_binomial(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Bits of the choice of ``k`` among ``n``."""
-    return (gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)) / math.log(2)
 
 
 def index_bits(steps: Refinement, n: int) -> float:
@@ -84,48 +70,47 @@ def index_bits(steps: Refinement, n: int) -> float:
 
 
 def set_bits(steps: Refinement, n: int) -> float:
-    """Bits of the same picks sent as sets, and a sign for each survivor.
+    """Bits of the same picks sent as sets, signs included, by the codec: its bytes times eight.
 
-    A set is a run of picks within which the threshold falls by less than a tenth and no index comes twice. Indices
-    picked before and the others are coded apart, each by the choice of so many among so many.
+    A set is a run of picks within which the threshold falls by less than a tenth and no index comes twice. It is two
+    arrays: which of the indices picked before are in it, and which of the others, with their signs.
     """
-    seen = np.zeros(n, dtype=bool)
-    sizes: list[tuple[int, int, int]] = []
-    start, survivors = 0, 0
+    signs = np.random.default_rng(2).choice(np.array([-1, 1], dtype=np.int32), n)
+    known = np.zeros(n, dtype=bool)
+    arrays: list[np.ndarray] = []
+    start = 0
     while start < steps.picks.size:
         end = start + int((steps.thresholds[start:] > 0.9 * steps.thresholds[start]).sum())
         run = steps.picks[start:end]
         first = np.sort(np.unique(run, return_index=True)[1])
         repeats = np.setdiff1d(np.arange(run.size), first, assume_unique=True)
         run = run[: repeats[0]] if repeats.size else run
-        again = int(seen[run].sum())
-        sizes.append((survivors, again, run.size - again))
-        seen[run] = True
-        survivors += run.size - again
+        member = np.zeros(n, dtype=np.int32)
+        member[run] = 1
+        arrays += [member[known], (member * signs)[~known]]
+        known[run] = True
         start += run.size
-    known, again, fresh = np.array(sizes, dtype=float).T
-    counts = 2 * math.log2(n) * len(sizes)
-    return float((log2_binomial(known, again) + log2_binomial(n - known, fresh)).sum()) + counts + survivors
+    return 8.0 * len(encode_arrays(arrays))
 
 
 def dead_zone_bits(source: np.ndarray, sparsity: float, distortion: float) -> float:
-    """Bits (entropy of the levels, signs included) of a dead-zone quantiser of this sparsity and distortion."""
+    """Bits (the codec's bytes times eight) of a dead-zone quantiser of this sparsity and distortion."""
     threshold = np.quantile(source, sparsity)
     excess = source[source > threshold] - threshold
     dead = float(source[source <= threshold].sum())
     low, high = 1e-3, 50.0
     for _ in range(40):
         step = math.sqrt(low * high)
-        levels = (excess / step).astype(np.int64)
+        levels = (excess / step).astype(np.int32)
         # Inside a level the source is exponential: its median is the best reconstruction under l1.
         median = -math.log((1 + math.exp(-step)) / 2)
         error = float(np.abs(excess - levels * step - median).sum())
         low, high = (step, high) if (dead + error) / source.size < distortion else (low, step)
-    share = np.bincount(levels) / excess.size
-    share = share[share > 0]
-    density = excess.size / source.size
-    zero_flags = -density * math.log2(density) - (1 - density) * math.log2(1 - density)
-    return source.size * (zero_flags + density * (1 - float((share * np.log2(share)).sum())))
+    signed = np.zeros(source.size, dtype=np.int32)
+    signed[source > threshold] = (1 + levels) * np.random.default_rng(2).choice(
+        np.array([-1, 1], dtype=np.int32), excess.size
+    )
+    return 8.0 * len(encode_arrays([signed]))
 
 
 def rates(n: int) -> list[tuple[float, ...]]:
@@ -167,8 +152,8 @@ def plot(rows: list[tuple[float, ...]], path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.loglog(covered, indices, "o-", label="SuRP, index by index")
-    axes.loglog(covered, sets, "s-", label="SuRP, the same picks as sets")
-    axes.loglog(covered, dead_zone, "^-", label="dead-zone quantiser, same sparsity")
+    axes.loglog(covered, sets, "s-", label="SuRP, the same picks as sets, by the codec")
+    axes.loglog(covered, dead_zone, "^-", label="dead-zone quantiser, same sparsity, by the codec")
     axes.loglog(covered, bound, "k--", label=r"bound $R(D) = -\log_2(\lambda D)$")
     for x, y, sparsity in zip(covered, bound, SPARSITIES, strict=True):
         axes.annotate(f"{sparsity:g}", (x, y), xytext=(4, -11), textcoords="offset points", fontsize=8)
@@ -187,7 +172,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write the rate curves")
     parser.add_argument("--quick", action="store_true", help="leave out the 15 million weights")
     arguments = parser.parse_args()
-    print(machine())
+    print(machine("numpy", "numba", "constriction"))
     refine(magnitudes(1000), 100, Rule.authors(1000, ALPHA), np.random.default_rng(0))  # compiles
     print(f"\nSpeed\n{'weights':>11} {'sparsity':>8} {'steps':>10} {'fast, s':>9} {'loop, s':>12} {'ratio':>10}")
     speed(RESNET20_WEIGHTS, 0.9, None)
