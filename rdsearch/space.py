@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rdsearch.cells import format_cell
 from rdsearch.errors import ConfigError
 from rdsearch.point import Scalar
 from rdsearch.recipe import Recipe
@@ -40,7 +41,7 @@ class Choice:
     values: tuple[Scalar, ...]
 
     def __str__(self) -> str:
-        return f"one of {', '.join(map(str, self.values))}"
+        return f"one of {', '.join(map(format_cell, self.values))}"
 
     def probes(self) -> tuple[Scalar, ...]:
         """Values that stand for the whole domain when a recipe is checked."""

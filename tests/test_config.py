@@ -165,7 +165,7 @@ def test_a_search_of_an_own_task_needs_no_task_part() -> None:
 def test_empty_sections_mean_their_defaults() -> None:
     tree = {"task": TASK, "recipe": None, "search": None, "resources": None}
     file = check_search(tree, source="s", name="s")
-    assert (file.search.trials, file.search.sampler, file.space.parameters) == (60, "tpe", {})
+    assert (file.trials, file.search.sampler, file.space.parameters) == (60, "tpe", {})
 
 
 @pytest.mark.parametrize("tree", [TASK, {"task": TASK}])

@@ -84,7 +84,7 @@ def test_a_missing_parameter_is_an_error() -> None:
         ({"rate": {"float": [0.1, 0.2], "log": 1}}, "rate: log: 1 must be true or false"),
         (
             {"rate": {"float": [0.1, 0.2], "lgo": True}},
-            "rate: unknown key 'lgo' beside 'float'; allowed: float, log. Did you mean 'log'?",
+            "rate: unknown key 'lgo' beside 'float'; allowed: float, log, points. Did you mean 'log'?",
         ),
         (
             {"method": {"choice": ["erk"], "log": True}},
@@ -228,6 +228,7 @@ def test_at_of_a_choice_is_one_of_its_values(count: int, fraction: float) -> Non
 
 def test_domains_read_as_text() -> None:
     assert str(Choice(("a", 2))) == "one of a, 2"
+    assert str(Choice((None, True, "a"))) == "one of null, true, a"
     assert str(Range(1, 8, integer=True)) == "whole numbers 1 to 8"
     assert str(Range(0.0001, 0.5, log=True)) == "0.0001 to 0.5, evenly in log"
 

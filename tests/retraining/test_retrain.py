@@ -12,6 +12,7 @@ from rdsearch.recipe import Recipe
 from rdsearch.retraining.config import RetrainRecipe
 from rdsearch.retraining.retrain import require_finite, retrain
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.stepper import Stepper
 from rdsearch.tasks.task import Task
 from tests.tasks.helpers import blobs, seeded_network
 
@@ -93,6 +94,21 @@ def masks_of(task: Task, density: float) -> dict[str, torch.Tensor]:
         for name, weight in network.named_parameters()
         if weight.dim() > 1
     }
+
+
+def test_every_option_trains_in_half_precision(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the forward pass in bfloat16, parameters, gradients and gates in float32."""
+    monkeypatch.setattr(Stepper, "_precision", lambda self: torch.autocast("cpu", dtype=torch.bfloat16))
+    masks = masks_of(task, 0.6)
+    half, full = dense_network(task), dense_network(task)
+    for network in (half, full):
+        retrain(network, task, recipe(**OPTIONS["everything"]).retrain, masks, seed=4, device=CPU)
+        monkeypatch.undo()
+    assert all(value.dtype != torch.bfloat16 for value in half.state_dict().values())
+    assert not torch.equal(full.get_parameter("0.weight"), half.get_parameter("0.weight"))
+    assert task.score(half) > task.score(full) - 0.1
+    for name, mask in masks.items():
+        assert not half.get_parameter(name)[~mask].any()
 
 
 def test_rewinding_forgets_everything_but_the_masks(task: Task) -> None:
