@@ -19,6 +19,7 @@ _WIDENINGS = (1, 2, 3, 4, 6, 8)
 _LARGEST = 2**14
 """Larger magnitudes count as this one in the choice."""
 _BISECTIONS = 50
+_LOST = 1 - 1e-9
 _WORTHWHILE = 0.98
 """A layer with more of the next one's bits is left out."""
 
@@ -33,8 +34,9 @@ class _Choices:
     Attributes:
         cells: The cells.
         bits: (choices,): entropy of the cells' frequencies, and a bit for every sign.
-        distortion: (choices,): squared error, the cells reconstructed at their centroids, as a share of the tensor's
-            energy. The error of a layer's outputs is about that share of them.
+        distortion: (choices,): minus the logarithm of the share of the tensor's energy that is not squared error, the
+            cells reconstructed at their centroids. A layer's outputs keep about that share, and the shares of a chain
+            of layers multiply: one layer that keeps next to nothing cannot be made up for by the others.
     """
 
     cells: list[Cells]
@@ -99,7 +101,7 @@ def _choices(cells: Cells, counts: Counts) -> _Choices:
     found = [cells, *_coarser(cells, counts)]
     figures = np.array([_measure(one, counts) for one in found])
     energy = max(float((counts * np.arange(counts.size) ** 2).sum()), 1.0)
-    return _Choices(found, figures[:, 0], figures[:, 1] / energy)
+    return _Choices(found, figures[:, 0], -np.log1p(-np.minimum(figures[:, 1] / energy, _LOST)))
 
 
 def _coarser(cells: Cells, counts: Counts) -> Iterator[Cells]:
