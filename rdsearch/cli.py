@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -139,9 +139,16 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 @click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
+@click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def front(
-    directory: Path, max_drop: float | None, max_bytes: str | None, knee: bool, standard_error: bool, form: str
+    directory: Path,
+    max_drop: float | None,
+    max_bytes: str | None,
+    knee: bool,
+    standard_error: bool,
+    layers: bool,
+    form: Literal["table", "csv", "json"],
 ) -> None:
     """The front of a search, or the one point of it that fits."""
     from rdsearch.report.table import front_table, front_text
@@ -149,11 +156,16 @@ def front(
     from rdsearch.units import parse_size
 
     limits = max_drop is not None or max_bytes is not None
-    if knee + standard_error + limits > 1:
-        raise click.UsageError("give only one of --knee, --standard-error, and limits (--max-drop, --max-bytes)")
+    if knee + standard_error + limits + layers > 1:
+        raise click.UsageError(
+            "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
+        )
     results = read_results(directory)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
+    if layers:
+        _show_layers(results, form)
+        return
     chosen = results.front.knee() if knee else None
     if standard_error:
         chosen = results.front.within_standard_error()
@@ -168,6 +180,19 @@ def front(
         click.echo(front_text(results.front, "csv", chosen=chosen), nl=False)
     else:
         click.echo(front_text(results.front, "json", chosen=chosen), nl=False)
+
+
+def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> None:
+    from rdsearch.report.layers import layer_table, layer_text
+    from rdsearch.search.layers import layer_points
+
+    points = layer_points(results)
+    if form != "table":
+        click.echo(layer_text(points, form), nl=False)
+        return
+    _console().print(layer_table(points, caption=results.score_note))
+    if all(point.layers == 1 for point in points):
+        click.echo("No file on the front has quality layers: search with recipe.quantization.layers above 1.")
 
 
 @app.command()

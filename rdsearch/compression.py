@@ -170,7 +170,7 @@ def rounds(
             recipe=recipe.cut(number).as_dict() if embed_recipe else None,
             train_levels=_level_trainer(task, recipe, number, seed, place),
         )
-        point = _measure(task, data, list(masks), baseline, place)
+        point = measure(task, data, list(masks), baseline, place)
         point = replace(
             point,
             round=number,
@@ -260,7 +260,7 @@ def _training_inputs(task: Task, count: int, seed: int, device: torch.device) ->
     return inputs
 
 
-def _measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
+def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
     """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller."""
     file = decode(data)
     network = task.fresh_network()

@@ -163,6 +163,19 @@ class SearchFolder:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""
         return _read_json(self.tests, "") if self.tests.exists() else {}
 
+    @property
+    def layers(self) -> Path:
+        """Figures of the coarser quality layers of the front's files, by the checksum of each prefix."""
+        return self.path / "layers.json"
+
+    def read_layers(self) -> dict[str, dict[str, Any]]:
+        """Figures of each prefix that was scored, by its SHA-256; empty before `rdsearch front --layers`."""
+        return _read_json(self.layers, "") if self.layers.exists() else {}
+
+    def write_layers(self, figures: dict[str, dict[str, Any]]) -> None:
+        """Record what was found of prefixes."""
+        write_atomically(self.layers, json.dumps(figures, indent=2))
+
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""
         write_atomically(self.tests, json.dumps(scores, indent=2))

@@ -1,0 +1,110 @@
+"""What the quality layers of the front's files do: every prefix decoded and scored on the validation part."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from rdsearch.coding.networkfile import layer_ends
+from rdsearch.compression import Baseline, choose_device, measure
+from rdsearch.errors import SearchError
+from rdsearch.front import pareto
+from rdsearch.point import OperatingPoint
+from rdsearch.pruning.weights import prunable_weights
+from rdsearch.search.results import Results, file_of
+from rdsearch.search.runner import task_of
+from rdsearch.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class LayerPoint:
+    """One prefix of a file on the front.
+
+    Attributes:
+        number: The front's point whose file it is a prefix of, counted from 1 at the smallest file.
+        layer: Quality layers in the prefix.
+        layers: Quality layers in the file.
+        figures: Size and accuracy of the prefix; its path is the whole file's.
+        best: Whether no file or prefix beats it in both.
+    """
+
+    number: int
+    layer: int
+    layers: int
+    figures: OperatingPoint
+    best: bool = False
+
+
+def layer_points(results: Results, *, task: Task | None = None) -> list[LayerPoint]:
+    """Every layer of every file on a search's front, by file and layer.
+
+    A prefix is decoded and scored on the validation part once; what was found is kept in the search's folder, in
+    ``layers.json``. The search's points and its front stay as they are.
+
+    Args:
+        results: The search.
+        task: The task, when it is not the one that the search file names.
+
+    Raises:
+        SearchError: The task has changed since the search, or a file is not there.
+    """
+    known = results.folder.read_layers()
+    scorer = _Scorer(results, task)
+    found = []
+    for number, point in enumerate(results.front, start=1):
+        data = file_of(point).read_bytes()
+        *coarser, _ = ends = layer_ends(data)
+        for layer, end in enumerate(coarser, start=1):
+            key = hashlib.sha256(data[:end]).hexdigest()
+            if key not in known:
+                known[key] = scorer.figures(point, data[:end])
+                results.folder.write_layers(known)
+            found.append(LayerPoint(number, layer, len(ends), replace(point, **known[key], test_accuracy=None)))
+        found.append(LayerPoint(number, len(ends), len(ends), point))
+    return list(_marked(found))
+
+
+class _Scorer:
+    """Scores prefixes; makes the task when the first one is to be scored."""
+
+    def __init__(self, results: Results, task: Task | None) -> None:
+        self._results = results
+        self._task = task
+        self._space = results.folder.search_file().space
+        figures = results.manifest["baseline"]
+        self._baseline = Baseline(figures["val_accuracy"], figures["size_bytes"])
+
+    def figures(self, point: OperatingPoint, data: bytes) -> dict[str, float]:
+        """The figures of an operating point that depend on the file."""
+        task = self._checked_task()
+        skip = self._space.recipe(point.parameters).pruning.skip
+        names = list(prunable_weights(task.fresh_network(), skip))
+        found = measure(task, data, names, self._baseline, choose_device())
+        return {name: getattr(found, name) for name in FIGURES}
+
+    def _checked_task(self) -> Task:
+        if self._task is None:
+            self._task = task_of(self._results.folder.search_file())
+        if self._task.fingerprint != self._results.manifest["task_fingerprint"]:
+            raise SearchError(
+                "the task has changed since the search: its data, dense weights or validation part differ"
+            )
+        return self._task.for_search()
+
+
+FIGURES = (
+    "size_bytes",
+    "val_accuracy",
+    "accuracy_drop",
+    "compression_ratio",
+    "sparsity",
+    "rate_bits_per_weight",
+)
+"""What is kept of a prefix in ``layers.json``."""
+
+
+def _marked(points: list[LayerPoint]) -> Iterator[LayerPoint]:
+    best = {(point.size_bytes, point.val_accuracy) for point in pareto(point.figures for point in points)}
+    for point in points:
+        yield replace(point, best=(point.figures.size_bytes, point.figures.val_accuracy) in best)
