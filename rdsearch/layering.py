@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.coding.cells import OFFSET_UNIT, Cells
-from rdsearch.coding.layered import Layer
+from rdsearch.coding.layered import MAX_SHIFT, Layer
 from rdsearch.coding.levels import Levels
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
 
 SHIFT = 2
-"""A coarse layer's biases and normalisation have so many bits less than the last layer's."""
+"""The last but one layer's biases and normalisation have so many bits less than the last one's, and each layer before
+one bit less than its next: the coarser the weights, the less the others matter."""
 _LARGEST = 2**20
 """Levels of a coarse layer's normalisation are cut off here: a channel that is all but dead has an extreme scale."""
 
@@ -38,7 +39,10 @@ def coarser_layers(
         vectors: Levels and steps of every bias and normalisation in the last layer, in the file's order.
         calibration: Inputs for matching; none where batch normalisation stays as it is in the last layer.
     """
-    return [_layer(one, network, decoded, weights, vectors, calibration) for one in cells]
+    return [
+        _layer(one, network, decoded, weights, vectors, calibration, min(SHIFT + distance, MAX_SHIFT))
+        for one, distance in zip(cells, reversed(range(len(cells))), strict=True)
+    ]
 
 
 def _layer(
@@ -48,6 +52,7 @@ def _layer(
     weights: Mapping[str, Levels],
     vectors: Mapping[str, Levels],
     calibration: Sequence[Tensor],
+    shift: int,
 ) -> Layer:
     coarse = copy.deepcopy(decoded)
     offsets = []
@@ -58,7 +63,7 @@ def _layer(
         with torch.no_grad():
             coarse.get_parameter(name).copy_(torch.from_numpy(values))
     match_statistics(coarse, network, calibration)
-    return Layer(cells, offsets, SHIFT, _vectors(coarse, vectors))
+    return Layer(cells, offsets, shift, _vectors(coarse, vectors, shift))
 
 
 def _centroid(cells: Cells, known: np.ndarray, levels: np.ndarray) -> int:
@@ -71,11 +76,11 @@ def _centroid(cells: Cells, known: np.ndarray, levels: np.ndarray) -> int:
     return min(round(OFFSET_UNIT * mean), OFFSET_UNIT * cells.width - 1)
 
 
-def _vectors(network: nn.Module, vectors: Mapping[str, Levels]) -> list[np.ndarray]:
+def _vectors(network: nn.Module, vectors: Mapping[str, Levels], shift: int) -> list[np.ndarray]:
     values: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
     for name, layer in batchnorm_layers(network).items():
         values[f"{name}.scale"], values[f"{name}.shift"] = scale_and_shift(layer)
-    return [_in_steps(values[name], step * 2**SHIFT) for name, (_, step) in vectors.items()]
+    return [_in_steps(values[name], step * 2**shift) for name, (_, step) in vectors.items()]
 
 
 def _in_steps(values: Tensor, step: float) -> np.ndarray:

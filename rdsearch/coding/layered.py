@@ -65,21 +65,19 @@ class LayeredLevels:
 
 def encode_layered(weights: Sequence[Levels], vectors: Sequence[Levels], coarser: Sequence[Layer]) -> list[bytes]:
     """One payload a layer: those of ``coarser``, then the last one with every level as it is."""
-    from rdsearch.coding.refinement import encode_layers
+    from rdsearch.coding.refinement import encode_differences, encode_layers
 
     layers = [*coarser, _finest(weights, vectors)]
     coded = encode_layers([levels for levels, _ in weights], [layer.cells for layer in layers])
     payloads = []
-    before: Layer | None = None
-    for layer, cells in zip(layers, coded, strict=True):
-        tail = encode_arrays(_differences(before, layer))
-        head = b""
-        if before is None:
+    differences = [_differences(*pair) for pair in zip([None, *layers], layers, strict=False)]
+    for layer, cells, levels in zip(layers, coded, encode_differences(differences), strict=True):
+        head, tail = b"", levels
+        if layer is layers[0]:
             head = varint(len(layers)) + encode_steps([step for _, step in weights])
-            tail = encode_steps([step for _, step in vectors]) + tail
+            tail = encode_steps([step for _, step in vectors]) + levels
         known = _encode_cells(layer) if layer is not layers[-1] else b""
         payloads.append(varint(len(tail)) + head + varint(layer.shift) + varint(len(known)) + known + cells + tail)
-        before = layer
     return payloads
 
 
@@ -206,10 +204,12 @@ def _coded(head: bytes, tail: bytes, weights: int, what: str, *, last: bool) -> 
 
 def _vectors(layers: Sequence[_Coded], vectors: Shapes) -> list[np.ndarray]:
     """Levels of the last layer's biases and normalisation."""
+    from rdsearch.coding.refinement import decode_differences
+
     shapes = [shape for _, shape in vectors]
-    totals = [array.astype(np.int64) for array in decode_arrays(layers[0].vectors, shapes)]
-    for coarse, fine in itertools.pairwise(layers):
-        differences = decode_arrays(fine.vectors, shapes)
+    first, *further = decode_differences([layer.vectors for layer in layers], shapes)
+    totals = [array.astype(np.int64) for array in first]
+    for (coarse, fine), differences in zip(itertools.pairwise(layers), further, strict=True):
         totals = [(old << (coarse.shift - fine.shift)) + new for old, new in zip(totals, differences, strict=True)]
         if any(np.abs(total).max(initial=0) > _LARGEST for total in totals):
             raise FileFormatError("a quality layer has a bias outside int32; the file is damaged")

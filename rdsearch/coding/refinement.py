@@ -8,6 +8,7 @@ learn anew, and a few bytes for the end of each payload.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,6 +46,34 @@ def encode_layers(arrays: Sequence[Array], layers: Sequence[Sequence[Cells]]) ->
                 encoder.refine(before, known[index], coarse.split(fine))
         payloads.append(encoder.finish())
     return payloads
+
+
+def encode_differences(groups: Sequence[Sequence[Array]]) -> list[bytes]:
+    """One payload a group of tensors; the model learns from group to group."""
+    model = state.Model()
+    payloads = []
+    for arrays in groups:
+        encoder = _Encoder(model)
+        for array in arrays:
+            if array.size:
+                encoder.put(np.ascontiguousarray(array, np.int32).reshape(array.shape))
+        payloads.append(encoder.finish())
+    return payloads
+
+
+def decode_differences(payloads: Sequence[bytes], shapes: Sequence[Shape]) -> list[list[Array]]:
+    """Read what `encode_differences` wrote, groups of the same shapes.
+
+    Raises:
+        FileFormatError: A payload is damaged, or does not fit the shapes.
+    """
+    model = state.Model()
+    groups = []
+    for payload in payloads:
+        decoder = _Decoder(payload, model)
+        groups.append([decoder.get(shape) if math.prod(shape) else np.zeros(shape, np.int32) for shape in shapes])
+        decoder.finish()
+    return groups
 
 
 def decode_layers(payloads: Sequence[bytes], shapes: Sequence[Shape], layers: Sequence[Sequence[Cells]]) -> list[Array]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rdsearch.coding.networkfile import layer_ends
-from rdsearch.compression import Baseline, choose_device, measure
+from rdsearch.compression import Baseline, measure
 from rdsearch.errors import SearchError
 from rdsearch.front import pareto
 from rdsearch.point import OperatingPoint
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.search.results import Results, file_of
 from rdsearch.search.runner import task_of
+from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.task import Task
 
 

@@ -1,4 +1,4 @@
-"""Make the golden payloads of `encode_arrays`: `python tests/coding/make_golden.py` writes golden/*.
+"""Make the golden payloads, and a golden file in quality layers: `python -m tests.coding.make_golden` writes golden/*.
 
 A payload that the codec has once written must decode to the same integers for ever. Run this only together with a
 new version of the format, and keep the old files.
@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from rdsearch.coding.arrays import encode_arrays
+from rdsearch.coding.cells import Cells
+from rdsearch.coding.layered import Layer
+from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file, layer_ends
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -43,11 +47,50 @@ def cases() -> dict[str, list[np.ndarray]]:
     }
 
 
+def layered() -> bytes:
+    """A file of a small network in three layers."""
+    kernels, *_, matrix = cases()["convolutional"]
+    entries = (
+        Entry("weight", "conv.weight", kernels.shape),
+        Entry("batchnorm", "bn", (8,), "1e-05"),
+        Entry("weight", "fc.weight", matrix.shape),
+        Entry("vector", "fc.bias", (10,)),
+        Entry("buffer", "table", (3,), "int64"),
+    )
+    network = NetworkFile(
+        layout=Layout(entries),
+        weights={"conv.weight": (kernels, 0.25), "fc.weight": (matrix, 0.125)},
+        vectors={
+            "bn.scale": (np.arange(40, 48), 0.0625),
+            "bn.shift": (np.arange(-4, 4), 0.5),
+            "fc.bias": (np.arange(10) ** 2, 0.25),
+        },
+        buffers={"table": np.array([1, -(2**40), 3])},
+        recipe={"pruning": {"rate": 0.5}},
+    )
+    vectors = [levels for levels, _ in network.vectors.values()]
+    coarser = [
+        Layer([Cells(4, 4), Cells(12, 8)], [12, 20], 3, [(levels >> 3) + 1 for levels in vectors]),
+        Layer([Cells(2, 2), Cells(4, 8)], [3, 21], 1, [(levels >> 1) - 2 for levels in vectors]),
+    ]
+    return encode_file(network, coarser)
+
+
+def no_network(network_id: str) -> Layout:
+    """Finds none: golden files list their tensors."""
+    raise LookupError(network_id)
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     for name, arrays in cases().items():
         (GOLDEN / f"arrays_{name}.bin").write_bytes(encode_arrays(arrays))
         np.savez_compressed(GOLDEN / f"arrays_{name}.npz", *arrays)
+    data = layered()
+    (GOLDEN / "layered.rdz").write_bytes(data)
+    for number, end in enumerate(layer_ends(data), start=1):
+        state = decode_file(data[:end], no_network).state_dict()
+        np.savez_compressed(GOLDEN / f"layered_{number}.npz", **state)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_the_bytes_up_to_the_end_of_any_layer_are_a_coarser_network() -> None:
             np.testing.assert_array_equal(found.vectors[name][0], vector)
             assert found.vectors[name][1] == NETWORK_FILE.vectors[name][1] * 2**layer.shift
         assert found.state_dict().keys() == NETWORK_FILE.state_dict().keys()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_every_prefix_of_the_golden_file_decodes_to_what_it_always_did(number: int) -> None:
+    golden = Path(__file__).parent / "golden"
+    data = (golden / "layered.rdz").read_bytes()
+    found = decode_file(data[: layer_ends(data)[number - 1]], unknown)
+    assert (found.layer, found.layers) == (number, 3)
+    with np.load(golden / f"layered_{number}.npz") as wanted:
+        state = found.state_dict()
+        assert set(state) == set(wanted.files)
+        for name in wanted.files:
+            np.testing.assert_array_equal(state[name], wanted[name])
+            assert state[name].dtype == wanted[name].dtype
 
 
 def test_a_cut_anywhere_else_is_refused() -> None:
