@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.evaluation import forward, is_classification, no_classification
+from rdsearch.tasks.evaluation import forward, is_classification, labels_out_of_range, no_classification
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
 from rdsearch.tasks.state import State, load_state
@@ -92,10 +92,7 @@ def _forward(task: Task, network: nn.Module) -> Iterator[str]:
     for role, split in (("train", task.train), ("validation", task.validation)):
         labels = split.labels
         if labels is not None and (labels.min() < 0 or labels.max() >= output.shape[1]):
-            yield (
-                f"{role}: labels go from {labels.min()} to {labels.max()}, the network has {output.shape[1]} outputs: "
-                f"allowed are 0 to {output.shape[1] - 1}"
-            )
+            yield labels_out_of_range(role, labels, output.shape[1])
 
 
 def _evaluation(task: Task, network: nn.Module) -> Iterator[str]:

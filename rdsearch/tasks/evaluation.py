@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -105,6 +106,14 @@ def no_classification(output: Any, targets: Any) -> str:
     return (
         f"output {shapes[0]} and targets {shapes[1]}: accuracy takes logits (b, classes) and whole labels (b,); "
         "give another score as evaluate="
+    )
+
+
+def labels_out_of_range(role: str, labels: np.ndarray, outputs: int) -> str:
+    """What is wrong with labels that a network has no output for, in words."""
+    return (
+        f"{role}: labels go from {labels.min()} to {labels.max()}, the network has {outputs} outputs: "
+        f"allowed are 0 to {outputs - 1}"
     )
 
 

@@ -16,7 +16,7 @@ from rdsearch.tasks.calls import call_with_options
 from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
 from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
-from rdsearch.tasks.evaluation import forward
+from rdsearch.tasks.evaluation import forward, labels_out_of_range
 from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
 from rdsearch.tasks.recipes import expected_accuracy, training_for
@@ -148,7 +148,11 @@ def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:
             f"network {config.network} does not take the inputs of {config.dataset}, "
             f"a batch of which is {shape}: {error}"
         ) from error
-    if classes is not None and isinstance(output, torch.Tensor) and output.shape[-1] < classes:
-        raise TaskError(
-            f"network {config.network} has {output.shape[-1]} outputs, {config.dataset} has {classes} classes"
-        )
+    if not isinstance(output, torch.Tensor) or output.ndim == 0:
+        return
+    outputs = output.shape[-1]
+    if classes is not None and outputs < classes:
+        raise TaskError(f"network {config.network} has {outputs} outputs, {config.dataset} has {classes} classes")
+    for role, split in (("train", task.train), ("validation", task.validation)):
+        if split.labels is not None and not 0 <= split.labels.min() <= split.labels.max() < outputs:
+            raise TaskError(labels_out_of_range(role, split.labels, outputs))

@@ -89,6 +89,13 @@ def test_labels_are_known_without_reading_and_follow_subsets() -> None:
     assert len(train) == 10
 
 
+def test_labels_that_the_dataset_gives_otherwise_than_it_tells_are_not_known() -> None:
+    dataset = Numbers()
+    dataset.target_transform = lambda label: 1 - label  # type: ignore[attr-defined]
+    assert LoaderSplit(dataset).labels is None
+    assert LoaderSplit(Subset(dataset, [1, 2])).labels is None
+
+
 def test_workers_read_the_same_examples() -> None:
     split = LoaderSplit(DataLoader(Numbers(noise=True), num_workers=1))
     assert values(split) == values(split)

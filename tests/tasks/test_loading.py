@@ -47,6 +47,17 @@ def with_validation():
 def lazy_test():
     return {"train": points(60, 1), "test": lambda: points(20, 2)}
 
+def beyond():
+    inputs, labels = points(60, 1)
+    return {"train": (inputs, labels + 1)}
+
+def unlabelled():
+    inputs, labels = points(60, 1)
+    return {"train": (inputs, labels - 1)}
+
+def empty():
+    return {"train": points(0, 1)}
+
 def wrong():
     return {"training": points(60, 1)}
 
@@ -151,6 +162,12 @@ def test_own_factories_are_imported_again_by_a_process_elsewhere(own: str, tmp_p
         ({"network": "{own}:make_net", "dataset": "{own}:wrong"}, r"returned \['training'\]: a mapping with 'train'"),
         ({"network": "{own}:make_net", "dataset": "{own}:wrong_key"}, "unknown keys"),
         ({"network": "{own}:make_net", "dataset": "{own}:number"}, "is a int: a function is needed"),
+        (
+            {"network": "{own}:make_net", "dataset": "{own}:beyond"},
+            "train: labels go from 1 to 3, the network has 3 outputs: allowed are 0 to 2",
+        ),
+        ({"network": "{own}:make_net", "dataset": "{own}:unlabelled"}, "labels go from -1 to 1"),
+        ({"network": "{own}:make_net", "dataset": "{own}:empty"}, "train: an empty split: at least one example"),
         ({"network": "{own}:make_nett", "dataset": "{own}:make_data"}, "Did you mean 'make_net'"),
         ({"network": "no_such_module:make", "dataset": "{own}:make_data"}, "No module named 'no_such_module'"),
         (

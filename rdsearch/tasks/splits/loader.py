@@ -65,6 +65,8 @@ def dataset_labels(dataset: Any) -> np.ndarray | None:
     if isinstance(dataset, Subset):
         inner = dataset_labels(dataset.dataset)
         return None if inner is None else inner[np.asarray(dataset.indices, dtype=np.int64)]
+    if getattr(dataset, "target_transform", None) is not None:
+        return None  # what it tells is not what it gives
     for attribute in _LABEL_ATTRIBUTES:
         value = getattr(dataset, attribute, None)
         if isinstance(value, (Tensor, np.ndarray, list, tuple)):
