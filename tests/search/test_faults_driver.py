@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,16 +173,20 @@ def test_ten_kills_of_one_search_lose_nothing_repeat_nothing_and_invent_nothing(
             assert point.val_accuracy == again.val_accuracy
 
 
-@pytest.mark.parametrize("to_group", [False, True], ids=["to the process", "to its group"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_ends_the_run_with_its_last_words(search: Search, number: signal.Signals, to_group: bool) -> None:
-    if number == signal.SIGUSR1 and to_group:
-        pytest.skip("nothing sends SIGUSR1 to a group")
+# To the process alone SIGTERM and Ctrl-C are tested with the commands.
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGTERM, os.killpg), (signal.SIGINT, os.killpg), (signal.SIGUSR1, os.kill)],
+    ids=["SIGTERM to the group", "SIGINT to the group", "SIGUSR1 to the process"],
+)
+def test_a_signal_ends_the_run_with_its_last_words(
+    search: Search, number: signal.Signals, send: Callable[[int, int], None]
+) -> None:
     with search.driver(start_new_session=True) as process:
         search.wait_for_rounds(3, process)
         time.sleep(0.1)
         assert session_folders(process)
-        (os.killpg if to_group else os.kill)(process.pid, number)
+        send(process.pid, number)
         assert process.wait(timeout=60) == 0, search.log
         assert not session_folders(process)
     assert "interrupted" in search.log
