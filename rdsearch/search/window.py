@@ -29,22 +29,23 @@ class Windowed(BaseSampler):
         self._size = size
         self._best: list[FrozenTrial] = []
         self._seen: set[int] = set()
+        self._made: tuple[int, Study] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """As the other sampler has it."""
-        return self._sampler.infer_relative_search_space(self._view(study), trial)
+        return self._sampler.infer_relative_search_space(self._view_for(study, trial), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """As the other sampler draws them."""
-        return self._sampler.sample_relative(self._view(study), trial, search_space)
+        return self._sampler.sample_relative(self._view_for(study, trial), trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """As the other sampler draws it."""
-        return self._sampler.sample_independent(self._view(study), trial, param_name, param_distribution)
+        return self._sampler.sample_independent(self._view_for(study, trial), trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """As the other sampler does."""
@@ -57,6 +58,12 @@ class Windowed(BaseSampler):
     def reseed_rng(self) -> None:
         """As the other sampler does."""
         self._sampler.reseed_rng()
+
+    def _view_for(self, study: Study, trial: FrozenTrial) -> Study:
+        # A trial is asked for several times, and each look at the whole study takes a while in a long one.
+        if self._made is None or self._made[0] != trial.number:
+            self._made = (trial.number, self._view(study))
+        return self._made[1]
 
     def _view(self, study: Study) -> Study:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

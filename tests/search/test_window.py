@@ -75,9 +75,9 @@ def test_what_is_shown_does_not_depend_on_where_a_run_began() -> None:
     study = optuna.create_study(directions=DIRECTIONS, sampler=Windowed(whole, 30))
     for member in trials:
         study.add_trial(member)
-        study.sampler.infer_relative_search_space(study, member)
+        study.sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[-1])
     resumed = Watching(seed=0)
-    Windowed(resumed, 30).infer_relative_search_space(study, trials[0])
+    Windowed(resumed, 30).infer_relative_search_space(study, study.get_trials(deepcopy=False)[-1])
     assert whole.seen == resumed.seen
 
 
