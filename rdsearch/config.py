@@ -59,9 +59,9 @@ class HalvingConfig(Settings):
     """The first round after which trials are compared."""
     every: int = Field(2, ge=1)
     """Rounds from one comparison to the next."""
-    factor: float = Field(2, gt=1)
+    factor: float = Field(3, gt=1)
     """One trial in so many goes on, and with it every one that none of the others beats."""
-    at_least: int = Field(8, ge=2)
+    at_least: int = Field(6, ge=2)
     """Trials that must have come to a round before any is stopped there."""
 
 
@@ -84,8 +84,8 @@ class SearchConfig(Settings):
     """Whether each allocation is tried at a few rates before the sampler proposes anything; never with ``grid``."""
     prefix_observations: bool = False
     """Whether the sampler is told each round as a recipe of so many rounds, where ``pruning.rounds`` is searched."""
-    patience: int | None = Field(None, ge=1)
-    """Rounds in a row past the accuracy constraint after which a trial ends; never when not given."""
+    patience: int | None = Field(1, ge=1)
+    """Rounds in a row past the accuracy constraint after which a trial ends; never when ``null``."""
     scheduler: Literal["none", "halving"] = "none"
     """Whether trials that others beat are stopped early: ``halving`` is asynchronous successive halving."""
     halving: HalvingConfig = HalvingConfig()

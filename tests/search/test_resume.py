@@ -52,8 +52,10 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
-def wait_for_rounds(folder: Path, count: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
+def wait_for_rounds(
+    folder: Path, count: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 120
+) -> None:
+    deadline = time.monotonic() + seconds
     while len(list(folder.glob("trials/*/round_*"))) < count:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
