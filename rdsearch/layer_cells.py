@@ -70,7 +70,7 @@ def choose_cells(levels: Sequence[np.ndarray], count: int) -> list[list[Cells]]:
         picked = _allocate(choices, share)
         found = sum(float(choice.bits[index]) for choice, index in zip(choices, picked, strict=True))
         if not 0 < found <= _WORTHWHILE * bits:
-            break
+            continue
         current = [choice.cells[index] for choice, index in zip(choices, picked, strict=True)]
         chosen.insert(0, current)
         bits = found
