@@ -14,6 +14,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from rdsearch.errors import QuantizationError
+
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
@@ -66,10 +68,14 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
         reference: The float network of the same architecture; not changed.
         batches: Calibration inputs, on the networks' device. Statistics are over all of one batch, so
             one large batch is best; the maps found on several are averaged by their sizes.
+
+    Raises:
+        QuantizationError: There is a single example.
     """
     layers = batchnorm_layers(network)
     if not layers or not batches:
         return
+    require_several(batches)
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(reference).items()}
     sums = {name: (torch.zeros_like(scale), torch.zeros_like(scale)) for name, (scale, _) in originals.items()}
     total = sum(len(batch) for batch in batches)
@@ -87,6 +93,21 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     reference.train(training[1])
     for name, layer in layers.items():
         set_scale_and_shift(layer, *sums[name])
+
+
+def require_several(batches: Sequence[Tensor]) -> None:
+    """Check that calibration inputs vary.
+
+    Raises:
+        QuantizationError: There is a single example, or none.
+    """
+    count = sum(len(batch) for batch in batches)
+    if count < 2:
+        raise QuantizationError(
+            f"the calibration set has {count} example{'' if count == 1 else 's'}, and statistics need at least 2. Give "
+            "more training examples, or take a method that looks at none (uniform, rate_aware) with "
+            "reestimate_batchnorm: false."
+        )
 
 
 def channel_moments(inputs: Tensor) -> tuple[Tensor, Tensor]:

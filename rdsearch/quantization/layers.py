@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rdsearch.errors import QuantizationError
-from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.batchnorm import batchnorm_layers, require_several
 from rdsearch.quantization.inputs import TREATED, Layer
 from rdsearch.quantization.method import Work
 
@@ -83,13 +83,14 @@ def calibration_batch(work: Work) -> Tensor:
     """The one batch of calibration inputs.
 
     Raises:
-        QuantizationError: There is none, or there are several.
+        QuantizationError: There is none, there are several, or it holds a single example.
     """
     if len(work.batches) != 1:
         raise QuantizationError(
             f"{len(work.batches)} batches of calibration inputs are given: a method that looks at the inputs of "
             "layers needs all of them in one batch"
         )
+    require_several(work.batches)
     return work.batches[0]
 
 

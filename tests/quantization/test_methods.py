@@ -226,9 +226,15 @@ def test_weights_that_a_method_cannot_treat_are_named_with_what_to_do(method: st
         METHODS.load(method)(work_on(transposed, batches=[torch.randn(2, 2, 3, 3)]))
 
 
-@calibrated
-def test_one_calibration_image_is_enough(network: nn.Module, method: str) -> None:
-    work = work_on(network, batches=[inputs(1)])
+@every_method
+def test_a_calibration_set_of_one_image_is_refused(network: nn.Module, method: str) -> None:
+    with pytest.raises(QuantizationError, match="the calibration set has 1 example, and statistics need at least 2"):
+        METHODS.load(method)(work_on(network, batches=[inputs(1)]))
+
+
+@every_method
+def test_a_calibration_set_of_two_images_will_do(network: nn.Module, method: str) -> None:
+    work = work_on(network, batches=[inputs(2)])
     METHODS.load(method)(work)
     with torch.no_grad():
         assert torch.isfinite(work.coarse(inputs())).all()
