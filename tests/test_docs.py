@@ -252,7 +252,7 @@ def test_the_five_lines_of_the_tasks_page_are_a_task_that_is_fine(tmp_path: Path
     page = ROOT / "docs" / "tasks.md"
     module, trained = [block for block in _blocks("python") if block.page == page][:2]
     _run([module, trained], tmp_path, environment)
-    (own,) = [block for block in _blocks("yaml") if block.page == page]
+    own = next(block for block in _blocks("yaml") if block.page == page)
     assert len(own.text.splitlines()) == 5
     (tmp_path / "own.yaml").write_text(own.text, encoding="utf-8")
     code = "from rdsearch.cli import main; main()"
