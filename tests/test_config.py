@@ -88,8 +88,8 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "seach": "unknown key; allowed here: task, recipe, search, resources. Did you mean 'search'?",
         "task.network": found["task.network"],
         "task.dataset": found["task.dataset"],
-        "task.validaton": "unknown key; allowed here: network, dataset, options, root, checkpoint, validation, seed, "
-        "train. Did you mean 'validation'?",
+        "task.validaton": "unknown key; allowed here: network, dataset, options, root, checkpoint, validation, "
+        "validation_subset, seed, train. Did you mean 'validation'?",
         "task.seed": "-1 must be at least 0",
         "task.train.lr": "'fast' must be a number",
         "task.train.optimizer": "'adm' must be 'adamw', 'adam' or 'sgd'. Did you mean 'adam'?",
