@@ -29,7 +29,10 @@ ROOT = Path(__file__).parents[2]
 KILLS, TRIALS, WORKERS = 10, 24, 2
 SECONDS = 0.3
 """Of a round; a trial has three."""
-PATIENCE = 120
+PATIENCE = 400
+"""Seconds to wait for what takes a few: Ray runs workers with low priority, so other work holds them up."""
+
+pytestmark = pytest.mark.timeout(2400)
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def test_a_signal_ends_the_run_with_its_last_words(
         time.sleep(0.1)
         assert session_folders(process)
         send(process.pid, number)
-        assert process.wait(timeout=60) == 0, search.log
+        assert process.wait(timeout=PATIENCE) == 0, search.log
         assert not session_folders(process)
     assert "interrupted" in search.log
     assert "Traceback" not in search.log

@@ -18,6 +18,8 @@ from tests.search.paced import ROUNDS, evaluations, paced_space, paced_task
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(2400)
+
 
 @pytest.fixture
 def faults(tmp_path: Path) -> Path:
