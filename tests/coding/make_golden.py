@@ -1,11 +1,12 @@
-"""Make the golden payloads, and a golden file in quality layers: `python -m tests.coding.make_golden` writes golden/*.
+"""Make the golden payloads and files: `python -m tests.coding.make_golden` writes golden/*.
 
-A payload that the codec has once written must decode to the same integers for ever. Run this only together with a
-new version of the format, and keep the old files.
+What the codec has once written must decode to the same values for ever. Run this only together with a new version of
+the format, and keep the old files.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,75 @@ def no_network(network_id: str) -> Layout:
     raise LookupError(network_id)
 
 
+LAYOUT = Layout(
+    (
+        Entry("weight", "conv.weight", (4, 3, 3, 3)),
+        Entry("batchnorm", "norm", (4,), "1e-05"),
+        Entry("buffer", "norm.table", (2, 2), "int64"),
+        Entry("weight", "fc.weight", (5, 4)),
+        Entry("vector", "fc.bias", (5,)),
+        Entry("tied", "out.weight", (5, 4), "fc.weight"),
+    )
+)
+EDGES = Layout(
+    (
+        Entry("weight", "empty", (0, 3)),
+        Entry("weight", "zeros", (6, 7)),
+        Entry("vector", "scalar", ()),
+        Entry("vector", "one", (1,)),
+        Entry("weight", "widest", (1, 2)),
+        Entry("buffer", "flag", (), "bool"),
+        Entry("buffer", "bytes", (3,), "uint8"),
+        Entry("buffer", "table", (2,), "float32"),
+    )
+)
+LAYOUTS = {"golden": LAYOUT}
+"""Layouts of registered networks in the golden files."""
+
+
+def files() -> dict[str, bytes]:
+    """Each golden ``.rdz`` file, by its name: one a feature of the format."""
+    random = np.random.default_rng(20240608)
+
+    def levels(*shape: int, scale: float = 2.0) -> np.ndarray:
+        return np.round(scale * random.laplace(size=shape)).astype(np.int32)
+
+    weights = {"conv.weight": (levels(4, 3, 3, 3), 0.25), "fc.weight": (levels(5, 4), 0.25)}
+    vectors = {
+        "norm.scale": (levels(4, scale=30.0), 0.03125),
+        "norm.shift": (levels(4), 0.5),
+        "fc.bias": (levels(5), 0.125),
+    }
+    buffers = {"norm.table": np.array([[1, -2], [2**40, 0]])}
+    plain = NetworkFile(LAYOUT, weights, vectors, buffers)
+    edges = NetworkFile(
+        EDGES,
+        {
+            "empty": (np.zeros((0, 3), np.int32), 0.0),
+            "zeros": (np.zeros((6, 7), np.int32), 0.5),
+            "widest": (np.array([[-(2**31), 2**31 - 1]], np.int32), 1.0),
+        },
+        {"scalar": (np.array(-3, np.int32), 0.25), "one": (np.array([7], np.int32), 0.25)},
+        {
+            "flag": np.array(True),
+            "bytes": np.array([0, 128, 255], np.uint8),
+            "table": np.array([1.5, -0.1], np.float32),
+        },
+    )
+    return {
+        "listed": encode_file(plain),
+        "registered": encode_file(replace(plain, network_id="golden")),
+        "own_steps": encode_file(replace(plain, weights=weights | {"fc.weight": (weights["fc.weight"][0], 0.0625)})),
+        "recipe": encode_file(replace(plain, recipe={"pruning": {"rate": 0.2, "skip": ["é*"]}})),
+        "edges": encode_file(edges),
+    }
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
+    for name, data in files().items():
+        (GOLDEN / f"{name}.rdz").write_bytes(data)
+        np.savez_compressed(GOLDEN / f"{name}.rdz.npz", **decode_file(data, LAYOUTS.__getitem__).state_dict())
     for name, arrays in cases().items():
         (GOLDEN / f"arrays_{name}.bin").write_bytes(encode_arrays(arrays))
         np.savez_compressed(GOLDEN / f"arrays_{name}.npz", *arrays)
