@@ -212,7 +212,7 @@ def of_sparsity(shapes: list[tuple[int, ...]], sparsity: float) -> Tensors:
 
 
 def speeds() -> None:
-    """Processor time of encoding and decoding, the best of three runs."""
+    """Processor time of encoding and decoding, the best of three runs; of one for networks that take seconds."""
     tiny = [np.eye(3, dtype=np.int32)]
     decode_arrays(encode_arrays(tiny), [(3, 3)])  # compiles, or reads the machine code that an earlier process kept
     print(
@@ -223,8 +223,9 @@ def speeds() -> None:
             tensors = of_sparsity(shapes, sparsity)
             count = sum(tensor.size for tensor in tensors)
             data = encode_arrays(tensors)
-            encode = seconds(lambda tensors=tensors: encode_arrays(tensors))  # type: ignore[misc]
-            decode = seconds(lambda data=data, shapes=shapes: decode_arrays(data, shapes))  # type: ignore[misc]
+            repeats = 3 if count < 10**7 else 1
+            encode = seconds(lambda tensors=tensors: encode_arrays(tensors), repeats)  # type: ignore[misc]
+            decode = seconds(lambda data=data, shapes=shapes: decode_arrays(data, shapes), repeats)  # type: ignore[misc]
             cells = "".join(f"{1000 * taken:>11.1f}{count / taken / 1e6:>6.1f}" for taken in (encode, decode))
             print(f"{name:<32}{count:>10}{sparsity:>7.2f}{len(data):>10}{cells}", flush=True)
 
