@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from rdsearch.coding.layered import Layer
@@ -17,6 +18,7 @@ from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
+from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
 from rdsearch.rdz import layout_of
@@ -49,9 +51,12 @@ def pack(
         train_levels: Trains the levels that the method has chosen, before they are coded.
 
     Raises:
-        QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
+        QuantizationError: A weight is not finite, the step is too small, the method lacks calibration inputs, or
+            there is no batch normalisation to fold.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    if settings.fold_batchnorm:
+        network = folded(network, fresh_network)
     layout = layout_of(network)
     coarse = _copy(network, fresh_network)
     weights = METHODS.load(settings.method)(_work(network, coarse, layout, settings, calibration))
@@ -127,9 +132,16 @@ def _quantize_vectors(network: nn.Module, layout: Layout, bits: int) -> dict[str
             vectors[entry.name] = _levels(quantize_to_bits(state[entry.name], bits))
         elif entry.kind == "batchnorm":
             scale, shift = scale_and_shift(normalisations[entry.name])
-            vectors[f"{entry.name}.scale"] = _levels(quantize_to_bits(scale, bits))
+            vectors[f"{entry.name}.scale"] = _levels(_ones(scale) or quantize_to_bits(scale, bits))
             vectors[f"{entry.name}.shift"] = _levels(quantize_to_bits(shift, bits))
     return vectors
+
+
+def _ones(scale: Tensor) -> Quantized | None:
+    """A folded layer's scale, as cheap as can be."""
+    if not torch.allclose(scale, torch.ones_like(scale), rtol=0.0, atol=1e-6):
+        return None
+    return Quantized(np.ones(scale.shape, np.int32), 1.0)
 
 
 def _levels(quantized: Quantized) -> Levels:

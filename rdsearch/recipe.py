@@ -119,6 +119,9 @@ class QuantizationRecipe(Settings):
     """Bits of a level of biases and of batch normalisation's scale and shift."""
     reestimate_batchnorm: bool = True
     """Match every batch normalisation's channel statistics to the float network's before coding."""
+    fold_batchnorm: bool = False
+    """Fold each batch normalisation into the convolution or linear layer before it, where that is exact; the file then
+    holds no scale for it. Needs ``reestimate_batchnorm: false``, which would give every channel a scale again."""
     calibration: int = Field(1024, ge=2)
     """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at."""
     layers: int = Field(1, ge=1, le=MAX_LAYERS)
@@ -126,6 +129,14 @@ class QuantizationRecipe(Settings):
     file; coarsely quantised networks have fewer layers than asked for."""
     training: LevelTraining = LevelTraining()
     """Quantisation-aware training of the levels before they are coded, in every round's file."""
+
+    @model_validator(mode="after")
+    def _folded_scales_stay_folded(self) -> QuantizationRecipe:
+        if self.fold_batchnorm and self.reestimate_batchnorm:
+            raise ValueError(
+                "fold_batchnorm: needs reestimate_batchnorm: false, which would give every channel a scale again"
+            )
+        return self
 
 
 class Recipe(Settings):

@@ -15,6 +15,8 @@ Kind = Literal["weight", "vector", "batchnorm", "buffer", "tied"]
 _KINDS: tuple[str, ...] = get_args(Kind)
 _MAX_DIMENSIONS = 32
 _MAX_SIZE = 2**31
+_MAX_EXTENT = 2**48
+"""Of a shape without its zeros: NumPy makes no array beyond what it could address, not even an empty one."""
 _BATCHNORM_TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -95,6 +97,8 @@ def _entry(row: Any) -> Entry:
     if kind not in _KINDS or not isinstance(name, str) or not isinstance(note, str):
         raise ValueError(f"unknown entry {str(row)[:80]}")
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(map(_is_size, shape)):
+        raise ValueError(f"impossible shape {str(shape)[:80]}")
+    if prod(size or 1 for size in shape) > _MAX_EXTENT:
         raise ValueError(f"impossible shape {str(shape)[:80]}")
     return Entry(kind, name, tuple(shape), note)
 

@@ -83,6 +83,7 @@ def test_the_fingerprint_never_changes() -> None:
     [
         (lambda r: r.append(r[0]), "'conv.weight' twice"),
         (lambda r: r.append(["vector", "bn.weight", [4], ""]), "'bn.weight' twice"),
+        (lambda r: r[0].__setitem__(2, [2**31, 2**31, 0]), "impossible shape"),
         (lambda r: r[4].__setitem__(3, "nowhere"), "tied to 'nowhere', which does not fit it"),
         (lambda r: r[4].__setitem__(3, "bn"), "tied to 'bn', which does not fit it"),
         (lambda r: r[4].__setitem__(2, [4]), "which does not fit it"),
