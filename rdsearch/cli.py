@@ -84,16 +84,14 @@ _overrides = click.option(
 
 @app.command()
 @click.argument("space")
-@click.option("--out", type=click.Path(path_type=Path), help="A new folder for the search. [default: results/NAME]")
-@click.option(
-    "--warm-start", type=click.Path(path_type=Path), metavar="DIR", help="Try the front of an earlier search first."
-)
+@click.option("--out", help="A new folder, or s3://BUCKET/PREFIX, for the search. [default: results/NAME]")
+@click.option("--warm-start", metavar="DIR", help="Try the front of an earlier search first.")
 @_overrides
 @_limits
 def search(
     space: str,
-    out: Path | None,
-    warm_start: Path | None,
+    out: str | None,
+    warm_start: str | None,
     overrides: tuple[str, ...],
     trials: int | None,
     time: str | None,
@@ -108,9 +106,9 @@ def search(
 
 
 @app.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory")
 @_limits
-def resume(directory: Path, trials: int | None, time: str | None, address: str | None) -> None:
+def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
     from rdsearch.search.api import limits_of
     from rdsearch.search.folder import SearchFolder
@@ -125,7 +123,7 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
     try:
         results, ending = go_on(folder, limits, address=address, console=console, command=command)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with `rdsearch resume {folder.path}`", err=True)
+        click.echo(f"interrupted; go on with `rdsearch resume {folder.address}`", err=True)
         sys.exit(INTERRUPTED)
     _write_pictures(results)
     _show_end(console, results)
@@ -134,7 +132,7 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 
 
 @app.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory")
 @click.option("--max-drop", type=click.FloatRange(min=0), help="The smallest file with at most this accuracy drop.")
 @click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
@@ -142,7 +140,7 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 @click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def front(
-    directory: Path,
+    directory: str,
     max_drop: float | None,
     max_bytes: str | None,
     knee: bool,
@@ -196,8 +194,8 @@ def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> Non
 
 
 @app.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def test(directory: Path) -> None:
+@click.argument("directory")
+def test(directory: str) -> None:
     """Read the test split, once, for the files on the front, and write what it says beside them."""
     from rdsearch.report.table import front_table
     from rdsearch.search.results import read_results, write_results
@@ -215,8 +213,8 @@ def test(directory: Path) -> None:
 
 
 @app.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def report(directory: Path) -> None:
+@click.argument("directory")
+def report(directory: str) -> None:
     """Write one self-contained HTML page about a search."""
     from rdsearch.search.results import read_results, write_results
 

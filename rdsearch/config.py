@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -52,6 +53,28 @@ def _share_or_whole(gpus: float) -> float:
     return gpus
 
 
+DATABASES = ("postgresql", "mysql", "sqlite")
+"""Databases that a study can lie in."""
+
+
+def _database(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    kind, _, driver = parts.scheme.partition("+")
+    if kind not in DATABASES:
+        raise ValueError(f"{shown(url)} must begin with {', '.join(f'{name}://' for name in DATABASES)}")
+    if parts.password is not None:
+        raise ValueError(
+            "the password in it would be shown in config.yaml and the report: leave it out of the URL, and put it into "
+            "PGPASSWORD or ~/.pgpass (PostgreSQL) or an option file (MySQL)"
+        )
+    if kind == "sqlite" and not parts.path.startswith("//"):
+        raise ValueError(f"{shown(url)} depends on the working directory: give sqlite:////absolute/path.db")
+    # SQLAlchemy 2.0 takes another driver for plain `postgresql` than 2.1 does.
+    return url.replace("postgresql:", "postgresql+psycopg:", 1) if (kind, driver) == ("postgresql", "") else url
+
+
 class HalvingConfig(Settings):
     """When the scheduler ``halving`` stops a trial."""
 
@@ -78,6 +101,8 @@ class SearchConfig(Settings):
     """Recipes to try; 60 when not given, and every combination with sampler ``grid``."""
     time: Annotated[float | None, BeforeValidator(_seconds)] = None
     """Wall time after which no more is started, such as ``2h``; running trials can be resumed."""
+    storage: Annotated[str | None, AfterValidator(_database)] = None
+    """URL of the database that holds the Optuna study, without a password; a journal in the folder when not given."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of the sampler and of every trial."""
     heuristics: bool = True

@@ -43,11 +43,12 @@ def write_pictures(results: Results) -> None:
     # The picture is also in the page, which needs no extra; `pip install rdsearch[figures]` brings the PNG.
     with contextlib.suppress(RdsearchError):
         front_png(results.points, results.front, results.folder.front_png, title=summary.name)
+    results.folder.push_results()
 
 
 def show_end(console: Console, results: Results) -> None:
     """The front as a table, where everything lies, and what to type next."""
-    folder = _relative(results.folder.path)
+    folder = results.folder.address if results.folder.mirror else _relative(results.folder.path)
     console.print()
     if len(results.front):
         console.print(front_table(results.front, caption=results.score_note))
@@ -67,7 +68,7 @@ def show_end(console: Console, results: Results) -> None:
         console.print(f"  {command}  [dim]{what}[/dim]", highlight=False, soft_wrap=True)
 
 
-def _next_steps(results: Results, folder: Path) -> list[tuple[str, str]]:
+def _next_steps(results: Results, folder: Path | str) -> list[tuple[str, str]]:
     if not results.complete:
         return [(f"rdsearch resume {folder}", "go on where this search stopped")]
     more = results.manifest["target"] * 2

@@ -45,7 +45,8 @@ def search(
     Args:
         space: A search file's path, the name of a ready one, or its content as a mapping.
         task: What to compress, when it is not what the file's ``task:`` part says; `resume` then needs it too.
-        out: A new folder for the search; ``results/NAME`` when not given, numbered where that is taken.
+        out: A new folder for the search, or an address such as ``s3://bucket/prefix``; ``results/NAME`` when not given,
+            numbered where that is taken.
         trials: Recipes to try, instead of the file's number.
         time: Wall time (``"2h"``, or seconds) after which the search stops; it can be resumed.
         overrides: ``"a.b=c"`` settings on top of the file's.
@@ -111,7 +112,7 @@ def start(
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
-    folder = SearchFolder.create(Path(out) if out is not None else _free_folder(file.name), file)
+    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file)
     if taken_over is not None:
         folder.write_warm_start(taken_over)
     return folder
@@ -138,7 +139,7 @@ def go_on(
     ending = run_search(
         folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command
     )
-    return write_results(read_results(folder.path)), ending
+    return write_results(read_results(folder.address)), ending
 
 
 def limits_of(trials: int | None, time: str | float | None) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 from rdsearch.config import SearchFile, check_search
 from rdsearch.errors import SearchError
 from rdsearch.files import write_atomically
+from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
+from rdsearch.search.objectstore import is_address, object_store
+from rdsearch.search.places import Folder
 from rdsearch.search.store import RoundStore
+from rdsearch.search.studies import STUDY_NAME, DatabaseStudy, JournalStudy, ShippedJournal, StudyPlace
 from rdsearch.yamlfile import read_yaml, write_yaml
 
 
@@ -19,48 +24,72 @@ class SearchFolder:
     """Paths inside a search's folder.
 
     Attributes:
-        path: The folder, absolute.
+        path: The folder, absolute; of a search in an object store, its copy on this machine.
+        mirror: What keeps the copy in step with the object store, where there is one.
     """
 
     path: Path
+    mirror: Mirror | None = None
 
     @classmethod
-    def create(cls, path: Path, file: SearchFile) -> SearchFolder:
+    def at(cls, location: str | Path) -> SearchFolder:
+        """The folder at a path, or the copy of what lies at an address such as ``s3://bucket/prefix``.
+
+        Raises:
+            SearchError: The address is of an object store that is not supported.
+        """
+        if not is_address(location):
+            return cls(Path(location).absolute())
+        mirror = Mirror(object_store(str(location)))
+        return cls(mirror.path, mirror)
+
+    @classmethod
+    def create(cls, location: str | Path, file: SearchFile) -> SearchFolder:
         """Make a new search's folder and write its ``config.yaml``.
 
         Raises:
             SearchError: The folder holds a search already, or cannot be made.
         """
-        folder = cls(path.absolute())
-        if folder.config.exists():
-            raise SearchError(
-                f"{path} holds a search already: go on with `rdsearch resume {path}`, or give another --out"
-            )
-        if folder.path.is_dir() and any(folder.path.iterdir()):
-            raise SearchError(f"{path} is not empty: a search wants a folder of its own; give another --out")
+        folder = cls.at(location)
         try:
+            place = folder.mirror.place if folder.mirror else Folder(folder.path)
+            if place.exists(CONFIG):
+                raise SearchError(
+                    f"{location} holds a search already: go on with `rdsearch resume {location}`, or give another --out"
+                )
+            if place.names(""):
+                raise SearchError(f"{location} is not empty: a search wants a folder of its own; give another --out")
+            if folder.mirror:
+                folder.mirror.clear()
             folder.path.mkdir(parents=True, exist_ok=True)
-            write_yaml(folder.config, {"name": file.name, **file.tree})
+            write_yaml(folder.config, {"name": file.name, "id": uuid.uuid4().hex[:12], **file.tree})
         except OSError as error:
-            raise SearchError(f"{path} cannot be written: {error.strerror}") from None
+            raise SearchError(f"{location} cannot be written: {error.strerror or error}") from None
+        folder._upload(folder.config)
         return folder
 
     @classmethod
-    def open(cls, path: str | Path) -> SearchFolder:
-        """An existing search's folder.
+    def open(cls, location: str | Path) -> SearchFolder:
+        """An existing search's folder; a copy is brought up to date.
 
         Raises:
             SearchError: There is no search in it.
         """
-        folder = cls(Path(path).absolute())
+        folder = cls.at(location)
+        folder.refresh()
         if not folder.config.exists():
-            raise SearchError(f"{path} holds no search: it has no config.yaml; give the folder of a search")
+            raise SearchError(f"{location} holds no search: it has no config.yaml; give the folder of a search")
         return folder
+
+    @property
+    def address(self) -> str:
+        """What to call the search, and to give to a command."""
+        return self.mirror.place.address if self.mirror else str(self.path)
 
     @property
     def config(self) -> Path:
         """The search file, with every override applied."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def manifest(self) -> Path:
@@ -120,7 +149,7 @@ class SearchFolder:
     @property
     def trials(self) -> Path:
         """What the trials have reported, one folder each."""
-        return self.path / "trials"
+        return self.path / TRIALS
 
     @property
     def whole_part(self) -> Path:
@@ -129,13 +158,49 @@ class SearchFolder:
 
     @property
     def store(self) -> RoundStore:
-        """What the trials have reported."""
+        """Where the trials report."""
+        return RoundStore(self.mirror.place.below(TRIALS) if self.mirror else self.trials)
+
+    @property
+    def rounds(self) -> RoundStore:
+        """What the trials have reported, as far as it is on this machine: of a copy, when it was opened."""
         return RoundStore(self.trials)
+
+    def study(self, file: SearchFile) -> StudyPlace:
+        """Where the study lies."""
+        if file.search.storage is not None:
+            return DatabaseStudy(file.search.storage, f"{STUDY_NAME}-{file.name}-{self._identity()}")
+        if self.mirror:
+            return ShippedJournal(self.journal, self.mirror.place, self.address)
+        return JournalStudy(self.journal)
+
+    def refresh(self) -> None:
+        """Bring a copy up to date."""
+        if self.mirror:
+            self.mirror.pull()
+
+    def fetch(self, file: Path | None) -> None:
+        """See that a file of the search is on this machine."""
+        if self.mirror and file is not None:
+            self.mirror.fetch(file)
+
+    def push_results(self) -> None:
+        """Bring tables, pictures, pages and the front's files to where the search lies."""
+        if self.mirror:
+            self.mirror.push_results(self.front_files)
+
+    def _upload(self, file: Path) -> None:
+        if self.mirror:
+            self.mirror.push(file)
+
+    def _identity(self) -> str:
+        return str(read_yaml(self.config).get("id", ""))
 
     def search_file(self) -> SearchFile:
         """The search file that this folder was made from."""
         tree = read_yaml(self.config)
         name = str(tree.pop("name", self.path.name))
+        tree.pop("id", None)
         return check_search(tree, source=str(self.config), name=name, own_task=True)
 
     def read_manifest(self) -> dict[str, Any]:
@@ -144,12 +209,13 @@ class SearchFolder:
         Raises:
             SearchError: The search never got as far as writing one, or it is damaged.
         """
-        missing = f"the search in {self.path} has not begun; begin it with `rdsearch resume {self.path}`"
+        missing = f"the search in {self.address} has not begun; begin it with `rdsearch resume {self.address}`"
         return _read_json(self.manifest, missing)
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
         write_atomically(self.manifest, json.dumps(manifest, indent=2))
+        self._upload(self.manifest)
 
     def read_warm_start(self) -> dict[str, Any]:
         """What was taken over from an earlier search: ``source``, ``proposals``, ``skipped``; empty without one."""
@@ -158,6 +224,7 @@ class SearchFolder:
     def write_warm_start(self, warm_start: dict[str, Any]) -> None:
         """Record what is taken over from an earlier search."""
         write_atomically(self.warm_start, json.dumps(warm_start, indent=2))
+        self._upload(self.warm_start)
 
     def read_tests(self) -> dict[str, float]:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""
@@ -179,6 +246,7 @@ class SearchFolder:
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""
         write_atomically(self.tests, json.dumps(scores, indent=2))
+        self._upload(self.tests)
 
     def read_whole_part(self) -> dict[str, float]:
         """Scores on the whole validation part by `rdsearch.search.members.member_key`; empty before the end."""
@@ -187,6 +255,7 @@ class SearchFolder:
     def write_whole_part(self, scores: dict[str, float]) -> None:
         """Record what the whole validation part said."""
         write_atomically(self.whole_part, json.dumps(scores, indent=2))
+        self._upload(self.whole_part)
 
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:

@@ -7,10 +7,9 @@ the study (which numbers were handed out) and the round store (what they reporte
 from __future__ import annotations
 
 import bisect
-import contextlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +23,11 @@ from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import violations
 from rdsearch.search.halving import Halving
 from rdsearch.search.heuristics import heuristics
-from rdsearch.search.journal import BatchedJournal, mend
 from rdsearch.search.observations import is_prefix, prefix_observation, prefix_of, representative
 from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.search.studies import StudyPlace, study_place
 from rdsearch.space import Choice, Domain, RecipeSpace
 
-STUDY_NAME = "rdsearch"
 MAX_ATTEMPTS = 5
 """A trial whose worker or driver crashed so often without finishing one more round is given up."""
 _ATTEMPTS = "attempts"
@@ -48,7 +46,7 @@ class Ledger:
     """The books of one search.
 
     Args:
-        storage: The study's journal file, made when it is not there; or any of Optuna's storages.
+        study: Where the study lies; or its journal file, or any of Optuna's storages.
         store: The round store beside it.
         space: The search space.
         config: Sampler, seed, constraints.
@@ -61,7 +59,7 @@ class Ledger:
 
     def __init__(
         self,
-        storage: Path | BaseStorage,
+        study: StudyPlace | BaseStorage | Path,
         store: RoundStore,
         space: RecipeSpace,
         config: SearchConfig,
@@ -72,9 +70,10 @@ class Ledger:
         self._store = store
         self._space = space
         self._constraints = config.constraints
-        self._study, self._batch = _open_study(storage)
+        self._place = study_place(study)
+        self._study, self._batch = _open_study(self._place), self._place.batch
         if "space" not in self._study.user_attrs:
-            _check_nothing_stored(storage, store)
+            _check_nothing_stored(self._place, store)
             self._begin(config, target, first)
         _check_same_space(self._study, _space_text(space, config.seed))
         self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
@@ -179,6 +178,14 @@ class Ledger:
         del self._open[number]
         return True
 
+    def commit(self) -> None:
+        """Make safe what the study was told; what `propose` gave is worth nothing before that.
+
+        Raises:
+            SearchError: The study cannot be written any more, or another driver has it.
+        """
+        self._place.commit()
+
     def _begin(self, config: SearchConfig, target: int, first: Sequence[Mapping[str, Scalar]]) -> None:
         for proposal in first:
             self._study.enqueue_trial(dict(proposal), skip_if_exists=True)
@@ -225,40 +232,21 @@ class Ledger:
         trial.set_user_attr(_ATTEMPTS, (self._store.count(number), attempts))
 
 
-def _open_study(
-    storage: Path | BaseStorage,
-) -> tuple[optuna.Study, Callable[[], contextlib.AbstractContextManager[None]]]:
-    """The study, and a context in which it writes to the disk once."""
-    batch: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-    if isinstance(storage, Path):
-        mend(storage)
-        journal = BatchedJournal(storage)
-        storage, batch = _read(storage, journal), journal.batch
-    study = optuna.create_study(
-        study_name=STUDY_NAME, storage=storage, directions=["minimize", "maximize"], load_if_exists=True
+def _open_study(place: StudyPlace) -> optuna.Study:
+    return optuna.create_study(
+        study_name=place.name,
+        storage=place.open(),
+        directions=["minimize", "maximize"],
+        load_if_exists=True,
     )
-    return study, batch
 
 
-def _read(path: Path, journal: BatchedJournal) -> BaseStorage:
-    from optuna.storages import JournalStorage
-
-    try:
-        return JournalStorage(journal)
-    except (ValueError, LookupError, TypeError, AssertionError) as error:
-        raise SearchError(
-            f"{path} is damaged: {error}; put a copy of it back to go on. `rdsearch front` and `rdsearch report` "
-            "read the rounds that are stored beside it, and work without it"
-        ) from None
-
-
-def _check_nothing_stored(storage: Path | BaseStorage, store: RoundStore) -> None:
+def _check_nothing_stored(place: StudyPlace, store: RoundStore) -> None:
     """A study that begins anew would hand out the numbers of stored trials again, for other recipes."""
     if next(iter(store.trials()), None) is not None:
-        where = storage if isinstance(storage, Path) else "its database"
         raise SearchError(
-            f"the study in {where} is missing or empty, but rounds of this search are stored: put the study back to "
-            "go on, or start a new search in another folder"
+            f"{place.where} is missing or empty, but rounds of this search are stored: put the study back to go on, or "
+            "start a new search in another folder"
         )
 
 

@@ -7,8 +7,9 @@ scored too, until the whole part has been asked about every member.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rdsearch.compression import Baseline
 from rdsearch.front import pareto
@@ -65,6 +66,7 @@ def score_members(
     constraints: Mapping[str, float],
     baseline: Baseline,
     scores: Mapping[str, float],
+    fetch: Callable[[Path | None], None],
 ) -> dict[str, float]:
     """Score files on the whole validation part until every member of the front has been.
 
@@ -74,6 +76,7 @@ def score_members(
         constraints: Bounds that members keep.
         baseline: The dense network on the whole part.
         scores: What is known already.
+        fetch: Sees that a point's file is on this machine.
 
     Returns:
         ``scores`` and the new ones.
@@ -81,6 +84,7 @@ def score_members(
     found, device = dict(scores), choose_device()
     while unknown := judge(points, constraints, baseline, found).unknown:
         for point in unknown:
+            fetch(point.path)
             network = load(point.path or b"", into=task.fresh_network())
             found[member_key(point)] = task.score(network.to(device), device=device)
     return found

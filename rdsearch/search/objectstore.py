@@ -47,6 +47,11 @@ class ObjectStore(Place):
         # The connection stays behind, and with it whatever credentials it was made from.
         return {"address": self.address}
 
+    def below(self, name: str) -> ObjectStore:
+        """The place one level down."""
+        parts = urlsplit(self.address)
+        return ObjectStore(parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl())
+
     def _key(self, name: str) -> str:
         prefix = self._system[1]
         return f"{prefix}/{name}" if name else prefix
@@ -110,7 +115,7 @@ class ObjectStore(Place):
 
     def where(self, name: str) -> str:
         """The object's address, without the options of the connection."""
-        return f"{urlsplit(self.address).scheme}://{self._key(name)}"
+        return f"{urlsplit(self.address).scheme}://{self._key(name)}".rstrip("/")
 
     def each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Many at once: each costs a round trip."""

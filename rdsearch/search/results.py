@@ -93,7 +93,7 @@ def read_results(path: str | Path) -> Results:
     folder = SearchFolder.open(path)
     manifest = folder.read_manifest()
     constraints = dict(folder.search_file().search.constraints)
-    store = folder.store
+    store = folder.rounds
     # A published search has its tables and its front's files, but not the store that they came from.
     stored = folder.trials.exists() or not folder.points.exists()
     points = store.all_points() if stored else read_points(folder.points)
@@ -163,6 +163,8 @@ def _with_files(folder: SearchFolder, points: Iterable[OperatingPoint], figures:
     members = []
     for point in Front(points, **figures):
         copy = front_file(folder, point)
+        if not copy.exists():
+            folder.fetch(point.path)
         score = tests.get(digest(point)) if tests else point.test_accuracy
         members.append(replace(point, path=copy if copy.exists() else point.path, test_accuracy=score))
     return Front(members, **figures)
@@ -207,6 +209,7 @@ def write_results(results: Results) -> Results:
     write_front(folder.front_csv, front)
     # After the table, so that it never names a file that is not there.
     _remove_former_members(folder, front)
+    folder.push_results()
     return replace(results, front=front)
 
 

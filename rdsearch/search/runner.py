@@ -80,21 +80,24 @@ def run_search(
         SearchError: The folder is in use, the search has changed, or a trial does not fit the machine.
         TaskError: The task cannot be made.
     """
-    if folder.points.exists() and not folder.journal.exists():
+    if folder.points.exists() and not folder.trials.exists() and folder.mirror is None:
         raise SearchError(
-            f"{folder.path} is a published search: it has tables and files, but not the study and the rounds that a "
+            f"{folder.address} is a published search: it has tables and files, but not the study and the rounds that a "
             "search goes on from; start a new one in another folder"
         )
-    with exclusive(folder.lock):
+    file = folder.search_file()
+    study = folder.study(file)
+    with exclusive(folder.lock), study.locked():
         started = time.monotonic()
-        file = folder.search_file()
+        folder.refresh()  # another driver may have been at work until now
         file.check_trials(limits.trials)
         task = task or task_of(file)
         baseline = _prepare(folder, file, task, console, command)
         seconds = limits.seconds if limits.seconds is not None else file.search.time
         target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
         first = _taken_over(folder, console)
-        ledger = Ledger(folder.journal, folder.store, file.space, file.search, target, first)
+        ledger = Ledger(study, folder.store, file.space, file.search, target, first)
+        ledger.commit()
         _note(folder, target=target)
         if ledger.ended < ledger.target:
             with ray_session(address):
@@ -117,7 +120,9 @@ def _ending(ledger: Ledger, took: float, seconds: float | None) -> Ending:
 def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: Console) -> None:
     """Score the front's files on the whole validation part, and record what it says."""
     before, baseline = folder.read_whole_part(), baseline_of(folder.read_manifest())
-    scores = score_members(task, folder.store.all_points(), file.search.constraints, baseline, before)
+    folder.refresh()
+    points = folder.rounds.all_points()
+    scores = score_members(task, points, file.search.constraints, baseline, before, folder.fetch)
     folder.write_whole_part(scores)
     console.print(
         f"{len(scores) - len(before)} files scored on the whole validation part, {len(task.validation):,} examples",
@@ -147,7 +152,7 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
         manifest = folder.read_manifest()
         if manifest["task_fingerprint"] != task.fingerprint:
             raise SearchError(
-                f"the task is not the one that {folder.path} was begun with: its data, its dense weights or its "
+                f"the task is not the one that {folder.address} was begun with: its data, its dense weights or its "
                 "validation part have changed; put them back, or start a new search in another folder"
             )
         return trials_baseline(manifest)
@@ -161,7 +166,7 @@ def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar
     """The parameters that an earlier search's front has for this one."""
     warm_start = folder.read_warm_start()
     proposals: list[dict[str, Scalar]] = warm_start.get("proposals", [])
-    if warm_start and not folder.journal.exists():
+    if warm_start and "target" not in folder.read_manifest():
         lines = [f"{len(proposals)} recipes on the front of {warm_start['source']} are tried first"]
         for line in [*lines, *warm_start["skipped"]]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -288,8 +293,8 @@ def _fit(
         shutil.rmtree(folder.tune, ignore_errors=True)
     if searcher.storage_error is not None:
         raise SearchError(
-            f"{searcher.storage_error}\nput that right, then go on with `rdsearch resume {folder.path}`; nothing that "
-            "was stored is lost"
+            f"{searcher.storage_error}\nput that right, then go on with `rdsearch resume {folder.address}`; nothing "
+            "that was stored is lost"
         )
 
 

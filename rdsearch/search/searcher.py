@@ -10,6 +10,7 @@ from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from rdsearch.errors import SearchError
 from rdsearch.search.ledger import Ledger, Proposal
 from rdsearch.search.trainable import ROUND, STORAGE_ERROR
 
@@ -63,11 +64,14 @@ class LedgerSearcher(Searcher):
                 number, crashed = self._ended[0]
                 self._ledger.settle(number, crashed=crashed)
                 del self._ended[0]
+            self._ledger.commit()
 
     def _propose(self) -> Proposal | None:
         self.settle()
         with self._storage_errors():
-            return self._ledger.propose() if self.storage_error is None else None
+            proposal = self._ledger.propose() if self.storage_error is None else None
+            self._ledger.commit()
+            return proposal
         return None
 
     @contextlib.contextmanager
@@ -75,6 +79,8 @@ class LedgerSearcher(Searcher):
         """A full disk ends the run, and what could not be written down is found out again by the next one."""
         try:
             yield
+        except SearchError as error:
+            self.storage_error = self.storage_error or str(error)
         except OSError as error:
             self.storage_error = f"{error.filename or 'the study'} cannot be written: {error.strerror or error}"
 

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial
 from rdsearch.compression import Checkpoint
 from rdsearch.config import SearchConfig
 from rdsearch.point import OperatingPoint
-from rdsearch.search.ledger import STUDY_NAME, Ledger
+from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.search.studies import STUDY_NAME
 from rdsearch.space import RecipeSpace, parse_space
 
 TREE: dict[str, Any] = {

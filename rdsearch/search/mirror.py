@@ -1,0 +1,102 @@
+"""The copy on this machine of a search that lies in an object store.
+
+All that counts is in the store. The copy lets the commands that read a search, and the driver's own files, work on
+paths as they do everywhere: what is written here is uploaded at once, and rounds are fetched when they are needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path, PurePosixPath
+
+from rdsearch.errors import SearchError
+from rdsearch.files import write_atomically
+from rdsearch.search.objectstore import ObjectStore
+from rdsearch.tasks.folders import cache_folder
+from rdsearch.yamlfile import parse_yaml
+
+TRIALS = "trials"
+CONFIG = "config.yaml"
+_SETTINGS = (".json", ".yaml")
+_FIGURES = ("point.json", "outcome.json", "errors.log")
+_LOCAL = ("study.journal", ".lock")
+
+
+class Mirror:
+    """The copy of one search.
+
+    Args:
+        place: Where the search lies.
+    """
+
+    def __init__(self, place: ObjectStore) -> None:
+        self.place = place
+        address = place.where("")
+        name = f"{PurePosixPath(address).name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+        self.path = cache_folder() / "searches" / name
+
+    def clear(self) -> None:
+        """Forget what an earlier search at the same address has left here."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    def pull(self) -> None:
+        """Fetch the settings, and the figures of all rounds and trials that are not here yet.
+
+        Raises:
+            SearchError: The store cannot be read.
+        """
+        try:
+            names = self.place.tree()
+            settings = [name for name in names if "/" not in name and name.endswith(_SETTINGS)]
+            content = dict(zip(settings, self.place.each(self.place.read, settings), strict=True))
+            if not self._is_of(content):
+                self.clear()
+            figures = [name for name in names if name.startswith(f"{TRIALS}/") and name.endswith(_FIGURES)]
+            missing = [name for name in figures if not (self.path / name).exists()]
+            content |= zip(missing, self.place.each(self.place.read, missing), strict=True)
+        except OSError as error:
+            raise SearchError(f"{self.place.where('')} cannot be read: {error}") from error
+        for name, data in content.items():
+            self._write(name, data)
+
+    def fetch(self, path: Path) -> None:
+        """See that a file of the search is here."""
+        if not path.exists():
+            name = path.relative_to(self.path).as_posix()
+            try:
+                self._write(name, self.place.read(name))
+            except OSError as error:
+                raise SearchError(f"{self.place.where(name)} cannot be read: {error}") from error
+
+    def push(self, path: Path) -> None:
+        """Upload a file of the search."""
+        name = path.relative_to(self.path).as_posix()
+        try:
+            self.place.write(name, path.read_bytes())
+        except OSError as error:
+            raise SearchError(f"{self.place.where(name)} cannot be written: {error}") from error
+
+    def push_results(self, folder: Path) -> None:
+        """Upload the tables, pictures and pages, and what is in ``folder``; what has left it goes from the store."""
+        files = [path for path in self.path.iterdir() if path.is_file() and path.name not in _LOCAL]
+        members = list(folder.iterdir()) if folder.is_dir() else []
+        self.place.each(self.push, [*files, *members])
+        kept = {path.name for path in members}
+        gone = [name for name in self.place.names(folder.name) if name not in kept]
+        self.place.each(lambda name: self.place.remove(f"{folder.name}/{name}"), gone)
+
+    def _is_of(self, content: dict[str, bytes]) -> bool:
+        """Whether the copy is of this very search, and not of one that was at the same address before."""
+        here = self.path / CONFIG
+        return here.exists() and _identity(here.read_bytes()) == _identity(content.get(CONFIG, b""))
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+
+
+def _identity(config: bytes) -> object:
+    return parse_yaml(config.decode(), CONFIG).get("id") if config else None
