@@ -10,6 +10,8 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,10 @@ from rdsearch.errors import SearchError
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
 _CONNECT_SECONDS = 10
+_JOIN_SECONDS = 300
+"""A node of a cluster that is just starting is waited for as long as this."""
+_LOOK_SECONDS = 2.0
+_ROUNDING = 1e-9
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -150,21 +156,64 @@ def _connect(address: str) -> None:
         ) from None
 
 
-def slots(resources: ResourceConfig) -> Slots:
+def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
     """How many trials the connected Ray can run at once, and on what.
 
+    A trial runs on one node. Whether it gets a share of a GPU depends on the nodes that are there when the search
+    begins: with no GPU among them it runs on processors alone.
+
+    Args:
+        resources: What a trial takes.
+        grows: Whether nodes may join later. One that holds a trial is then asked of the autoscaler and waited for,
+            and ``resources.concurrent`` counts for nodes that are not there yet.
+
     Raises:
-        SearchError: Not even one fits; Ray would wait for ever.
+        SearchError: No node holds a trial; Ray would wait for ever.
     """
+    deadline = time.monotonic() + (_JOIN_SECONDS if grows else 0)
+    while True:
+        nodes = _nodes()
+        gpu = resources.gpu if any(node.get("GPU") for node in nodes) else 0.0
+        fit = sum(_fitting(node, resources.cpu, gpu) for node in nodes)
+        if fit:
+            break
+        if time.monotonic() >= deadline:
+            raise SearchError(
+                f"a trial asks for {resources.cpu:g} cores and {gpu:g} GPUs on one node, and Ray's nodes have "
+                f"{_described(nodes)}: lower resources.cpu or resources.gpu, or add a node that holds a trial"
+            )
+        _ask_for_node(resources.cpu, gpu)
+        time.sleep(_LOOK_SECONDS)
+    if resources.concurrent is None:
+        return Slots(resources.cpu, gpu, fit)
+    return Slots(resources.cpu, gpu, resources.concurrent if grows else min(fit, resources.concurrent))
+
+
+def _nodes() -> list[dict[str, float]]:
     import ray
 
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    gpu = resources.gpu if gpus else 0.0
-    fit = [math.floor(cpus / resources.cpu)] + ([math.floor(gpus / gpu)] if gpu else [])
-    if min(fit) < 1:
-        raise SearchError(
-            f"a trial asks for {resources.cpu:g} cores and {gpu:g} GPUs, but Ray has {cpus:g} cores and {gpus:g} GPUs: "
-            "lower resources.cpu or resources.gpu"
-        )
-    return Slots(resources.cpu, gpu, min([*fit, *([resources.concurrent] if resources.concurrent else [])]))
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _fitting(node: dict[str, float], cpu: float, gpu: float) -> int:
+    """Trials that a node holds; a share of a GPU does not stretch over two of them."""
+    count = math.floor(node.get("CPU", 0.0) / cpu + _ROUNDING)
+    if not gpu:
+        return count
+    gpus = int(node.get("GPU", 0.0))
+    return min(count, gpus * math.floor(1 / gpu + _ROUNDING) if gpu <= 1 else gpus // int(gpu))
+
+
+def _described(nodes: list[dict[str, float]]) -> str:
+    kinds = Counter((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+    return ", ".join(
+        f"{cpus:g} cores and {gpus:g} GPUs" + (f" ({count} nodes)" if count > 1 else "")
+        for (cpus, gpus), count in sorted(kinds.items())
+    )
+
+
+def _ask_for_node(cpu: float, gpu: float) -> None:
+    """Without an autoscaler nobody listens, and a node may join all the same."""
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=[{"CPU": cpu} | ({"GPU": gpu} if gpu else {})])

@@ -102,7 +102,7 @@ def run_search(
         if ledger.ended < ledger.target:
             with ray_session(address):
                 left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
-                _run(folder, file, task, baseline, ledger, left, console)
+                _run(folder, file, task, baseline, ledger, left, address, console)
         took = time.monotonic() - started
         ending = _ending(ledger, took, seconds)
         if task.has_subset and ending != "interrupted":
@@ -196,11 +196,12 @@ def _run(
     baseline: Baseline,
     ledger: Ledger,
     seconds: float | None,
+    address: str | None,
     console: Console,
 ) -> None:
     from rdsearch.search.progress import Progress, ProgressCallback
 
-    places = slots(file.resources)
+    places = slots(file.resources, grows=address is not None)
     store = folder.store
     progress = Progress(
         ledger,
@@ -223,14 +224,16 @@ def _run(
         places.threads,
         file.search.constraints,
         file.search.patience,
+        places.gpu,
     )
     with _graceful_sigterm(), ProgressCallback(progress, store, console, known) as callback:
         try:
             _fit(folder, context, ledger, places, seconds, callback)
         finally:
             # Only a crash of this process leaves this out.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, SearchError):
                 ledger.interrupted()
+                ledger.commit()
 
 
 def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, places: Slots) -> None:

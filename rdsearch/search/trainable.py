@@ -12,6 +12,7 @@ from rdsearch.compression import Baseline, rounds
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
+from rdsearch.search.device import claim_device
 from rdsearch.search.places import Place
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.space import RecipeSpace
@@ -37,6 +38,7 @@ class TrialContext:
         threads: Threads that torch may use.
         constraints: Measured column to its bound.
         patience: Rounds in a row past the accuracy constraint after which a trial ends.
+        gpu: Share of a GPU that a trial has; 0 where the cluster has none.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class TrialContext:
     threads: int
     constraints: Mapping[str, float] = field(default_factory=dict)
     patience: int | None = None
+    gpu: float = 0.0
 
 
 def trial_points(
@@ -106,19 +109,8 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
 
     torch.set_num_threads(context.threads)
     try:
-        for point in trial_points(context, config["number"], config["parameters"], _device()):
+        for point in trial_points(context, config["number"], config["parameters"], claim_device(context.gpu)):
             tune.report({"number": config["number"], ROUND: point.round})
     except SearchError as error:
         # The disk is full or gone. No trial is to blame, and every other one would meet the same: the search stops.
         tune.report({"number": config["number"], STORAGE_ERROR: str(error)})
-
-
-def _device() -> str:
-    """The GPU that Ray gave to this trial, if any.
-
-    Without a share of one, a worker still sees every GPU of the machine, so what torch finds is no guide.
-    """
-    import ray
-    import torch
-
-    return "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
