@@ -149,6 +149,7 @@ def front(
     form: Literal["table", "csv", "json"],
 ) -> None:
     """The front of a search, or the one point of it that fits."""
+    from rdsearch.report.search import ancestor_names, importance_lines
     from rdsearch.report.table import front_table, front_text
     from rdsearch.search.results import misses_text, read_results
     from rdsearch.units import parse_size
@@ -171,7 +172,9 @@ def front(
         size = parse_size(max_bytes) if max_bytes is not None else None
         chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
     if form == "table":
-        _console().print(front_table(results.front, chosen=chosen, caption=results.score_note))
+        caption = "\n".join([results.score_note, *importance_lines(results)])
+        names = ancestor_names(results)
+        _console().print(front_table(results.front, chosen=chosen, caption=caption, ancestors=names))
         if chosen is not None:
             click.echo(chosen.path)
     elif form == "csv":

@@ -85,6 +85,7 @@ def render_report(summary: SearchSummary, directory: Path) -> str:
             columns=varying(front),
             short=short_names(varying(front)),
             choices=_choices(summary),
+            importances=_importances(summary),
             views=_views(summary),
             files=[_file(point, directory) for point in front],
             tested=any(point.test_accuracy is not None for point in front),
@@ -160,6 +161,12 @@ def _choices(summary: SearchSummary) -> list[_Choice]:
         smallest = front.within_standard_error(summary.n_validation)
         answers.append(("smallest within a standard error of the best", "--standard-error", smallest))
     return [_Choice(rule, option, front.index(point) + 1, point) for rule, option, point in answers]
+
+
+def _importances(summary: SearchSummary) -> list[tuple[str, list[float]]]:
+    """Rows of the table of importances: a parameter, and its share under each heading, the front's largest first."""
+    columns = list(summary.importances.values())
+    return [(name, [shares.get(name, 0.0) for shares in columns]) for name in columns[0]] if columns else []
 
 
 def _file(point: OperatingPoint, directory: Path) -> tuple[str, str | None]:

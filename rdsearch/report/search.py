@@ -14,12 +14,15 @@ from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import front_table
 from rdsearch.search.constraints import reference_accuracy
+from rdsearch.search.importance import importances
+from rdsearch.search.lineage import ancestors
 from rdsearch.search.results import Results, misses_text
 
 
 def summarize(results: Results) -> SearchSummary:
     """What the report page needs to know of a search."""
     manifest = results.manifest
+    space = results.folder.search_file().space
     return SearchSummary(
         name=manifest["task"],
         points=results.points,
@@ -33,7 +36,26 @@ def summarize(results: Results) -> SearchSummary:
         n_validation=results.n_validation,
         n_trial_validation=results.n_trial_validation,
         reference_accuracy=reference_accuracy(results.front.baseline_accuracy, results.constraints),
+        importances=importances(space, results.points, results.constraints),
+        ancestors=ancestor_names(results),
     )
+
+
+def ancestor_names(results: Results) -> list[str]:
+    """For each point of the front, the heuristic that it is or lies nearest to; empty where none was tried."""
+    space = results.folder.search_file().space
+    found = ancestors(space, results.points, list(results.front))
+    return [str(ancestor) for ancestor in found if ancestor is not None]
+
+
+def importance_lines(results: Results, most: int = 3) -> list[str]:
+    """What decides, a line for the front and for each objective: the parameters with the largest shares."""
+    found = importances(results.folder.search_file().space, results.points, results.constraints)
+    return [
+        f"what decides {name}: "
+        + ", ".join(f"{parameter} {share:.0%}" for parameter, share in list(shares.items())[:most])
+        for name, shares in found.items()
+    ]
 
 
 def write_pictures(results: Results) -> None:

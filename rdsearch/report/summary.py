@@ -29,6 +29,8 @@ class SearchSummary:
         n_trial_validation: Number of those that trials were scored on, where it is less.
         reference_accuracy: The accuracy that is worth nothing in the hypervolume; the reference size is the
             dense network's.
+        importances: Under ``"front"`` and each objective, each parameter's share in what makes a trial good.
+        ancestors: For each point of the front, the heuristic that it is or lies nearest to; empty where none was tried.
     """
 
     name: str
@@ -43,3 +45,5 @@ class SearchSummary:
     n_validation: int | None = None
     n_trial_validation: int | None = None
     reference_accuracy: float = 0.0
+    importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ancestors: Sequence[str] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from rich import box
@@ -17,7 +18,12 @@ from rdsearch.report.labels import printable, recipe_line, varying
 
 
 def front_table(
-    front: Front, *, chosen: OperatingPoint | None = None, title: str | None = None, caption: str | None = None
+    front: Front,
+    *,
+    chosen: OperatingPoint | None = None,
+    title: str | None = None,
+    caption: str | None = None,
+    ancestors: Sequence[str] = (),
 ) -> Table:
     """The front, one row a point by rising size; the recipe column holds what the points differ in.
 
@@ -29,6 +35,7 @@ def front_table(
         chosen: Show this point of the front alone, under its own number.
         title: A line above the table.
         caption: A line below it.
+        ancestors: For each point the heuristic that its recipe is or lies nearest to, behind an arrow.
     """
     tested = any(point.test_accuracy is not None for point in front)
     table = Table(
@@ -50,7 +57,8 @@ def front_table(
     for number, point in enumerate(front, start=1):
         if chosen is None or point == chosen:
             recipe = " ".join([recipe_line(point.parameters, names), f"round={point.round}"]).strip()
-            cells = [str(number), *_figures(point, tested=tested), recipe]
+            origin = [f"← {ancestor}" for ancestor in ancestors[number - 1 : number]]
+            cells = [str(number), *_figures(point, tested=tested), " ".join([recipe, *origin])]
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
