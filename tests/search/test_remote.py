@@ -24,7 +24,7 @@ Machine = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def space_file(tmp_path: Path) -> Path:
     path = tmp_path / "space.yaml"
-    path.write_text(yaml.safe_dump(SPACE | {"search": SPACE["search"] | {"trials": 4}}))
+    path.write_text(yaml.safe_dump(SPACE | {"search": SPACE["search"] | {"trials": 12}}))
     return path
 
 
@@ -86,7 +86,7 @@ def test_search_in_an_object_store_survives_the_loss_of_its_driver(
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert before.items() <= published(place).items()
     assert not place.exists(".lock")
-    assert study_states(place, tmp_path) == ["COMPLETE"] * 4
+    assert study_states(place, tmp_path) == ["COMPLETE"] * 12
     names = place.tree()
     assert {"config.yaml", "manifest.json", "points.csv", "front.csv", "report.html"} <= set(names)
     assert not [name for name in names if name.endswith("checkpoint.safetensors")]
