@@ -23,6 +23,9 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 _CACHED = 2**18
 """Values at a time whose squares are summed: few enough for a processor's cache."""
 
+_EXAMPLES_AT_A_TIME = 64
+"""Of the float network, whose layers do not wait for each other."""
+
 _ROUNDING = 1e-6
 """Of a channel's mean: a deviation below this is what float32 makes of a constant."""
 
@@ -143,13 +146,25 @@ def restoring_map(
 
 
 def _moments_of_layers(reference: nn.Module, batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    moments: dict[str, tuple[Tensor, Tensor]] = {}
+    """Channel moments of what each batch normalisation is given, gathered in parts that need little memory."""
+    of_part: dict[str, tuple[Tensor, Tensor]] = {}
+    found: dict[str, list[tuple[float, Tensor, Tensor]]] = {}
 
     def record(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        moments[name] = channel_moments(inputs[0])
+        of_part[name] = channel_moments(inputs[0])
 
-    _run_with_hooks(reference, batch, record)
-    return moments
+    for part in torch.split(batch, _EXAMPLES_AT_A_TIME):
+        _run_with_hooks(reference, part, record)
+        for name, moments in of_part.items():
+            found.setdefault(name, []).append((len(part) / len(batch), *moments))
+    return {name: _pooled(parts) for name, parts in found.items()}
+
+
+def _pooled(parts: Sequence[tuple[float, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of all parts together, given share, mean and deviation of each."""
+    mean = torch.stack([share * mean for share, mean, _ in parts]).sum(0)
+    squares = [share * (deviation.square() + (of_part - mean).square()) for share, of_part, deviation in parts]
+    return mean, torch.stack(squares).sum(0).sqrt()
 
 
 def _corrected_maps(

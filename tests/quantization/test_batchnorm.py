@@ -109,9 +109,9 @@ def test_layers_without_statistics_or_affine_part_or_with_tensors_of_their_own_a
     assert list(batchnorm_layers(network)) == ["4"]
 
 
-def test_after_matching_every_channel_has_the_float_networks_mean_and_deviation(
-    network: nn.Module, inputs: Tensor
-) -> None:
+@pytest.mark.parametrize("count", [2, 64, 150])
+def test_after_matching_every_channel_has_the_float_networks_mean_and_deviation(network: nn.Module, count: int) -> None:
+    inputs = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(1)) + 0.3
     coarse = coarsened(network)
     before, wanted = output_moments(coarse, inputs), output_moments(network, inputs)
     match_statistics(coarse, network, [inputs])
