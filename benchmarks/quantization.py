@@ -29,12 +29,15 @@ from rdsearch.rdz import load
 from rdsearch.recipe import QuantizationRecipe
 from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
 DROPS = (0.01, 0.02, 0.05)
 CALIBRATION = 1024
-GIVE_UP = 0.15
+GIVE_UP = 0.1
 """Steps are made coarser until the accuracy has dropped by more than this."""
+FURTHER = 5
+"""Steps that are added to either end at most, where the accuracy has not passed all bounds yet."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Row:
     sparsities: tuple[float, ...] = (0.0,)
 
 
-FINE, COARSE = tuple(np.geomspace(0.25, 2.0, 4)), tuple(np.geomspace(0.6, 6.0, 5))
+FINE, COARSE = tuple(np.geomspace(0.35, 1.4, 4)), tuple(np.geomspace(0.8, 4.0, 5))
 ROWS = {
     "rounding": Row("uniform", FINE),
     "magnitude": Row("uniform", FINE, (0.5, 0.65)),
@@ -74,6 +77,12 @@ def explore(measure: Callable[[float], File], steps: tuple[float, ...], dense: f
         files.append(measure(step))
         if files[-1].accuracy < dense - GIVE_UP:
             break
+    ratio = steps[1] / steps[0]
+    for _ in range(FURTHER):
+        if files[-1].accuracy >= dense - max(DROPS):
+            files.append(measure(files[-1].step * ratio))
+        if files[0].accuracy < dense - min(DROPS):
+            files.insert(0, measure(files[0].step / ratio))
     for drop in DROPS:
         for _ in range(refinements):
             step = between(files, dense - drop)
@@ -110,9 +119,11 @@ def pruned(network: nn.Module, sparsity: float) -> nn.Module:
     return network
 
 
-def files_of(task: Task, row: Row, matched: bool, calibration: torch.Tensor, refinements: int) -> Iterator[File]:
+def files_of(
+    task: Task, validation: Split, row: Row, matched: bool, calibration: torch.Tensor, refinements: int
+) -> Iterator[File]:
     """The files of one row of the table, printed as they come."""
-    dense = task.score(dense_network(task))
+    dense = task.score(dense_network(task), split=validation)
     for sparsity in row.sparsities:
         network = pruned(dense_network(task), sparsity) if sparsity else dense_network(task)
 
@@ -121,7 +132,7 @@ def files_of(task: Task, row: Row, matched: bool, calibration: torch.Tensor, ref
             started = time.process_time()
             data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
             seconds = time.process_time() - started
-            accuracy = task.score(load(data, into=task.fresh_network()))
+            accuracy = task.score(load(data, into=task.fresh_network()), split=validation)
             print(
                 f"  {row.method:10} {'matched' if matched else 'as it was':9} sparsity {sparsity:.2f} step {step:6.3f} "
                 f"{len(data):9,} bytes, validation {accuracy:.4f}, {seconds:5.1f} s of CPU",
@@ -142,8 +153,16 @@ def main() -> None:
         "--imagenet-statistics", action="store_true", help="normalise images by ImageNet's mean and std"
     )
     parser.add_argument("--validation", type=int, default=360, help="images cut from the training split")
+    parser.add_argument(
+        "--unseen",
+        type=int,
+        metavar="N",
+        help="select on so many test images instead, and test on the others: for a checkpoint that was trained on the "
+        "whole training split",
+    )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--matched-only", action="store_true", help="leave out the rows without matching")
+    parser.add_argument("--unmatched-only", action="store_true", help="leave out the rows with matching")
     parser.add_argument("--refinements", type=int, default=2, help="files more for each bound, at most")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -160,16 +179,19 @@ def main() -> None:
     )
     chosen = np.random.default_rng(0).choice(len(task.train), min(CALIBRATION, len(task.train)), replace=False)
     calibration, _ = next(iter(task.train.subset(np.sort(chosen)).batches(CALIBRATION)))
-    dense = task.score(dense_network(task))
-    print(f"{task.name}: dense network, validation accuracy {dense:.4f} on {len(task.validation)} images")
+    validation, test = parts(task, arguments.unseen)
+    dense = task.score(dense_network(task), split=validation)
+    print(f"{task.name}: dense network, validation accuracy {dense:.4f} on {len(validation)} images")
     normalised = bool(batchnorm_layers(dense_network(task)))
-    ways = (True,) if arguments.matched_only or not normalised else (False, True)
+    ways = [False] * (normalised and not arguments.matched_only) + [True] * (not arguments.unmatched_only)
     selected = {
-        (name, matched): select(list(files_of(task, ROWS[name], matched, calibration, arguments.refinements)), dense)
+        (name, matched): select(
+            list(files_of(task, validation, ROWS[name], matched, calibration, arguments.refinements)), dense
+        )
         for name in arguments.rows
         for matched in ways
     }
-    report(task, selected, normalised)
+    report(task, test(), selected, normalised)
 
 
 Selected = dict[float, File | None]
@@ -180,9 +202,17 @@ def select(files: list[File], dense: float) -> Selected:
     return {drop: smallest(files, dense - drop) for drop in DROPS}
 
 
-def report(task: Task, selected: dict[tuple[str, bool], Selected], normalised: bool) -> None:
+def parts(task: Task, unseen: int | None) -> tuple[Split, Callable[[], Split]]:
+    """The validation part, and what reads the test part."""
+    if unseen is None:
+        return task.validation, task.test_split
+    images = task.test_split()
+    order = np.random.default_rng(0).permutation(len(images))
+    return images.subset(np.sort(order[:unseen])), lambda: images.subset(np.sort(order[unseen:]))
+
+
+def report(task: Task, test: Split, selected: dict[tuple[str, bool], Selected], normalised: bool) -> None:
     """Read the test split, for the selected files, and print the table."""
-    test = task.test_split()
     dense = task.score(dense_network(task), split=test)
     error = math.sqrt(dense * (1 - dense) / len(test))
     print(f"\nTest accuracy of the dense network {dense:.4f} on {len(test)} images, standard error {error:.4f}")

@@ -34,6 +34,12 @@ def test_exploring_ends_where_the_accuracy_is_gone_and_looks_closer_at_the_bound
     assert any(4 < step < 8 for step in steps)
 
 
+def test_exploring_goes_on_beyond_the_grid_until_all_bounds_are_passed() -> None:
+    files = explore(lambda step: file(step, 0.9 - step / 100), (2.0, 2.5), 0.9, refinements=0)
+    assert files[0].step <= 1
+    assert files[-1].accuracy < 0.85
+
+
 def test_the_table_has_a_row_a_method_with_and_without_matching(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
