@@ -7,21 +7,26 @@ from typing import Any
 
 import pytest
 
-from rdsearch.config import load_search_file
+from rdsearch.config import check_search
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.api import start
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.results import read_results
 from rdsearch.search.warm_start import warm_start
 from rdsearch.space import RecipeSpace
-from rdsearch.spaces import find_space
+from rdsearch.yamlfile import apply_override, read_yaml
 from tests.search.books import Books, make_space
 
 EARLIER = Path(__file__).parents[2] / "results" / "mnist_lenet300"
 
 
 def space(*overrides: str) -> RecipeSpace:
-    return load_search_file(find_space("mnist_lenet300"), overrides).space
+    """The earlier search's own space, with changes."""
+    tree = read_yaml(SearchFolder.open(EARLIER).config)
+    del tree["name"]
+    for override in overrides:
+        apply_override(tree, override)
+    return check_search(tree, source="here", name="changed").space
 
 
 def test_every_trial_on_the_front_is_taken_over_once_with_its_own_parameters() -> None:
@@ -56,7 +61,8 @@ def test_a_new_search_keeps_what_it_took_over_in_its_folder(tmp_path: Path) -> N
     folder = start("mnist_lenet300", out=tmp_path / "new", warm_start=EARLIER)
     kept = SearchFolder.open(folder.path).read_warm_start()
     assert kept["source"] == str(EARLIER)
-    assert kept["proposals"] == warm_start(EARLIER, space()).proposals
+    assert kept["proposals"] == warm_start(EARLIER, folder.search_file().space).proposals
+    assert kept["proposals"]
     assert start("mnist_lenet300", out=tmp_path / "cold").read_warm_start() == {}
 
 
