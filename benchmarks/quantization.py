@@ -38,6 +38,8 @@ GIVE_UP = 0.1
 """Steps are made coarser until the accuracy has dropped by more than this."""
 FURTHER = 5
 """Steps that are added to either end at most, where the accuracy has not passed all bounds yet."""
+COARSEST = 10.0
+"""The largest step that a recipe allows."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def explore(measure: Callable[[float], File], steps: tuple[float, ...], dense: f
             break
     ratio = steps[1] / steps[0]
     for _ in range(FURTHER):
-        if files[-1].accuracy >= dense - max(DROPS):
+        if files[-1].accuracy >= dense - max(DROPS) and files[-1].step * ratio <= COARSEST:
             files.append(measure(files[-1].step * ratio))
         if files[0].accuracy < dense - min(DROPS):
             files.insert(0, measure(files[0].step / ratio))

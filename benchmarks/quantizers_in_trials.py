@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("space", nargs="?", default="digits")
     parser.add_argument("--trials", type=int, default=12, help="trials a seed")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(machine("torch", "numpy"))
@@ -72,7 +72,7 @@ def main() -> None:
     print(f"{file.name}: {arguments.trials} trials a seed, dense accuracy {baseline.accuracy:.4f}, bound {bound}")
     volumes: dict[str, list[float]] = defaultdict(list)
     costs: dict[str, list[float]] = defaultdict(list)
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         generator = np.random.default_rng(seed)
         points: dict[str, list[OperatingPoint]] = defaultdict(list)
         for trial in range(arguments.trials):
