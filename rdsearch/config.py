@@ -106,7 +106,7 @@ class SearchConfig(Settings):
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of the sampler and of every trial."""
     heuristics: bool = True
-    """Whether each allocation is tried at a few rates before the sampler proposes anything; never with ``grid``."""
+    """Whether each allocation is tried once before the sampler proposes anything; never with ``grid``."""
     prefix_observations: bool = False
     """Whether the sampler is told each round as a recipe of so many rounds, where ``pruning.rounds`` is searched."""
     patience: int | None = Field(1, ge=1)

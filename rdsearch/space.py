@@ -163,13 +163,6 @@ class RecipeSpace:
     def _grid(self) -> dict[str, tuple[Scalar, ...]]:
         return {name: domain.grid() or () for name, domain in self.parameters.items()}
 
-    def middle(self) -> dict[str, Scalar]:
-        """Every parameter at its recipe's default where the domain holds it, else in the middle of the domain."""
-        defaults = Recipe().as_dict()
-        return {
-            ".".join(address): _default_or_middle(defaults, address, domain) for address, domain in self.domains.items()
-        }
-
 
 def parse_space(tree: Mapping[str, Any], source: str, prefix: str = "recipe") -> tuple[RecipeSpace, list[str]]:
     """Read the ``recipe:`` part of a search file.
@@ -345,12 +338,3 @@ def _filled(fixed: Mapping[str, Any], values: Mapping[Address, Any]) -> dict[str
             node = node.setdefault(key, {})
         node[address[-1]] = value
     return tree
-
-
-def _default_or_middle(defaults: Mapping[str, Any], address: Address, domain: Domain) -> Scalar:
-    node: Any = defaults
-    for key in address:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    if node is None and address[:2] in _MULTIPLIERS:
-        node = 1.0  # a multiplier that is not given leaves the allocation as it is
-    return node if isinstance(node, str | int | float | bool) and node in domain else domain.at(0.5)

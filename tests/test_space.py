@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rdsearch.errors import ConfigError
-from rdsearch.recipe import Recipe
 from rdsearch.space import Choice, Range, RecipeSpace, load_recipe, parse_space
 
 
@@ -52,7 +51,7 @@ def test_groups_have_a_multiplier_each() -> None:
 def test_steps_are_searched_a_group_at_a_time_too() -> None:
     steps = {"per_group": {"a": "conv*", "b": "fc*"}, "float": [0.5, 2.0], "log": True}
     found = space({"quantization": {"step_multipliers": steps}})
-    assert found.middle() == {"quantization.step_multipliers.conv*": 1.0, "quantization.step_multipliers.fc*": 1.0}
+    assert list(found.parameters) == ["quantization.step_multipliers.conv*", "quantization.step_multipliers.fc*"]
     recipe = found.recipe({"quantization.step_multipliers.conv*": 2.0, "quantization.step_multipliers.fc*": 0.5})
     assert recipe.quantization.step_multipliers == {"conv*": 2.0, "fc*": 0.5}
 
@@ -235,25 +234,6 @@ def test_domains_read_as_text() -> None:
 
 def test_true_is_no_number_of_a_range() -> None:
     assert True not in Range(0, 2)
-
-
-def test_middle_is_the_default_where_the_domain_holds_it() -> None:
-    middle = space(
-        {
-            "pruning": {
-                "rate": {"float": [0.1, 0.5]},
-                "rounds": {"int": [10, 20]},
-                "budgets": {"c*": {"float": [0.5, 4]}},
-            },
-            "quantization": {"step": {"float": [1.0, 4.0], "log": True}},
-        }
-    ).middle()
-    assert middle == {
-        "pruning.rate": Recipe().pruning.rate,
-        "pruning.rounds": 15,
-        "pruning.budgets.c*": 1.0,
-        "quantization.step": pytest.approx(2.0),
-    }
 
 
 def test_load_recipe_takes_values_and_refuses_ranges() -> None:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rdsearch.point import Scalar
 from rdsearch.space import Choice, RecipeSpace
 
 METHOD, RATE = "pruning.method", "pruning.rate"
-_RATE_FRACTIONS = (0.5, 0.15, 0.85)
+_SEED = 0
 
 
 def heuristics(space: RecipeSpace, at_most: int) -> list[dict[str, Scalar]]:
-    """Every allocation at a few pruning rates, everything else at its usual value.
+    """Every allocation once, everything else spread evenly over its range.
+
+    A Latin hypercube (McKay, Beckman & Conover 1979): with n allocations each range is cut into n parts of which every
+    allocation gets another. They are the same for every search in a space, whatever its seed.
 
     Args:
         space: The search space.
-        at_most: More than these are not returned; middle rates come before extreme ones.
+        at_most: More than these are not returned.
     """
     parameters = space.parameters
-    middle = space.middle()
     methods = parameters.get(METHOD)
-    choices = methods.values if isinstance(methods, Choice) else (middle.get(METHOD),)
-    fractions = _RATE_FRACTIONS if RATE in parameters else (0.5,)
+    choices = methods.values if isinstance(methods, Choice) else (None,)
+    if not parameters:
+        return []
+    random = np.random.default_rng(_SEED)
+    parts = {name: (random.permutation(len(choices)) + 0.5) / len(choices) for name in parameters if name != METHOD}
     proposals = []
-    for fraction in fractions:
-        for method in choices:
-            proposal = dict(middle)
-            if METHOD in parameters:
-                proposal[METHOD] = method
-            if RATE in parameters:
-                proposal[RATE] = parameters[RATE].at(fraction)
-            if proposal not in proposals:
-                proposals.append(proposal)
+    for index, method in enumerate(choices):
+        proposal = {name: parameters[name].at(float(parts[name][index])) for name in parts}
+        proposals.append({name: method if name == METHOD else proposal[name] for name in parameters})
     return proposals[:at_most]

@@ -5,34 +5,48 @@ from typing import Any
 import pytest
 
 from rdsearch.search.heuristics import heuristics
-from tests.search.books import TREE, make_space
+from tests.search.books import make_space
+
+METHODS = ["global", "erk", "lamp", "surp"]
+TREE: dict[str, Any] = {
+    "pruning": {"method": {"choice": METHODS}, "rate": {"float": [0.1, 0.5]}, "rounds": {"int": [4, 7]}},
+    "retrain": {"lr": {"float": [1e-4, 1.0], "log": True}},
+}
 
 
-def test_every_method_is_tried_at_a_middle_rate_then_at_low_and_high_ones() -> None:
-    space = make_space()
-    found = heuristics(space, at_most=100)
-    rates = [proposal["pruning.rate"] for proposal in found]
-    assert rates == pytest.approx([0.3, 0.3, 0.16, 0.16, 0.44, 0.44])
-    assert [proposal["pruning.method"] for proposal in found] == ["global", "erk"] * 3
+def test_every_allocation_is_tried_once() -> None:
+    assert [proposal["pruning.method"] for proposal in heuristics(make_space(TREE), at_most=100)] == METHODS
 
 
-def test_everything_else_is_at_its_usual_value() -> None:
-    space = make_space()
+def test_everything_else_is_spread_evenly_over_its_range() -> None:
+    found = heuristics(make_space(TREE), at_most=100)
+    assert sorted(proposal["pruning.rate"] for proposal in found) == pytest.approx([0.15, 0.25, 0.35, 0.45])
+    assert sorted(proposal["retrain.lr"] for proposal in found) == pytest.approx(
+        [10**-3.5, 10**-2.5, 0.1**1.5, 0.1**0.5]
+    )
+    assert len({proposal["pruning.rounds"] for proposal in found}) > 1
+
+
+def test_a_heuristic_is_a_recipe_of_the_space() -> None:
+    space = make_space(TREE)
     for proposal in heuristics(space, at_most=100):
         assert set(proposal) == set(space.parameters)
-        recipe = space.recipe(proposal)
-        assert recipe.pruning.rounds == 3
-        assert recipe.retrain.lr == 1e-3
+        assert space.recipe(proposal).pruning.rate == proposal["pruning.rate"]
 
 
-def test_middle_rates_come_first_where_there_is_room_for_few() -> None:
-    found = heuristics(make_space(), at_most=3)
-    assert [proposal["pruning.method"] for proposal in found] == ["global", "erk", "global"]
-    assert len({proposal["pruning.rate"] for proposal in found[:2]}) == 1
+def test_no_more_than_asked_for() -> None:
+    assert heuristics(make_space(TREE), at_most=3) == heuristics(make_space(TREE), at_most=100)[:3]
 
 
-def test_a_fixed_method_or_rate_is_no_parameter_of_a_proposal() -> None:
+def test_where_the_allocation_is_fixed_the_middle_of_the_space_is_tried() -> None:
     tree: dict[str, Any] = {"pruning": {"method": "erk", "rate": {"float": [0.1, 0.5]}}}
-    assert [list(proposal) for proposal in heuristics(make_space(tree), 10)] == [["pruning.rate"]] * 3
-    tree = {"pruning": {"method": TREE["pruning"]["method"]}}
+    assert heuristics(make_space(tree), 10) == [{"pruning.rate": pytest.approx(0.3)}]
+
+
+def test_a_space_of_allocations_alone() -> None:
+    tree = {"pruning": {"method": {"choice": ["global", "erk"]}}}
     assert heuristics(make_space(tree), 10) == [{"pruning.method": "global"}, {"pruning.method": "erk"}]
+
+
+def test_a_space_without_parameters_has_none() -> None:
+    assert heuristics(make_space({"pruning": {"method": "erk"}}), 10) == []
