@@ -17,9 +17,6 @@ Floats = NDArray[np.float64]
 POSITIONS = 2**15
 """Output positions that moments are taken over, about: more of a convolution's positions are thinned out to these."""
 _PARTS = 32
-_OFFSET = 5
-"""A part's first position is so far from that of the part before: over the parts every position is taken."""
-
 _ROUNDING = 1e-4
 """Of a layer's mean second moment: what float32 products leave of differences that should be zero."""
 
@@ -109,7 +106,7 @@ class Moments:
 
 
 def parts(examples: int) -> Iterator[tuple[slice, int]]:
-    """The examples in parts, each with its first position."""
+    """The examples in parts, each with its first position, one further than that of the part before."""
     size = -(-examples // _PARTS)
     for number, start in enumerate(range(0, examples, size)):
-        yield slice(start, start + size), _OFFSET * number
+        yield slice(start, start + size), number
