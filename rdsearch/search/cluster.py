@@ -66,7 +66,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     A Ray that was started here ends here, and its session folder, which Ray itself never removes, goes too.
 
     Raises:
-        SearchError: There is no Ray at ``address``.
+        SearchError: There is no Ray at ``address``, or none could be started here.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -81,15 +81,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         if address is None:
             folder = _session_folder()
-            with _own_process_groups():
-                ray.init(
-                    address="local",
-                    num_cpus=available_cores(),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _temp_dir=str(folder),
-                )
+            _start(folder)
         else:
             _connect(address)
         yield
@@ -97,6 +89,26 @@ def ray_session(address: str | None) -> Iterator[None]:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path) -> None:
+    import ray
+
+    try:
+        with _own_process_groups():
+            ray.init(
+                address="local",
+                num_cpus=available_cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise SearchError(
+            f"Ray could not be started on this machine: {error}; it may be too busy or out of memory: try again "
+            "(`rdsearch resume` where the search has begun)"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -152,7 +164,8 @@ def _connect(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         raise SearchError(
-            f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address out"
+            f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address "
+            "out; one that asks for a token needs RAY_AUTH_MODE=token and the same token file here"
         ) from None
 
 
@@ -170,11 +183,14 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
     Raises:
         SearchError: No node holds a trial; Ray would wait for ever.
     """
-    deadline = time.monotonic() + (_JOIN_SECONDS if grows else 0)
+    deadline, asked = time.monotonic() + (_JOIN_SECONDS if grows else 0), False
     while True:
         nodes = _nodes()
         gpu = resources.gpu if any(node.get("GPU") for node in nodes) else 0.0
         fit = sum(_fitting(node, resources.cpu, gpu) for node in nodes)
+        if asked and (fit or time.monotonic() >= deadline):
+            # Else the autoscaler would keep such a node for ever.
+            _ask_for_nodes([])
         if fit:
             break
         if time.monotonic() >= deadline:
@@ -182,7 +198,8 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
                 f"a trial asks for {resources.cpu:g} cores and {gpu:g} GPUs on one node, and Ray's nodes have "
                 f"{_described(nodes)}: lower resources.cpu or resources.gpu, or add a node that holds a trial"
             )
-        _ask_for_node(resources.cpu, gpu)
+        _ask_for_nodes([{"CPU": resources.cpu} | ({"GPU": gpu} if gpu else {})])
+        asked = True
         time.sleep(_LOOK_SECONDS)
     if resources.concurrent is None:
         return Slots(resources.cpu, gpu, fit)
@@ -212,8 +229,8 @@ def _described(nodes: list[dict[str, float]]) -> str:
     )
 
 
-def _ask_for_node(cpu: float, gpu: float) -> None:
+def _ask_for_nodes(bundles: list[dict[str, float]]) -> None:
     """Without an autoscaler nobody listens, and a node may join all the same."""
     from ray.autoscaler.sdk import request_resources
 
-    request_resources(bundles=[{"CPU": cpu} | ({"GPU": gpu} if gpu else {})])
+    request_resources(bundles=bundles)

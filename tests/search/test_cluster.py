@@ -64,15 +64,26 @@ def test_trial_that_fits_on_no_single_node_is_an_error_and_not_a_wait(monkeypatc
 
 
 def test_a_node_that_joins_late_is_asked_for_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[float, float]] = []
+    asked: list[list[dict[str, float]]] = []
     monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(cluster, "_ask_for_node", lambda cpu, gpu: asked.append((cpu, gpu)))
+    monkeypatch.setattr(cluster, "_ask_for_nodes", asked.append)
     monkeypatch.setattr(cluster, "_nodes", lambda: [{}, {"CPU": 4.0}] if asked else [{}])
     assert cluster.slots(ResourceConfig(cpu=2), grows=True).concurrent == 2
-    assert asked == [(2, 0.0)]
+    assert asked == [[{"CPU": 2}], []], "the request is withdrawn, or the node would be kept for ever"
     assert cluster.slots(ResourceConfig(cpu=2, concurrent=64), grows=True).concurrent == 64
 
 
 def test_address_without_a_cluster_is_a_clear_error() -> None:
     with pytest.raises(SearchError, match="no Ray cluster answers"), cluster.ray_session("127.0.0.1:1"):
+        pass
+
+
+def test_ray_that_does_not_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def timed_out(**_: object) -> None:
+        raise RuntimeError("Timed out waiting for the GCS")
+
+    monkeypatch.setattr(ray, "init", timed_out)
+    with pytest.raises(SearchError, match=r"could not be started.*Timed out"), cluster.ray_session(None):
         pass
