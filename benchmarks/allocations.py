@@ -7,21 +7,18 @@ took. The test split is not read.
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
 from rdsearch.compression import dense_network
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization.batchnorm import match_statistics
-from rdsearch.tasks.config import TaskConfig
-from rdsearch.tasks.loading import load_task
 
 CALIBRATION = 64
 """Images that rd_prune looks at."""
@@ -30,28 +27,12 @@ MATCHING = 512
 
 def main() -> None:
     """Run all methods."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="digits_cnn")
-    parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument(
-        "--imagenet-statistics", action="store_true", help="normalise images by ImageNet's mean and std"
-    )
-    parser.add_argument("--validation", type=int, default=360, help="images cut from the training split")
+    parser = task_parser(__doc__)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.7, 0.8, 0.9])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(machine("torch", "numpy"))
-    statistics = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} if arguments.imagenet_statistics else {}
-    task = load_task(
-        TaskConfig(
-            network=arguments.network,
-            dataset=arguments.dataset,
-            checkpoint=arguments.checkpoint,
-            validation=arguments.validation,
-            options={"dataset": statistics},
-        )
-    )
+    task = given_task(arguments)
     dense = dense_network(task)
     chosen = np.sort(np.random.default_rng(0).choice(len(task.train), min(MATCHING, len(task.train)), replace=False))
     images, _ = next(iter(task.train.subset(chosen).batches(MATCHING)))

@@ -8,17 +8,16 @@ for the selected files alone.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
 from rdsearch.compression import dense_network
 from rdsearch.pack import pack
@@ -27,8 +26,6 @@ from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.rdz import load
 from rdsearch.recipe import QuantizationRecipe
-from rdsearch.tasks.config import TaskConfig
-from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
@@ -147,14 +144,7 @@ def files_of(
 
 def main() -> None:
     """Run all rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="digits_cnn")
-    parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument(
-        "--imagenet-statistics", action="store_true", help="normalise images by ImageNet's mean and std"
-    )
-    parser.add_argument("--validation", type=int, default=360, help="images cut from the training split")
+    parser = task_parser(__doc__)
     parser.add_argument(
         "--unseen",
         type=int,
@@ -169,16 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(machine("torch", "numpy"))
-    statistics = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]} if arguments.imagenet_statistics else {}
-    task = load_task(
-        TaskConfig(
-            network=arguments.network,
-            dataset=arguments.dataset,
-            checkpoint=arguments.checkpoint,
-            validation=arguments.validation,
-            options={"dataset": statistics},
-        )
-    )
+    task = given_task(arguments)
     chosen = np.random.default_rng(0).choice(len(task.train), min(CALIBRATION, len(task.train)), replace=False)
     calibration, _ = next(iter(task.train.subset(np.sort(chosen)).batches(CALIBRATION)))
     validation, test = parts(task, arguments.unseen)
