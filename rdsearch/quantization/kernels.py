@@ -18,6 +18,15 @@ Levels = NDArray[np.int32]
 
 
 @compiled
+def price(magnitude: int, bits: Floats) -> float:
+    """Bits of a magnitude, given those of the first ones: (magnitudes,). Larger ones cost two bits an octave more."""
+    last = bits.size - 1
+    if magnitude <= last:
+        return float(bits[magnitude])
+    return float(bits[last] + 2 * math.log2(magnitude / last))
+
+
+@compiled
 def cheapest(value: float, curvature: float, rate: float, bits: Floats) -> int:
     """The level that minimises ``curvature * (value - level)**2 + rate * bits``: one of the two nearest, or zero.
 
@@ -25,16 +34,14 @@ def cheapest(value: float, curvature: float, rate: float, bits: Floats) -> int:
         value: What the level stands for, in steps.
         curvature: Distortion of an error of one step.
         rate: Price of a bit.
-        bits: (MAGNITUDES,): cost of each magnitude; larger ones cost as the last and two bits an octave.
+        bits: (MAGNITUDES,): cost of each magnitude, see `price`.
     """
     sign = 1 if value > 0 else -1
     magnitude = abs(value)
-    last = bits.size - 1
     low = math.floor(magnitude)
     best, best_cost = 0, curvature * magnitude * magnitude + rate * bits[0]
     for level in range(max(low - 1, 1), low + 2):
-        price = bits[level] if level <= last else bits[last] + 2 * math.log2(level / last)
-        cost = curvature * (magnitude - level) ** 2 + rate * price
+        cost = curvature * (magnitude - level) ** 2 + rate * price(level, bits)
         if cost < best_cost:
             best, best_cost = level, cost
     return sign * best
@@ -51,42 +58,6 @@ def round_rows(
             levels[row, column] = 0
             if alive[row, column]:
                 levels[row, column] = cheapest(weights[row, column], 1.0, rate[row], bits[classes[row, column]])
-
-
-@compiled
-def propagate(
-    weights: Floats,
-    alive: NDArray[np.bool_],
-    factor: Floats,
-    rate: Floats,
-    classes: NDArray[np.int16],
-    bits: Floats,
-    levels: Levels,
-) -> None:
-    """Choose the levels of a row one after another; the weights to come make up for each choice.
-
-    Args:
-        weights: (rows, columns); changed.
-        alive: (rows, columns): others become zero.
-        factor: (columns, columns): upper Cholesky factor of the inverse of the second moments.
-        rate: (rows,).
-        classes: (rows, columns): row of ``bits`` for each weight.
-        bits: (CLASSES, MAGNITUDES).
-        levels: (rows, columns): filled in.
-    """
-    rows, columns = weights.shape
-    for row in range(rows):
-        rest = weights[row]
-        for column in range(columns):
-            pivot = factor[column, column]
-            level = 0
-            if alive[row, column]:
-                level = cheapest(rest[column], 1 / (pivot * pivot), rate[row], bits[classes[row, column]])
-            levels[row, column] = level
-            error = (rest[column] - level) / pivot
-            if error != 0.0:
-                for later in range(column + 1, columns):
-                    rest[later] -= error * factor[column, later]
 
 
 @compiled

@@ -3,7 +3,8 @@
 The quadratic loss of a row of weights w with levels q (in steps) is (w - q)' H (w - q), H the second moments of the
 inputs. Its minimum with the price of the bits is looked for by error propagation (Optimal Brain Surgeon, Hassibi and
 Stork 1993, in the form of GPTQ, Frantar et al. 2023, with levels by rate as in CERWU, Conzelmann and Bamler 2025, arXiv
-2505.18758), then by coordinate descent on the same loss, the rates estimated anew from the levels after each pass.
+2505.18758) along several paths at once, then by coordinate descent on the same loss, the rates estimated anew from
+the levels after each pass.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.quantization import kernels
+from rdsearch.quantization.kernels import descend
+from rdsearch.quantization.propagation import propagate
 from rdsearch.quantization.rates import estimate
 
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
-PROPAGATIONS = 2
-DESCENTS = 3
+PATHS = (1, 16)
+"""Paths that stay open in each propagation: the first one is there for its rates."""
+DESCENTS = 6
 DAMPING = 0.01
 """Of the mean diagonal entry, added to the diagonal: inputs that are always zero have no say otherwise (as GPTQ)."""
 
@@ -56,11 +59,11 @@ def choose_levels(weights: Floats, alive: Bools, moments: Floats, rate_weight: f
     factor = inverse_factor(moments)
     rate = np.full(len(weights), rate_weight * float(np.exp(-2 * np.log(np.diag(factor)).mean())))
     levels = np.rint(np.where(alive, weights, 0.0)).astype(np.int32)
-    for _ in range(PROPAGATIONS):
+    for paths in PATHS:
         rates = estimate(levels, taps)
-        kernels.propagate(weights.copy(), alive, factor, rate, rates.classes, rates.bits, levels)
+        propagate(weights, alive, factor, rate, rates.classes, rates.bits, paths, levels)
     for _ in range(DESCENTS):
         rates = estimate(levels, taps)
-        if not kernels.descend(weights, alive, moments, rate, rates.classes, rates.bits, levels):
+        if not descend(weights, alive, moments, rate, rates.classes, rates.bits, levels):
             break
     return levels
