@@ -3,7 +3,9 @@
 No retraining. Each method writes files of the dense network at several steps, with and without matching batch
 normalisation to the float network's statistics (1 024 training images). Files are decoded, measured on a validation
 part, and for each bound on the accuracy's drop there the smallest is selected. At the end the test split is read once,
-for the selected files alone.
+for the selected files alone. Accuracy on a few thousand images is a noisy guide to a method, so a second table has the
+bytes at which the outputs diverge so much from the float network's (mean Kullback-Leibler divergence on the validation
+part, nats), between the two files nearest to that.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.divergence import Reference, bytes_at
 from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
 from rdsearch.compression import dense_network
@@ -30,6 +33,7 @@ from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
 DROPS = (0.01, 0.02, 0.05)
+DIVERGENCES = (0.02, 0.05, 0.1, 0.2)
 CALIBRATION = 1024
 GIVE_UP = 0.1
 """Steps are made coarser until the accuracy has dropped by more than this."""
@@ -48,7 +52,7 @@ class Row:
     sparsities: tuple[float, ...] = (0.0,)
 
 
-FINE, COARSE = tuple(np.geomspace(0.35, 1.4, 4)), tuple(np.geomspace(0.8, 4.0, 5))
+FINE, COARSE = tuple(np.geomspace(0.35, 1.4, 6)), tuple(np.geomspace(0.8, 4.0, 8))
 ROWS = {
     "rounding": Row("uniform", FINE),
     "magnitude": Row("uniform", FINE, (0.5, 0.65)),
@@ -66,6 +70,7 @@ class File:
     sparsity: float
     data: bytes
     accuracy: float
+    divergence: float
     seconds: float
 
 
@@ -119,10 +124,9 @@ def pruned(network: nn.Module, sparsity: float) -> nn.Module:
 
 
 def files_of(
-    task: Task, validation: Split, row: Row, matched: bool, calibration: torch.Tensor, refinements: int
+    task: Task, reference: Reference, row: Row, matched: bool, calibration: torch.Tensor, refinements: int
 ) -> Iterator[File]:
     """The files of one row of the table, printed as they come."""
-    dense = task.score(dense_network(task), split=validation)
     for sparsity in row.sparsities:
         network = pruned(dense_network(task), sparsity) if sparsity else dense_network(task)
 
@@ -131,15 +135,15 @@ def files_of(
             started = time.process_time()
             data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
             seconds = time.process_time() - started
-            accuracy = task.score(load(data, into=task.fresh_network()), split=validation)
+            accuracy, divergence = reference.compare(load(data, into=task.fresh_network()))
             print(
                 f"  {row.method:10} {'matched' if matched else 'as it was':9} sparsity {sparsity:.2f} step {step:6.3f} "
-                f"{len(data):9,} bytes, validation {accuracy:.4f}, {seconds:5.1f} s of CPU",
+                f"{len(data):9,} bytes, validation {accuracy:.4f}, {divergence:.4f} nats, {seconds:5.1f} s of CPU",
                 flush=True,
             )
-            return File(float(step), sparsity, data, accuracy, seconds)
+            return File(float(step), sparsity, data, accuracy, divergence, seconds)
 
-        yield from explore(measure, row.steps, dense, refinements)
+        yield from explore(measure, row.steps, reference.accuracy, refinements)
 
 
 def main() -> None:
@@ -163,18 +167,22 @@ def main() -> None:
     chosen = np.random.default_rng(0).choice(len(task.train), min(CALIBRATION, len(task.train)), replace=False)
     calibration, _ = next(iter(task.train.subset(np.sort(chosen)).batches(CALIBRATION)))
     validation, test = parts(task, arguments.unseen)
-    dense = task.score(dense_network(task), split=validation)
+    reference = Reference(dense_network(task), validation)
+    dense = reference.accuracy
     print(f"{task.name}: dense network, validation accuracy {dense:.4f} on {len(validation)} images")
     normalised = bool(batchnorm_layers(dense_network(task)))
     ways = [False] * (normalised and not arguments.matched_only) + [True] * (not arguments.unmatched_only)
-    selected = {
-        (name, matched): select(
-            list(files_of(task, validation, ROWS[name], matched, calibration, arguments.refinements)), dense
-        )
+    files = {
+        (name, matched): list(files_of(task, reference, ROWS[name], matched, calibration, arguments.refinements))
         for name in arguments.rows
         for matched in ways
     }
-    report(task, test(), selected, normalised)
+    report(task, test(), {row: select(found, dense) for row, found in files.items()}, normalised)
+    print("\nBytes at a divergence of so many nats")
+    print(f"{'':23}" + "".join(f"{divergence:>10g}" for divergence in DIVERGENCES))
+    for (name, matched), found in files.items():
+        sizes = [bytes_at([(len(file.data), file.divergence) for file in found], wanted) for wanted in DIVERGENCES]
+        print(f"{name:12}{way(matched, normalised):>11}" + "".join(f"{size or math.nan:10,.0f}" for size in sizes))
 
 
 Selected = dict[float, File | None]
@@ -210,9 +218,13 @@ def report(task: Task, test: Split, selected: dict[tuple[str, bool], Selected], 
                 continue
             accuracy = task.score(load(file.data, into=task.fresh_network()), split=test)
             cells += f"{len(file.data):>13,} ({100 * (dense - accuracy):+5.2f} p)"
-        way = ("matched" if matched else "as it was") if normalised else "none"
         seconds = np.median([file.seconds for file in files.values() if file is not None] or [math.nan])
-        print(f"{name:12}{way:>11}{cells}{seconds:14.1f}", flush=True)
+        print(f"{name:12}{way(matched, normalised):>11}{cells}{seconds:14.1f}", flush=True)
+
+
+def way(matched: bool, normalised: bool) -> str:
+    """What was done about batch normalisation, in words."""
+    return ("matched" if matched else "as it was") if normalised else "none"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import copy
 import sys
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from benchmarks.quantization import File, between, explore, main, select
+from benchmarks.divergence import Reference, bytes_at
+from benchmarks.quantization import DIVERGENCES, File, between, explore, main, select
+from rdsearch.tasks.splits import ArraySplit
 
 
 def file(step: float, accuracy: float) -> File:
-    return File(step, 0.0, bytes(int(1000 / step)), accuracy, 0.0)
+    return File(step, 0.0, bytes(int(1000 / step)), accuracy, 0.0, 0.0)
 
 
 def test_for_each_bound_the_smallest_file_that_keeps_it_is_selected() -> None:
@@ -48,8 +54,38 @@ def test_the_table_has_a_row_a_method_with_and_without_matching(
     )
     main()
     lines = capsys.readouterr().out.splitlines()
-    table = lines[lines.index(next(line for line in lines if line.startswith("Bytes of"))) + 2 :]
     names = ("rounding", "magnitude", "sequential")
-    assert [line.split()[0] for line in table] == [name for name in names for _ in range(2)]
-    assert ["matched" in line for line in table] == [False, True] * 3
+    for title in ("Bytes of", "Bytes at"):
+        start = next(number for number, line in enumerate(lines) if line.startswith(title)) + 2
+        table = lines[start : start + 6]
+        assert [line.split()[0] for line in table] == [name for name in names for _ in range(2)]
+        assert ["matched" in line for line in table] == [False, True] * 3
+    # Matched, at the same divergence, `sequential` needs far fewer bytes than rounding.
+    sizes = [float(line.split()[-len(DIVERGENCES)].replace(",", "")) for line in table]
+    assert sizes[-1] < 0.6 * sizes[1]
     assert "cores; Python" in lines[0]
+
+
+def test_bytes_at_a_divergence_lie_between_the_two_files_of_the_front_around_it() -> None:
+    files = [(100, 0.4), (400, 0.1), (300, 0.9), (1600, 0.01)]
+    assert bytes_at(files, 0.2) == pytest.approx(200)
+    assert bytes_at(files, 0.1) == pytest.approx(400)
+    assert bytes_at(files, 0.5) is None
+    assert bytes_at(files, 0.001) is None
+
+
+def test_a_network_does_not_diverge_from_itself_and_diverges_more_the_more_it_is_changed() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    images = np.random.default_rng(0).normal(size=(200, 1, 8, 8)).astype(np.float32)
+    labels = network(torch.from_numpy(images)).argmax(1).numpy()
+    reference = Reference(network, ArraySplit(images, labels))
+    assert reference.accuracy == 1.0
+    assert reference.compare(network) == (1.0, pytest.approx(0.0, abs=1e-12))
+    divergences = []
+    for scale in (0.9, 0.5):
+        changed = copy.deepcopy(network)
+        with torch.no_grad():
+            changed[1].weight.mul_(scale)
+        divergences.append(reference.compare(changed)[1])
+    assert 0 < divergences[0] < divergences[1]
