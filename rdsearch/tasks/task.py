@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import nn
 from torch.utils.data import Dataset
 
-from rdsearch.errors import TaskError
+from rdsearch.errors import ConfigError, TaskError
+from rdsearch.schema import explain
 from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
@@ -51,8 +53,8 @@ class Task:
         direction: Whether more of what ``evaluate`` returns is better (``"maximize"``) or less.
         loss: What training and retraining minimise: from output and targets to a scalar.
         checkpoint: File with the trained weights, when ``network`` is a function.
-        training: How the network is trained when there are no trained weights; with 0 epochs they are
-            those that ``network()`` comes with.
+        training: How the network is trained when there are no trained weights: the settings of `TrainingConfig`, or a
+            mapping of them (``{"epochs": 5}``); with 0 epochs the weights are those that ``network()`` comes with.
         seed: Of the validation part and of the training.
         network_id: Registered name (and options) of the network, where it has one.
         validation_subset: How much of the validation part the trials of a search are scored on, a count or a
@@ -62,6 +64,7 @@ class Task:
 
     Raises:
         TaskError: A part is missing, broken, or does not fit the others.
+        ConfigError: A setting of ``training`` is wrong; every mistake is listed.
     """
 
     def __init__(
@@ -76,14 +79,14 @@ class Task:
         direction: Direction = "maximize",
         loss: Loss | None = None,
         checkpoint: Path | str | None = None,
-        training: TrainingConfig | None = None,
+        training: TrainingConfig | Mapping[str, Any] | None = None,
         seed: int = 0,
         network_id: str | None = None,
         validation_subset: int | float | None = None,
         expected_accuracy: float | None = None,
     ) -> None:
         seed = checked_seed(seed)
-        _check_types(name, checkpoint, training, expected_accuracy)
+        _check_types(name, checkpoint, expected_accuracy)
         _check_function(evaluate, "evaluate", "the network and its batches")
         _check_function(loss, "loss", "output and targets")
         if direction not in {"maximize", "minimize"}:
@@ -100,7 +103,7 @@ class Task:
         self.network_id = network_id
         self.seed = seed
         self.expected_accuracy = expected_accuracy
-        self.training = training or TrainingConfig()
+        self.training = _training_config(training)
         self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
         self._dense: State | None = to_numpy(network.state_dict()) if isinstance(network, nn.Module) else None
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
@@ -271,11 +274,10 @@ class Task:
         return f"Task({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
 
 
-def _check_types(name: object, checkpoint: object, training: object, expected_accuracy: object) -> None:
+def _check_types(name: object, checkpoint: object, expected_accuracy: object) -> None:
     for role, given, kinds in (
         ("name", name, (str,)),
         ("checkpoint", checkpoint, (str, Path, type(None))),
-        ("training", training, (TrainingConfig, type(None))),
         ("expected_accuracy", expected_accuracy, (float, int, type(None))),
     ):
         if not isinstance(given, kinds):
@@ -283,6 +285,17 @@ def _check_types(name: object, checkpoint: object, training: object, expected_ac
             raise TaskError(f"{role} is a {type(given).__name__}: give a {known}")
     if isinstance(expected_accuracy, float | int) and not 0 < expected_accuracy <= 1:
         raise TaskError(f"expected_accuracy = {expected_accuracy!r}: give a share of 1 (0.98 for 98 %)")
+
+
+def _training_config(training: object) -> TrainingConfig:
+    if training is None or isinstance(training, TrainingConfig):
+        return training or TrainingConfig()
+    if not isinstance(training, Mapping):
+        raise TaskError(f"training is a {type(training).__name__}: give a mapping such as {{'epochs': 5, 'lr': 0.001}}")
+    try:
+        return TrainingConfig.model_validate(dict(training))
+    except ValidationError as error:
+        raise ConfigError("task", explain(error, TrainingConfig, "training")) from None
 
 
 def _check_function(function: object, role: str, given: str) -> None:

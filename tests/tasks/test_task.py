@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
-from rdsearch.errors import TaskError
+from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks import Task
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Batch
@@ -285,7 +285,7 @@ def test_a_checkpoint_of_the_user_is_the_dense_network(tmp_path: Path) -> None:
         ({"evaluate": lambda network: 1.0}, "evaluate is called with the network and its batches: too many"),
         ({"network": nn.Linear}, "network is called without arguments: missing a required argument: 'in_features'"),
         ({"checkpoint": 3}, "checkpoint is a int: give a str or Path"),
-        ({"training": {"epochs": 1}}, "training is a dict: give a TrainingConfig"),
+        ({"training": 5}, "training is a int: give a mapping such as"),
         ({"name": None}, "name is a NoneType"),
         ({"expected_accuracy": 98}, "expected_accuracy = 98: give a share of 1"),
         ({"train": (3, 4)}, "train: inputs and targets are single numbers"),
@@ -301,3 +301,14 @@ def test_tasks_that_cannot_be_are_refused(changes: dict[str, Any], said: str) ->
 
     with pytest.raises(TaskError, match=said):
         use()
+
+
+def test_training_may_be_a_mapping_whose_mistakes_are_all_listed() -> None:
+    assert make(training={"epochs": 3, "lr": 0.01}).training == TrainingConfig(epochs=3, lr=0.01)
+    with pytest.raises(ConfigError) as caught:
+        make(training={"epoch": 3, "lr": -1})
+    assert caught.value.problems == [
+        "training.lr: -1 must be greater than 0",
+        "training.epoch: unknown key; allowed here: epochs, lr, batch_size, optimizer, weight_decay, momentum, "
+        "schedule. Did you mean 'epochs'?",
+    ]
