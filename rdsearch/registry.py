@@ -11,10 +11,18 @@ from rdsearch.errors import UnknownNameError
 
 T = TypeVar("T")
 
+SHORTEST_START = 3
+"""Letters of a name from which it is taken for the start of a longer one."""
+
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the known name nearest to ``name``, or nothing when none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """``" Did you mean 'x'?"`` for the known name nearest to ``name``, or nothing when none is near.
+
+    A name that goes on where ``name`` ends is nearer than one that is spelt alike.
+    """
+    names = list(known)
+    longer = [each for each in names if len(name) >= SHORTEST_START and each.startswith(name)]
+    near = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

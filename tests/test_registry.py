@@ -44,6 +44,11 @@ def test_far_name_gets_no_suggestion(shapes: Registry[object]) -> None:
         shapes.check("icosahedron")
 
 
+def test_the_start_of_a_name_suggests_that_name() -> None:
+    assert suggest("lenet5", ["resnet56", "lenet300", "lenet5_caffe"]) == " Did you mean 'lenet5_caffe'?"
+    assert suggest("e", ["epochs", "lr"]) == ""
+
+
 def test_nothing_is_suggested_where_nothing_is_known() -> None:
     assert suggest("anything", []) == ""
 
