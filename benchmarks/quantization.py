@@ -55,7 +55,7 @@ class Row:
 FINE, COARSE = tuple(np.geomspace(0.35, 1.4, 6)), tuple(np.geomspace(0.8, 4.0, 8))
 ROWS = {
     "rounding": Row("uniform", FINE),
-    "magnitude": Row("uniform", FINE, (0.5, 0.65)),
+    "magnitude": Row("uniform", FINE, (0.2, 0.35, 0.5)),
     "rate_aware": Row("rate_aware", FINE),
     "hessian": Row("hessian", COARSE),
     "sequential": Row("sequential", COARSE),
