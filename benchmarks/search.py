@@ -10,26 +10,26 @@ seeds, with quartiles.
 from __future__ import annotations
 
 import argparse
-import bisect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.simulation import Ours, Plain, Step, Table, simulate
+from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
+from benchmarks.simulation import Ours, Plain, Table, simulate
+from rdsearch.compression import Baseline
 from rdsearch.config import SearchConfig
-from rdsearch.front import hypervolume_history
-from rdsearch.search.constraints import feasible, reference_accuracy
 
 TABLES = Path(__file__).parent / "tables"
-BASELINES: Mapping[str, tuple[int, float, int]] = {"digits": (360, 355 / 360, 127_848)}
-"""Table to its validation examples, and the dense network's accuracy and bytes."""
+BASELINES: Mapping[str, tuple[int, Baseline]] = {
+    "digits": (360, Baseline(355 / 360, 127_848)),
+    "lenet300": (5000, Baseline(0.984, 1_066_440)),
+}
+"""Table to its validation examples and the dense network's figures."""
 PLAIN_TRIALS = 60
-MANY = 100_000
-SHARES = (0.125, 0.25, 0.5, 1.0)
+DRAWN = (PLAIN, EVERY_ROUND, "random", "TPE", "the defaults")
 
 NOTHING: Mapping[str, Any] = {
     "heuristics": False,
@@ -51,36 +51,6 @@ CONTENDERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Hypervolume of one search, after each round."""
-
-    seconds: list[float]
-    hypervolume: list[float]
-
-    def at(self, seconds: float) -> float:
-        """Hypervolume by then."""
-        place = bisect.bisect_right(self.seconds, seconds)
-        return self.hypervolume[place - 1] if place else 0.0
-
-    def reached(self, hypervolume: float) -> float:
-        """Seconds until it was as large; infinite if it never was."""
-        place = bisect.bisect_left(self.hypervolume, hypervolume)
-        return self.seconds[place] if place < len(self.seconds) else float("inf")
-
-
-def curve(steps: Sequence[Step], table: Table) -> Curve:
-    """The hypervolume over a search's time."""
-    constraints = table.file.search.constraints
-    kept = [step for step in steps if feasible(step.point, constraints)]
-    history = hypervolume_history(
-        [step.point for step in kept],
-        reference_size=table.size_bytes,
-        reference_accuracy=reference_accuracy(table.accuracy, constraints),
-    )
-    return Curve([step.seconds for step in kept], history)
-
-
 def config_of(table: Table, settings: Mapping[str, Any], seed: int) -> SearchConfig:
     """A contender's settings on top of the table's constraints."""
     return SearchConfig(**{"constraints": table.file.search.constraints, "trials": 1000, "seed": seed, **settings})
@@ -88,58 +58,21 @@ def config_of(table: Table, settings: Mapping[str, Any], seed: int) -> SearchCon
 
 def compare(table: Table, names: Sequence[str], seeds: int) -> tuple[dict[str, list[Curve]], float]:
     """Every contender's curves, and the compute of the plain set-up."""
-    curves: dict[str, list[Curve]] = {"plain": [], "plain, all rounds": []}
-    totals = []
-    for seed in range(seeds):
-        steps = simulate(Plain(table, PLAIN_TRIALS, seed), table)
-        totals.append(steps[-1].seconds)
-        curves["plain"].append(curve([step for step in steps if step.last], table))
-        curves["plain, all rounds"].append(curve(steps, table))
-    total = float(np.median(totals))
+
+    def curve_of(steps: Sequence[Step]) -> Curve:
+        return curve(steps, table.baseline, table.file.search.constraints)
+
+    plain = [simulate(Plain(table, PLAIN_TRIALS, seed), table) for seed in range(seeds)]
+    total = float(np.median([steps[-1].seconds for steps in plain]))
+    curves = {
+        PLAIN: [curve_of([step for step in steps if step.last]) for steps in plain],
+        EVERY_ROUND: [curve_of(steps) for steps in plain],
+    }
     for name in names:
-        curves[name] = []
-        for seed in range(seeds):
-            contender = Ours(table, config_of(table, CONTENDERS[name], seed))
-            curves[name].append(curve(simulate(contender, table, seconds=total), table))
+        contenders = [Ours(table, config_of(table, CONTENDERS[name], seed)) for seed in range(seeds)]
+        curves[name] = [curve_of(simulate(contender, table, seconds=total)) for contender in contenders]
         print(f"  {name} done", file=sys.stderr, flush=True)
     return curves, total
-
-
-def show(curves: Mapping[str, list[Curve]], total: float) -> None:
-    """Print medians and quartiles at shares of the plain set-up's compute, and the share that reaches its end."""
-    goal = float(np.median([each.at(float("inf")) for each in curves["plain"]]))
-    print(f"{'':20}" + "".join(f"{f'at {share:g}':>24}" for share in SHARES) + f"{'plain reached at':>26}")
-    for name, each in curves.items():
-        cells = ""
-        for share in SHARES:
-            low, middle, high = np.percentile([one.at(share * total) for one in each], (25, 50, 75))
-            cells += f"{f'{middle:.4f} ({low:.4f}-{high:.4f})':>24}"
-        low, middle, high = np.percentile([one.reached(goal) / total for one in each], (25, 50, 75), method="nearest")
-        print(f"{name:20}{cells}{f'{middle:.3f} ({low:.3f}-{high:.3f})':>26}")
-
-
-def draw(curves: Mapping[str, list[Curve]], total: float, path: Path, title: str) -> None:
-    """Median and quartile bands over compute."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    shares = np.linspace(0.01, 1, 200)
-    for name, each in curves.items():
-        values = np.array([[one.at(share * total) for share in shares] for one in each])
-        low, middle, high = np.percentile(values, (25, 50, 75), axis=0)
-        (line,) = axes.plot(shares, middle, label=name)
-        axes.fill_between(shares, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    final = np.median([one.at(float("inf")) for one in curves["plain"]])
-    axes.axhline(final, color="grey", linewidth=0.8, linestyle="--")
-    axes.axvline(0.25, color="grey", linewidth=0.8, linestyle=":")
-    bottom = np.median([one.at(0.05 * total) for one in curves["plain, all rounds"]])
-    axes.set(xlabel="trial-seconds, plain set-up's = 1", ylabel="hypervolume", title=title, xlim=(0, 1))
-    axes.set_ylim(bottom=float(bottom) * 0.9)
-    axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path, dpi=120)
 
 
 def main() -> None:
@@ -155,10 +88,8 @@ def main() -> None:
     print(f"{arguments.table}: {arguments.seeds} seeds; plain set-up, {PLAIN_TRIALS} trials: {total:.0f} trial-seconds")
     show(curves, total)
     if arguments.figure:
-        shown = [name for name in ("plain", "plain, all rounds", "random", "TPE", "the defaults") if name in curves]
-        draw(
-            {name: curves[name] for name in shown}, total, arguments.figure, f"{arguments.table}: median and quartiles"
-        )
+        shown = {name: each for name, each in curves.items() if name in DRAWN}
+        draw(shown, total, arguments.figure, f"{arguments.table}: median and quartiles")
 
 
 if __name__ == "__main__":

@@ -8,22 +8,25 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from rdsearch.compression import Checkpoint
+from benchmarks.curves import Step
+from rdsearch.compression import Baseline, Checkpoint
 from rdsearch.config import SearchConfig, SearchFile, load_search_file
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.trainable import PAST_HOPE
-from rdsearch.space import Choice, Range
+from rdsearch.space import Choice, Range, RecipeSpace
 
 ROUNDS = "pruning.rounds"
+METRICS, MODES = ("size_bytes", "val_accuracy"), ("min", "max")
+"""Of the plain set-up."""
 
 
 class Table:
@@ -33,9 +36,9 @@ class Table:
     the logarithm of the value where the range is so searched), and accuracies rounded to whole validation examples.
     """
 
-    def __init__(self, space: Path, examples: int, accuracy: float, size_bytes: int) -> None:
+    def __init__(self, space: Path, examples: int, baseline: Baseline) -> None:
         self.file: SearchFile = load_search_file(space)
-        self.examples, self.accuracy, self.size_bytes = examples, accuracy, size_bytes
+        self.examples, self.baseline = examples, baseline
         self.domains = {name: domain for name, domain in self.file.space.parameters.items() if name != ROUNDS}
         with gzip.open(space.with_suffix(".csv.gz"), "rt", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -70,8 +73,8 @@ class Table:
             yield OperatingPoint(
                 size_bytes=size,
                 val_accuracy=accuracy,
-                accuracy_drop=self.accuracy - accuracy,
-                compression_ratio=self.size_bytes / size,
+                accuracy_drop=self.baseline.accuracy - accuracy,
+                compression_ratio=self.baseline.size_bytes / size,
                 sparsity=0.0,
                 rate_bits_per_weight=0.0,
                 seconds=math.exp(log_seconds),
@@ -173,25 +176,30 @@ class Ours:
         self._ledger.settle(number)
 
 
+def tune_space(space: RecipeSpace) -> dict[str, Any]:
+    """A search space as Ray Tune writes it."""
+    from ray import tune
+
+    def range_of(domain: Choice | Range) -> Any:
+        if isinstance(domain, Choice):
+            return tune.choice(list(domain.values))
+        if domain.integer:
+            return tune.randint(int(domain.low), int(domain.high) + 1)
+        return (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
+
+    return {name: range_of(domain) for name, domain in space.parameters.items()}
+
+
 class Plain:
     """Ray Tune's `OptunaSearch` as its documentation writes it: two metrics, their modes, a space, a seed."""
 
     def __init__(self, table: Table, trials: int, seed: int) -> None:
-        from ray import tune
         from ray.tune.search.optuna import OptunaSearch
-
-        def range_of(domain: Choice | Range) -> object:
-            if isinstance(domain, Choice):
-                return tune.choice(list(domain.values))
-            if domain.integer:
-                return tune.randint(int(domain.low), int(domain.high) + 1)
-            return (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
 
         self._left = trials
         self._last: dict[int, OperatingPoint] = {}
-        space = {name: range_of(domain) for name, domain in table.file.space.parameters.items()}
-        self._search = OptunaSearch(metric=["size_bytes", "val_accuracy"], mode=["min", "max"], seed=seed)
-        self._search.set_search_properties(None, None, space)
+        self._search = OptunaSearch(metric=list(METRICS), mode=list(MODES), seed=seed)
+        self._search.set_search_properties(None, None, tune_space(table.file.space))
 
     def propose(self) -> tuple[int, Mapping[str, Scalar]] | None:
         if self._left == 0:
@@ -208,15 +216,6 @@ class Plain:
         self._search.on_trial_complete(
             str(number), {"size_bytes": point.size_bytes, "val_accuracy": point.val_accuracy}
         )
-
-
-@dataclass(frozen=True)
-class Step:
-    """A round that has ended: at how many trial-seconds of the search, with what, and whether its trial ended too."""
-
-    seconds: float
-    point: OperatingPoint
-    last: bool
 
 
 def simulate(contender: Contender, table: Table, *, workers: int = 2, seconds: float = math.inf) -> list[Step]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.search import BASELINES, NOTHING, TABLES, config_of, curve
+from benchmarks.curves import curve
+from benchmarks.search import BASELINES, NOTHING, TABLES, config_of
 from benchmarks.simulation import Ours, Plain, Table, simulate
 from rdsearch.point import OperatingPoint, Scalar
 
@@ -87,7 +88,7 @@ def test_a_search_in_a_table_meets_its_target_and_repeats_itself(table: Table) -
         config = config_of(table, {**NOTHING, "trials": 12, "scheduler": "halving", "patience": 1}, seed=3)
         steps = simulate(Ours(table, config), table)
         assert sum(step.last for step in steps) == 12
-        return curve(steps, table).hypervolume
+        return curve(steps, table.baseline, config.constraints).hypervolume
 
     assert found() == found()
     assert found()[-1] > 0.4
