@@ -11,11 +11,12 @@ from typing import Any
 from rdsearch.config import SearchFile, check_search
 from rdsearch.errors import SearchError
 from rdsearch.files import write_atomically
+from rdsearch.search.database import DatabaseStudy
 from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
 from rdsearch.search.objectstore import is_address, object_store
 from rdsearch.search.places import Folder
 from rdsearch.search.store import RoundStore
-from rdsearch.search.studies import STUDY_NAME, DatabaseStudy, JournalStudy, ShippedJournal, StudyPlace
+from rdsearch.search.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
 from rdsearch.yamlfile import read_yaml, write_yaml
 
 

@@ -15,7 +15,7 @@ from rdsearch.config import SearchConfig
 from rdsearch.point import OperatingPoint
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.studies import STUDY_NAME
+from rdsearch.search.studies import STUDY_NAME, StudyPlace
 from rdsearch.space import RecipeSpace, parse_space
 
 TREE: dict[str, Any] = {
@@ -88,3 +88,13 @@ class Books:
 
     def trials(self) -> list[FrozenTrial]:
         return self.study().get_trials()
+
+
+def ledger(study: StudyPlace, books: Books, target: int = 4) -> Ledger:
+    """Books on a study that lies elsewhere."""
+    return Ledger(study, books.store, make_space(), books.config, target)
+
+
+def states(study: StudyPlace) -> list[str]:
+    opened = optuna.load_study(study_name=study.name, storage=study.open())
+    return [trial.state.name for trial in opened.get_trials()]
