@@ -66,17 +66,38 @@ def ray_session(address: str | None) -> Iterator[None]:
     A Ray that was started here ends here, and its session folder, which Ray itself never removes, goes too.
 
     Raises:
-        SearchError: There is no Ray at ``address``, or none could be started here.
+        SearchError: There is no Ray at ``address``, this process is connected to another one, or none could be
+            started here.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     import ray
 
-    # Tune reports trials that failed as log lines with tracebacks; they are in the trials' own folders.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    if ray.is_initialized():
+    with _without_tracebacks():
+        if ray.is_initialized():
+            _check_connected_to(address)
+            yield
+            return
+        with _own_session(address):
+            yield
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Tune reports trials that failed as log lines with tracebacks; they are in the trials' own folders."""
+    logger = logging.getLogger("ray.tune")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
         yield
-        return
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _own_session(address: str | None) -> Iterator[None]:
+    import ray
+
     folder = None
     try:
         if address is None:
@@ -151,6 +172,23 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _check_connected_to(address: str | None) -> None:
+    """A process has one Ray; another address would be of no effect."""
+    import ray
+    from ray._private.services import canonicalize_bootstrap_address as canonical
+
+    if address is None or address == "auto" or "://" in address:
+        return
+    connected = ray.get_runtime_context().gcs_address
+    with contextlib.suppress(ValueError, OSError):
+        if canonical(address) == canonical(connected):
+            return
+    raise SearchError(
+        f"this process is connected to Ray at {connected} already, and {address} is another: leave the address out to "
+        "search there, or call ray.shutdown() first"
+    )
 
 
 def _connect(address: str) -> None:

@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-c", "from rdsearch.cli import main; main()"]
 def environment() -> Iterator[dict[str, str]]:
     """Of a user whose Ray keeps its files, and with them its address, in a folder of its own."""
     # Not in pytest's folder: the sockets in it must have paths of less than 108 characters.
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     try:
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         yield inherited | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder}

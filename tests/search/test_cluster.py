@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +77,21 @@ def test_a_node_that_joins_late_is_asked_for_and_waited_for(monkeypatch: pytest.
 def test_address_without_a_cluster_is_a_clear_error() -> None:
     with pytest.raises(SearchError, match="no Ray cluster answers"), cluster.ray_session("127.0.0.1:1"):
         pass
+
+
+@pytest.mark.parametrize("address", [None, "auto", "127.0.0.1:7001"])
+def test_a_process_that_is_connected_stays_so(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="127.0.0.1:7001"))
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("a second Ray"))
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("not ours to shut down"))
+    with cluster.ray_session(address):
+        pass
+    for other in ("127.0.0.1:7002", "nonsense"):
+        with pytest.raises(SearchError, match=r"connected to Ray at 127\.0\.0\.1:7001"), cluster.ray_session(other):
+            pass
 
 
 def test_ray_that_does_not_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
