@@ -34,8 +34,8 @@ from benchmarks.simulation import METRICS, MODES, tune_space
 from rdsearch.compression import Baseline, compress, measure_baseline
 from rdsearch.config import SearchFile, load_search_file
 from rdsearch.point import OperatingPoint
-from rdsearch.search.cluster import ray_session
 from rdsearch.search.results import read_results
+from rdsearch.search.session import ray_session
 from rdsearch.space import RecipeSpace
 from rdsearch.spaces import find_space
 from rdsearch.tasks.evaluation import top1

@@ -15,12 +15,13 @@ from rdsearch.compression import Baseline, measure_baseline
 from rdsearch.config import SearchFile
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.point import Scalar
-from rdsearch.search.cluster import Slots, ray_session, slots
+from rdsearch.search.cluster import Slots, slots
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import exclusive
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.members import score_members
+from rdsearch.search.session import ray_session
 from rdsearch.search.trainable import TrialContext, run_trial
 from rdsearch.tasks.device import choose_device
 from rdsearch.tasks.loading import load_task

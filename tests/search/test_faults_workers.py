@@ -40,7 +40,7 @@ def importable() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[None]:
     """A Ray that the searches of this file share; a search alone would start its own."""
-    from rdsearch.search.cluster import ray_session
+    from rdsearch.search.session import ray_session
 
     with importable(), ray_session(None):
         yield
