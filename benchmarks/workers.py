@@ -123,25 +123,26 @@ class Run:
     Attributes:
         ended: Virtual time at which each trial ended, and its points.
         utilisation: Share of the workers' time that their trials took, until the last proposal.
+        load: Share of that time in which the driver was busy.
     """
 
     def __init__(
         self, stand_in: StandIn, workers: int, trials: int, seed: int, window: int | None = TPE_WINDOW
     ) -> None:
         self.ended: list[tuple[float, list[OperatingPoint]]] = []
-        self.utilisation = float("nan")
+        self.utilisation = self.load = float("nan")
         with books(seed, trials, stand_in, window) as (ledger, store):
             running: list[tuple[float, int, list[OperatingPoint]]] = []
-            driver = busy = 0.0
+            driver = busy = spent = 0.0
             while True:
                 # The driver hands out what it can, one after the other, then waits for the next end.
                 while len(running) < workers:
                     start = time.process_time()
                     proposal = ledger.propose()
-                    driver += time.process_time() - start
+                    took = time.process_time() - start + (RAY_SECONDS if proposal is not None else 0.0)
+                    driver, spent = driver + took, spent + took
                     if proposal is None:
                         break
-                    driver += RAY_SECONDS
                     points = stand_in.rounds(proposal.parameters)
                     seconds = sum(point.seconds for point in points)
                     heapq.heappush(running, (driver + seconds, proposal.number, points))
@@ -155,11 +156,12 @@ class Run:
                 driver = max(driver, end)
                 start = time.process_time()
                 ledger.settle(number)
-                driver += time.process_time() - start
+                took = time.process_time() - start
+                driver, spent = driver + took, spent + took
                 self.ended.append((end, points))
                 if ledger.ended + len(running) < trials:
                     done = busy - sum(other - driver for other, *_ in running)
-                    self.utilisation = done / (workers * driver)
+                    self.utilisation, self.load = done / (workers * driver), spent / driver
 
     def worth_at(self, seconds: float) -> float:
         return worth([point for end, points in self.ended if end <= seconds for point in points])
@@ -169,12 +171,13 @@ def many_workers(trials: int, seeds: int) -> None:
     stand_in = StandIn()
     runs = {workers: [Run(stand_in, workers, trials, seed) for seed in range(seeds)] for workers in (1, 64, 512)}
     print(f"{trials} trials, medians of {seeds} seeds")
-    print("| workers | hours | utilisation | hypervolume | of one worker by then |")
-    print("|---|---|---|---|---|")
+    print("| workers | hours | utilisation | driver's load | hypervolume | of one worker by then |")
+    print("|---|---|---|---|---|---|")
     for workers, several in runs.items():
         ends = [max(end for end, _ in run.ended) for run in several]
         print(
             f"| {workers} | {np.median(ends) / 3600:.2f} | {np.median([run.utilisation for run in several]):.1%} "
+            f"| {np.median([run.load for run in several]):.1%} "
             f"| {np.median([run.worth_at(np.inf) for run in several]):.3f} "
             f"| {np.median([one.worth_at(end) for one, end in zip(runs[1], ends, strict=True)]):.3f} |",
             flush=True,
