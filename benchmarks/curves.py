@@ -18,6 +18,7 @@ PLAIN = "plain"
 """The contender whose final median all others are measured by."""
 EVERY_ROUND = "plain, all rounds"
 SHARES = (0.125, 0.25, 0.5, 1.0)
+QUARTILES = (25, 50, 75)
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,24 @@ def curve(steps: Sequence[Step], baseline: Baseline, constraints: Mapping[str, f
 
 
 def show(curves: Mapping[str, Sequence[Curve]], total: float) -> None:
-    """Print medians and quartiles at shares of the plain set-up's compute, and the share that reaches its end."""
-    goal = _goal(curves)
-    print("| | " + " | ".join(f"at {share:g}" for share in SHARES) + " | plain reached at |")
-    print("|---|" + "---|" * (len(SHARES) + 1))
+    """Print medians and quartiles at shares of the plain set-up's compute, and the shares that reach its ends."""
+    goals = {name: final(curves[name]) for name in (PLAIN, EVERY_ROUND)}
+    heads = [*(f"at {share:g}" for share in SHARES), "plain reached at", "all its rounds at"]
+    print(f"| | {' | '.join(heads)} |")
+    print("|---" * (len(heads) + 1) + "|")
     for name, each in curves.items():
-        cells = [
-            "{1:.3f} ({0:.3f}–{2:.3f})".format(*np.percentile([one.at(share * total) for one in each], (25, 50, 75)))
-            for share in SHARES
-        ]
-        # Interpolation between a search that reached the goal and one that never did would say nothing.
-        shares = np.percentile([one.reached(goal) / total for one in each], (25, 50, 75), method="nearest")
-        reached = "–" if name == PLAIN else "{1:.2f} ({0:.2f}–{2:.2f})".format(*shares)
-        print(f"| {name} | {' | '.join(cells)} | {reached.replace('inf', 'never')} |")
+        values = [np.percentile([one.at(share * total) for one in each], QUARTILES) for share in SHARES]
+        cells = ["{1:.3f} ({0:.3f}–{2:.3f})".format(*three) for three in values]
+        for whose, goal in goals.items():
+            # Interpolation between a search that came there and one that never did would say nothing.
+            shares = np.percentile([one.reached(goal) / total for one in each], QUARTILES, method="nearest")
+            cells.append("–" if name == whose else "{1:.2f} ({0:.2f}–{2:.2f})".format(*shares))
+        print(f"| {name} | {' | '.join(cells).replace('inf', 'never')} |")
+
+
+def final(curves: Sequence[Curve]) -> float:
+    """Median of what searches have found in the end."""
+    return float(np.median([one.at(float("inf")) for one in curves]))
 
 
 def draw(curves: Mapping[str, Sequence[Curve]], total: float, path: Path, title: str) -> None:
@@ -85,17 +91,13 @@ def draw(curves: Mapping[str, Sequence[Curve]], total: float, path: Path, title:
     shares = np.linspace(0.01, 1, 200)
     for name, each in curves.items():
         values = np.array([[one.at(share * total) for share in shares] for one in each])
-        low, middle, high = np.percentile(values, (25, 50, 75), axis=0)
+        low, middle, high = np.percentile(values, QUARTILES, axis=0)
         (line,) = axes.plot(shares, middle, label=name)
         axes.fill_between(shares, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.axhline(_goal(curves), color="grey", linewidth=0.8, linestyle="--")
+    axes.axhline(final(curves[PLAIN]), color="grey", linewidth=0.8, linestyle="--")
     axes.axvline(0.25, color="grey", linewidth=0.8, linestyle=":")
     bottom = np.median([one.at(0.05 * total) for one in curves[EVERY_ROUND]])
     axes.set(xlabel="trial-seconds, plain set-up's = 1", ylabel="hypervolume", title=title, xlim=(0, 1))
     axes.set_ylim(bottom=float(bottom) * 0.9)
     axes.legend(loc="lower right", frameon=False)
     figure.savefig(path, dpi=120)
-
-
-def _goal(curves: Mapping[str, Sequence[Curve]]) -> float:
-    return float(np.median([one.at(float("inf")) for one in curves[PLAIN]]))

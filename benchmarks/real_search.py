@@ -140,6 +140,8 @@ def run(space: Path, name: str, trials: int, seed: int) -> list[Row]:
             rows = plain(file, task, baseline, trials, seed, where / "tune")
         else:
             rows = ours(space, task, CONTENDERS[name], trials, seed, where / "search")
+        if len({row["trial"] for row in rows}) < trials:
+            raise SystemExit("interrupted; what was finished is kept")
         return with_processor_time(rows, log)
     finally:
         shutil.rmtree(where)

@@ -21,6 +21,7 @@ from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import Ours, Plain, Table, simulate
 from rdsearch.compression import Baseline
 from rdsearch.config import SearchConfig
+from rdsearch.search import samplers
 
 TABLES = Path(__file__).parent / "tables"
 BASELINES: Mapping[str, tuple[int, Baseline]] = {
@@ -53,23 +54,23 @@ CONTENDERS: Mapping[str, Mapping[str, Any]] = {
 
 def config_of(table: Table, settings: Mapping[str, Any], seed: int) -> SearchConfig:
     """A contender's settings on top of the table's constraints."""
-    return SearchConfig(**{"constraints": table.file.search.constraints, "trials": 1000, "seed": seed, **settings})
+    return SearchConfig(**{"constraints": table.constraints, "trials": 1000, "seed": seed, **settings})
 
 
-def compare(table: Table, names: Sequence[str], seeds: int) -> tuple[dict[str, list[Curve]], float]:
+def compare(table: Table, names: Sequence[str], seeds: Sequence[int]) -> tuple[dict[str, list[Curve]], float]:
     """Every contender's curves, and the compute of the plain set-up."""
 
     def curve_of(steps: Sequence[Step]) -> Curve:
-        return curve(steps, table.baseline, table.file.search.constraints)
+        return curve(steps, table.baseline, table.constraints)
 
-    plain = [simulate(Plain(table, PLAIN_TRIALS, seed), table) for seed in range(seeds)]
+    plain = [simulate(Plain(table, PLAIN_TRIALS, seed), table) for seed in seeds]
     total = float(np.median([steps[-1].seconds for steps in plain]))
     curves = {
         PLAIN: [curve_of([step for step in steps if step.last]) for steps in plain],
         EVERY_ROUND: [curve_of(steps) for steps in plain],
     }
     for name in names:
-        contenders = [Ours(table, config_of(table, CONTENDERS[name], seed)) for seed in range(seeds)]
+        contenders = [Ours(table, config_of(table, CONTENDERS[name], seed)) for seed in seeds]
         curves[name] = [curve_of(simulate(contender, table, seconds=total)) for contender in contenders]
         print(f"  {name} done", file=sys.stderr, flush=True)
     return curves, total
@@ -80,12 +81,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", choices=list(BASELINES), default="digits")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--start-up", type=int, default=samplers.TPE_START_UP, help="trials before TPE proposes")
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--figure", type=Path, help="where to draw some of the contenders")
     arguments = parser.parse_args()
     table = Table(TABLES / f"{arguments.table}.yaml", *BASELINES[arguments.table])
-    curves, total = compare(table, arguments.contenders, arguments.seeds)
-    print(f"{arguments.table}: {arguments.seeds} seeds; plain set-up, {PLAIN_TRIALS} trials: {total:.0f} trial-seconds")
+    samplers.TPE_START_UP = arguments.start_up
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    curves, total = compare(table, arguments.contenders, seeds)
+    every = curve([Step(0.0, point, last=True) for point in table.recorded()], table.baseline, table.constraints)
+    print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}")
+    print(f"{PLAIN_TRIALS} trials of the plain set-up: {total:.0f} trial-seconds")
+    print(f"hypervolume of everything recorded: {every.hypervolume[-1]:.3f}\n")
     show(curves, total)
     if arguments.figure:
         shown = {name: each for name, each in curves.items() if name in DRAWN}

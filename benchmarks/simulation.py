@@ -39,6 +39,7 @@ class Table:
     def __init__(self, space: Path, examples: int, baseline: Baseline) -> None:
         self.file: SearchFile = load_search_file(space)
         self.examples, self.baseline = examples, baseline
+        self.constraints = self.file.search.constraints
         self.domains = {name: domain for name, domain in self.file.space.parameters.items() if name != ROUNDS}
         with gzip.open(space.with_suffix(".csv.gz"), "rt", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -56,6 +57,14 @@ class Table:
                 self._values[(*place, int(row["round"]) - 1)] = figures
         if np.isnan(self._values).any():
             raise SystemExit(f"{space.with_suffix('.csv.gz')} lacks recipes: go on with benchmarks.record_table")
+
+    def recorded(self) -> Iterator[OperatingPoint]:
+        """Every point that was recorded."""
+        grids = (
+            domain.values if isinstance(domain, Choice) else domain.grid() or () for domain in self.domains.values()
+        )
+        for values in itertools.product(*grids):
+            yield from self.points(dict(zip(self.domains, values, strict=True)) | {ROUNDS: self._values.shape[-2]})
 
     def points(self, parameters: Mapping[str, Scalar]) -> Iterator[OperatingPoint]:
         """The rounds of a recipe."""

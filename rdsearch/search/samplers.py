@@ -23,6 +23,9 @@ from rdsearch.errors import SearchError
 from rdsearch.search.window import Windowed
 from rdsearch.space import RecipeSpace
 
+TPE_START_UP = 5
+"""Complete trials before the estimator proposes: as many as the ready searches have heuristics, which spread over the
+space. With Optuna's own 10 a search gets less for its compute (docs/search.md)."""
 TPE_WINDOW = 500
 """Complete trials that the estimator is fitted to; its time grows with them."""
 GP_WINDOW = 200
@@ -108,7 +111,9 @@ def tpe(seed: int, space: RecipeSpace) -> BaseSampler:
 
     def make(seed: int) -> BaseSampler:
         # Optuna turns `multivariate` off for several objectives unless it is asked for.
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=TPE_START_UP, multivariate=True, group=True, constant_liar=True
+        )
 
     return Windowed(Reseeded(make, seed), TPE_WINDOW)
 

@@ -15,7 +15,7 @@ from rdsearch.search.ledger import Ledger, Proposal
 from tests.search.books import TREE, Books, make_space
 
 TRIALS = 14
-"""More than the ten that TPE and the Gaussian processes draw at random before they begin to learn."""
+"""More than the ten that Gaussian processes draw at random before they begin to learn, and TPE's five."""
 
 
 def finish(books: Books, ledger: Ledger, proposal: Proposal) -> None:
@@ -73,6 +73,24 @@ def test_another_seed_proposes_something_else(tmp_path: Path) -> None:
     one = uninterrupted(tmp_path / "one", sampler="tpe", seed=1)
     two = uninterrupted(tmp_path / "two", sampler="tpe", seed=2)
     assert all(a.parameters != b.parameters for a, b in zip(one, two, strict=True))
+
+
+def test_tpe_learns_from_its_first_trial_after_the_start_up(tmp_path: Path) -> None:
+    found = []
+    for better in ("low rates", "high rates"):
+        (tmp_path / better).mkdir()
+        books = Books(tmp_path / better, target=samplers.TPE_START_UP + 1, sampler="tpe")
+        ledger = books.open()
+        parameters = []
+        while (proposal := ledger.propose()) is not None:
+            rate = float(proposal.parameters["pruning.rate"] or 0)
+            books.complete(proposal.number, accuracy=0.9 - rate if better == "low rates" else 0.4 + rate)
+            ledger.settle(proposal.number)
+            parameters.append(proposal.parameters)
+        found.append(parameters)
+    low, high = found
+    assert low[:-1] == high[:-1], "drawn at random"
+    assert low[-1] != high[-1]
 
 
 def test_a_grid_tries_every_combination_once_in_the_order_of_the_file(tmp_path: Path) -> None:
