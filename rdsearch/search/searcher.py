@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from ray.tune.search import Searcher
 from rdsearch.errors import SearchError
 from rdsearch.search.ledger import Ledger, Proposal
 from rdsearch.search.trainable import ROUND, STORAGE_ERROR
+
+_PATIENCE_SECONDS = 1.0
+"""A cluster that holds fewer trials than there may be at a time never has all of them running."""
 
 
 class LedgerSearcher(Searcher):
@@ -110,27 +114,31 @@ class Bookkeeping(Callback):
         self._concurrent = concurrent
         self._started: list[int] = []
         self._running: set[str] = set()
+        self._changed = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker takes up a trial."""
         self._running.add(trial.trial_id)
         self._started.append(int(trial.config["number"]))
+        self._changed = time.monotonic()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended, or was stopped."""
         self._running.discard(trial.trial_id)
+        self._changed = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial is given up."""
-        self._running.discard(trial.trial_id)
+        self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has lost its worker, and waits for another one."""
-        self._running.discard(trial.trial_id)
+        self.on_trial_complete(iteration, trials, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
-        if len(self._running) < self._concurrent and not self._searcher.over:
+        waiting = len(self._running) < self._concurrent and not self._searcher.over
+        if waiting and time.monotonic() < self._changed + _PATIENCE_SECONDS:
             return
         # On a full disk the count is missing; the search ends over that elsewhere.
         with contextlib.suppress(OSError):

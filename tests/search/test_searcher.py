@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -105,6 +106,18 @@ def test_work_is_put_off_until_all_workers_are_busy() -> None:
     keeping.on_trial_start(0, [], three)
     keeping.on_step_end(0, [])
     assert (books.settled, books.proposed) == ([(1, False)], 4)
+
+
+def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books()
+    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, concurrent=64)  # type: ignore[arg-type]
+    keeping.on_trial_start(0, [], running(searcher, "a"))
+    keeping.on_step_end(0, [])
+    assert books.started_ == []
+    monkeypatch.setattr("rdsearch.search.searcher._PATIENCE_SECONDS", 0.0)
+    keeping.on_step_end(0, [])
+    assert books.started_ == [1]
 
 
 def test_a_disk_that_is_full_for_the_driver_stops_the_proposals() -> None:
