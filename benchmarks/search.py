@@ -41,6 +41,7 @@ NOTHING: Mapping[str, Any] = {
 CONTENDERS: Mapping[str, Mapping[str, Any]] = {
     "random": {**NOTHING, "sampler": "random"},
     "TPE": NOTHING,
+    "TPE, not told": {**NOTHING, "constraints": {}},
     "TPE, heuristics": {**NOTHING, "heuristics": True},
     "TPE, prefixes": {**NOTHING, "prefix_observations": True},
     "TPE, patience 1": {**NOTHING, "patience": 1},
