@@ -20,6 +20,7 @@ PENALTIES: Registry[Slope] = Registry(
         "l1": "rdsearch.retraining.penalties:l1",
         "log_sum": "rdsearch.retraining.penalties:log_sum",
         "funnel": "rdsearch.retraining.penalties:funnel",
+        "grouped": "rdsearch.retraining.penalties:grouped",
     },
 )
 

@@ -18,10 +18,12 @@ from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.hooks import StepHook
 
 Slope: TypeAlias = Callable[[Tensor], Tensor]
-"""From magnitudes in root mean squares of their layer to the penalty's derivative there, 1 at zero."""
+"""From a layer's magnitudes in root mean squares of its survivors, (out, in, ...), pruned weights 0, to the pull on
+each, of the same shape: the penalty's derivative, 1 at zero."""
 
 WIDTH = 0.1
-"""Magnitude, in root mean squares, at which the slope of ``log_sum`` is half and that of ``funnel`` a quarter."""
+"""Magnitude, in root mean squares, at which the slope of ``log_sum`` is half and that of ``funnel`` a quarter; the
+expected magnitude at which that of ``grouped`` is half."""
 
 
 def l1(magnitudes: Tensor) -> Tensor:
@@ -39,6 +41,21 @@ def funnel(magnitudes: Tensor) -> Tensor:
     return (WIDTH / (WIDTH + magnitudes)).square()
 
 
+def grouped(magnitudes: Tensor) -> Tensor:
+    """The pull of ``log_sum`` at the magnitude that a weight's row and column let expect, whatever its own.
+
+    Expected is the product of the root mean squares of the row (an output) and of the column (an input), each over
+    the tensor's. That is how the entropy coder expects it, to whom a weight in an empty row and column costs most:
+    such weights go first, and whole rows and columns with them. A reweighted group lasso (Yuan & Lin 2006) on both at
+    once.
+    """
+    squares = magnitudes.square().flatten(2) if magnitudes.dim() > 2 else magnitudes.square().unsqueeze(2)
+    mean = squares.mean().clamp(min=torch.finfo(squares.dtype).tiny)
+    rows, columns = (squares.mean(axes, keepdim=True).div(mean).sqrt() for axes in ((1, 2), (0, 2)))
+    expected = rows * columns
+    return log_sum(expected.reshape(*magnitudes.shape[:2], *[1] * (magnitudes.dim() - 2))).expand_as(magnitudes)
+
+
 class Penalty(StepHook):
     """Shrinks every survivor after every step.
 
@@ -52,11 +69,12 @@ class Penalty(StepHook):
         self._survivors = survivors
         self._slope = slope
         self._weight = weight
-        self._units = survivors.root_mean_squares()
+        self._units = survivors.layer_units()
 
     def after_step(self, lr: float) -> None:
         """Shrink in proportion to the learning rate."""
-        values = self._survivors.values()
-        magnitudes = values.abs()
-        shrinkage = lr * self._weight * self._units * self._slope(magnitudes / self._units)
-        self._survivors.put(values.sign() * (magnitudes - shrinkage).clamp_(min=0.0))
+        for layer, unit in zip(self._survivors.layers, self._units, strict=True):
+            weight = layer.weight.detach()
+            magnitudes = weight.abs() * layer.alive
+            shrinkage = lr * self._weight * unit * self._slope(magnitudes / unit) * layer.alive
+            weight.copy_(weight.sign() * (weight.abs() - shrinkage).clamp_(min=0.0))

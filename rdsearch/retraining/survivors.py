@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class AliveLayer(NamedTuple):
+    """A weight, and where it is alive: boolean, of its shape and on its device."""
+
+    weight: nn.Parameter
+    alive: Tensor
 
 
 class Survivors:
@@ -17,16 +25,18 @@ class Survivors:
 
     Attributes:
         names: Weights with survivors that are trained, in order.
-        counts: How many each has; they sum to m.
+        layers: Those weights with their masks.
+        counts: How many survivors each has; they sum to m.
     """
 
     def __init__(self, network: nn.Module, masks: Mapping[str, Tensor]) -> None:
         self.names = [name for name, mask in masks.items() if mask.any() and network.get_parameter(name).requires_grad]
-        self._weights = [network.get_parameter(name) for name in self.names]
-        self._where = [
-            masks[name].to(weight.device).nonzero(as_tuple=True)
-            for name, weight in zip(self.names, self._weights, strict=True)
+        self.layers = [
+            AliveLayer(weight, masks[name].to(weight.device))
+            for name, weight in ((name, network.get_parameter(name)) for name in self.names)
         ]
+        self._weights = [layer.weight for layer in self.layers]
+        self._where = [layer.alive.nonzero(as_tuple=True) for layer in self.layers]
         self.counts = [len(where[0]) for where in self._where]
 
     def values(self) -> Tensor:
@@ -49,11 +59,14 @@ class Survivors:
             if weight.grad is not None:
                 weight.grad[where] = part
 
-    def root_mean_squares(self) -> Tensor:
-        """For each weight the root mean square of its layer's survivors, above 0: (m,), float32."""
-        layers = torch.split(self.values(), self.counts)
+    def layer_units(self) -> list[Tensor]:
+        """The root mean square of each layer's survivors, above 0: scalars, float32."""
         tiny = torch.finfo(torch.float32).tiny
-        units = [layer.square().mean().sqrt().clamp(min=tiny).expand(len(layer)) for layer in layers]
+        return [layer.square().mean().sqrt().clamp(min=tiny) for layer in torch.split(self.values(), self.counts)]
+
+    def root_mean_squares(self) -> Tensor:
+        """The same for each weight: (m,), float32."""
+        units = [unit.expand(count) for unit, count in zip(self.layer_units(), self.counts, strict=True)]
         return torch.cat(units) if units else torch.zeros(0)
 
     def _gathered(self, tensors: list[Tensor]) -> Tensor:

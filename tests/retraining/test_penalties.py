@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from rdsearch.retraining import PENALTIES
-from rdsearch.retraining.penalties import WIDTH, Penalty, funnel, l1, log_sum
+from rdsearch.retraining.penalties import WIDTH, Penalty, funnel, grouped, l1, log_sum
 from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
@@ -22,13 +23,57 @@ CURVES = {
 }
 
 
-@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("name", CURVES)
 def test_a_slope_is_its_penaltys_derivative_and_1_at_zero(name: str) -> None:
     magnitudes = torch.linspace(0.0, 4.0, 41, dtype=torch.float64, requires_grad=True)
     CURVES[name](magnitudes).sum().backward()
     slope = PENALTIES.load(name)(magnitudes.detach())
     torch.testing.assert_close(slope, magnitudes.grad)
     assert slope[0] == 1.0
+
+
+def expected_pull(weights: torch.Tensor) -> torch.Tensor:
+    """`grouped`, one weight after the other."""
+    squares = weights.square()
+    pulls = torch.empty_like(weights)
+    for at in itertools.product(*(range(extent) for extent in weights.shape)):
+        row, column = squares[at[0]].mean() / squares.mean(), squares[:, at[1]].mean() / squares.mean()
+        pulls[at] = WIDTH / (WIDTH + (row * column).sqrt())
+    return pulls
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (3, 5, 2), (3, 2, 3, 3), (4, 1, 3, 3), (2, 3, 2, 2, 2)])
+def test_the_grouped_pull_is_that_of_the_row_and_the_column(shape: tuple[int, ...]) -> None:
+    weights = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights[0, 0] = 0.0
+    torch.testing.assert_close(grouped(weights.abs()), expected_pull(weights))
+
+
+def test_an_empty_row_or_column_pulls_in_full_and_a_layer_of_zeros_does_no_harm() -> None:
+    weights = torch.ones(3, 4)
+    weights[1], weights[:, 2] = 0.0, 0.0
+    pull = grouped(weights)
+    assert (pull[1] == 1).all()
+    assert (pull[:, 2] == 1).all()
+    assert pull[0, 0] == pull[2, 3] < 0.1
+    assert torch.isfinite(grouped(torch.zeros(3, 4, 2, 2))).all()
+
+
+def test_the_grouped_penalty_leaves_about_as_many_survivors_in_fewer_rows_and_columns() -> None:
+    split = ArraySplit(*blobs())
+    survivors, filled = {}, {}
+    for name in ("log_sum", "grouped"):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
+        masks = {f"{at}.weight": torch.ones(32, 4 if at == 0 else 32, dtype=torch.bool) for at in (0, 2)}
+        penalty = Penalty(Survivors(network, masks), PENALTIES.load(name), 10.0)
+        train(network, split, TrainingConfig(epochs=12, lr=0.02, batch_size=16), masks=masks, hooks=[penalty])
+        alive = network.get_parameter("2.weight") != 0
+        survivors[name] = int(alive.sum())
+        filled[name] = survivors[name] / int(alive.any(1).sum() * alive.any(0).sum())
+        assert accuracy(network, split) > 0.97
+    assert survivors["grouped"] == pytest.approx(survivors["log_sum"], rel=0.25)
+    assert filled["grouped"] > 1.3 * filled["log_sum"]
 
 
 def layer(*weights: float) -> nn.Linear:

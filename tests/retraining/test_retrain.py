@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "l1": {"retrain": {"penalty": {"method": "l1", "weight": 5.0}}},
     "log_sum": {"retrain": {"penalty": {"method": "log_sum", "weight": 5.0}}},
     "funnel": {"retrain": {"penalty": {"method": "funnel", "weight": 5.0}}},
+    "grouped": {"retrain": {"penalty": {"method": "grouped", "weight": 5.0}}},
     "hard_concrete": {"retrain": {"gates": {"method": "hard_concrete"}}},
     "variational_dropout": {"retrain": {"gates": {"method": "variational_dropout"}}},
     "distillation": {"retrain": {"distillation": {"weight": 0.5}}},
