@@ -23,12 +23,23 @@ from rdsearch.tasks.loading import load_task
 DROPS = (0.005, 0.01, 0.02, 0.05)
 TRAINED = {"quantization": {"training": {"epochs": 1, "lr": 1e-3}}}
 NOISE = {"retrain": {"gates": {"method": "variational_dropout"}}}
+GROUPED = {"retrain": {"penalty": {"method": "grouped", "weight": 8.0}}}
+TAUGHT = {"retrain": {**GROUPED["retrain"], "distillation": {"weight": 0.7}}}
 ROWS: dict[str, dict[str, Any]] = {
     "plain": {},
     "rewind": {"retrain": {"rewind": True}},
     "l1": {"retrain": {"penalty": {"method": "l1"}}},
     "log_sum": {"retrain": {"penalty": {"method": "log_sum", "weight": 5.0}}},
     "funnel": {"retrain": {"penalty": {"method": "funnel", "weight": 10.0}}},
+    "grouped": GROUPED,
+    "gradual": {"pruning": {"gradual": 0.6}},
+    "grouped and gradual": {**GROUPED, "pruning": {"gradual": 0.6}},
+    "and distilled": {**TAUGHT, "pruning": {"gradual": 0.6}},
+    "and trained levels": {
+        **TAUGHT,
+        "pruning": {"gradual": 0.6},
+        "quantization": {"step": 0.8, **TRAINED["quantization"]},
+    },
     "distillation": {"retrain": {"distillation": {"weight": 0.7}}},
     "hard_concrete": {"retrain": {"gates": {"method": "hard_concrete", "weight": 3.0}}},
     "variational_dropout": NOISE,

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError, TrialError
+from rdsearch.gradual import GradualPruning
 from rdsearch.pack import LevelTrainer, pack
 from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.pruning.prune import prune
+from rdsearch.pruning.prune import most_survivors, prune
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization import NEED_CALIBRATION
@@ -28,6 +29,7 @@ from rdsearch.tasks.device import checked_device
 from rdsearch.tasks.randomness import checked_seed
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
+from rdsearch.tasks.training import training_steps
 
 FLOAT32_BYTES = 4
 
@@ -190,22 +192,36 @@ def _prune_and_retrain(
     device: torch.device,
 ) -> dict[str, Tensor]:
     """Change ``network`` in place; return the new masks."""
-    weights = prunable_weights(network, recipe.pruning.skip)
+    pruning, settings = recipe.pruning, recipe.retrain
+    weights = prunable_weights(network, pruning.skip)
     pruning_seed, training_seed, _ = _seeds(seed, number)
-    masks = prune(
-        weights,
-        {name: masks[name] for name in weights} if masks is not None else None,
-        _survivors(recipe.pruning, sum(weight.numel() for weight in weights.values()), number),
-        method=recipe.pruning.method,
-        budgets=recipe.pruning.budgets,
-        profile=recipe.pruning.profile.model_dump(),
-        seed=pruning_seed,
-        options=recipe.pruning.options,
-        network=network,
-        inputs=lambda: _training_inputs(task, recipe.pruning.calibration, seed, device),
-    )
-    retrain(network, task, recipe.retrain, masks, seed=training_seed, device=device)
-    return masks
+    survivors = _survivors(pruning, sum(weight.numel() for weight in weights.values()), number)
+    options = {"budgets": pruning.budgets, "profile": pruning.profile.model_dump()}
+    masks = {name: masks[name] for name in weights} if masks is not None else None
+
+    def choose(masks: Mapping[str, Tensor] | None, survivors: int, remaining: int = 0) -> dict[str, Tensor]:
+        return prune(
+            weights,
+            masks,
+            survivors,
+            method=pruning.method,
+            **options,
+            seed=pruning_seed + remaining,
+            options=pruning.options,
+            network=network,
+            inputs=lambda: _training_inputs(task, pruning.calibration, seed, device),
+        )
+
+    if pruning.gradual == 0 or settings.epochs == 0:
+        masks = choose(masks, survivors)
+        retrain(network, task, settings, masks, seed=training_seed, device=device)
+        return masks
+    steps = round(pruning.gradual * training_steps(len(task.train), settings)[1])
+    counts = most_survivors(weights, masks, **options), survivors
+    gradual = GradualPruning(weights, masks, counts, choose, max(1, steps))
+    alive = masks or {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+    retrain(network, task, settings, alive, seed=training_seed, device=device, first=[gradual])
+    return dict(gradual.masks or {})
 
 
 def _survivors(pruning: PruningRecipe, total: int, number: int) -> int:

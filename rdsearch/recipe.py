@@ -70,6 +70,8 @@ class PruningRecipe(Settings):
     """Share of the survivors removed in a round (schedule ``constant``); a list gives one rate a round."""
     final_sparsity: float | None = Field(None, gt=0, lt=1)
     """Sparsity after the last round (schedules other than ``constant``)."""
+    gradual: float = Field(0.0, ge=0, le=1)
+    """Share of a round's retraining in which its weights go, little by little; 0 removes them all before it."""
     budgets: dict[str, Multiplier] = {}
     """Layer pattern (``conv*``) to a multiplier of that layer's share of the survivors."""
     profile: ProfileRecipe = ProfileRecipe()
@@ -145,6 +147,17 @@ class Recipe(Settings):
     pruning: PruningRecipe = PruningRecipe()
     retrain: RetrainRecipe = RetrainRecipe()
     quantization: QuantizationRecipe = QuantizationRecipe()
+
+    @model_validator(mode="after")
+    def _survivors_stay_where_others_count_on_them(self) -> Recipe:
+        if self.pruning.gradual > 0:
+            for key, given in (("gates.method", self.retrain.gates.method), ("patience", self.retrain.patience)):
+                if given is not None:
+                    raise ValueError(
+                        f"pruning.gradual: does not go with retrain.{key}, which need{'s' * (key == 'patience')} the "
+                        "same survivors throughout a round; leave one of them out"
+                    )
+        return self
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, nested, ready for YAML or JSON."""

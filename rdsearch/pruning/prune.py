@@ -84,6 +84,17 @@ def prune(
     }
 
 
+def most_survivors(
+    weights: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor] | None,
+    budgets: Mapping[str, float],
+    profile: Mapping[str, float],
+) -> int:
+    """The most weights that `prune` can be asked to keep: those alive in layers that no multiplier empties."""
+    multipliers = _multipliers(weights, budgets, profile)
+    return sum(cap for cap, factor in zip(_layers(weights, masks).caps, multipliers, strict=True) if factor > 0)
+
+
 def _multipliers(
     weights: Mapping[str, Tensor], budgets: Mapping[str, float], profile: Mapping[str, float]
 ) -> list[float]:

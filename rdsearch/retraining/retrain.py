@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -31,6 +31,7 @@ def retrain(
     *,
     seed: int,
     device: torch.device,
+    first: Sequence[StepHook] = (),
 ) -> None:
     """Train the survivors of ``network`` in place.
 
@@ -44,6 +45,7 @@ def retrain(
         masks: Survivors of each prunable weight.
         seed: Of order, augmentation, dropout and gates.
         device: Where to compute.
+        first: What else happens around each step, before all that the settings ask for.
 
     Raises:
         TaskError: The loss is no finite number, or the outputs are none that distillation can compare.
@@ -56,7 +58,7 @@ def retrain(
         # A gate that has closed stays closed: its weight is zero since the round before.
         masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}
     if settings.epochs > 0:
-        hooks = _hooks(network, task, settings, masks, device)
+        hooks = [*first, *_hooks(network, task, settings, masks, device)]
         train(network, task.train, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
     require_finite(network, settings.lr, "retrain")
 

@@ -93,6 +93,12 @@ def train(
             module.training = mode
 
 
+def training_steps(examples: int, config: TrainingConfig) -> tuple[int, int]:
+    """Steps of an epoch, and of the whole training where it does not end early."""
+    steps_per_epoch = math.ceil(examples / config.batch_size)
+    return steps_per_epoch, max(1, round(config.epochs * steps_per_epoch))
+
+
 def _run(
     network: nn.Module,
     split: Split,
@@ -105,8 +111,7 @@ def _run(
     resume: Path | None,
     hooks: Sequence[StepHook],
 ) -> None:
-    steps_per_epoch = math.ceil(len(split) / config.batch_size)
-    steps = max(1, round(config.epochs * steps_per_epoch))
+    steps_per_epoch, steps = training_steps(len(split), config)
     stepper = Stepper(network, config, steps, hold(network, masks), loss, device, hooks)
     epochs = math.ceil(steps / steps_per_epoch)
     finished = resume_from(resume, stepper, generator)

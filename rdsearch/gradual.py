@@ -1,0 +1,71 @@
+"""Pruning spread over a round's retraining, instead of before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from rdsearch.tasks.hooks import StepHook
+
+PRUNINGS = 64
+"""So many in a round: each removes few enough weights for the others to make up before the next."""
+
+Masks = Mapping[str, Tensor]
+Prune = Callable[[Masks | None, int, int], dict[str, Tensor]]
+"""From the masks so far, the number of weights to keep, and how many prunings follow, to new masks."""
+
+
+class GradualPruning(StepHook):
+    """Prunes towards a number of survivors while the network trains, fast at first and slowly at the end.
+
+    After a share f of the prunings, n0^((1-f)²) n1^(1-(1-f)²) weights are left of n0, for n1 in the end. Each of them
+    starts from what is left by the one before, and what has gone stays zero.
+
+    Args:
+        weights: Live parameters, by name.
+        masks: Survivors of the round before; ``None`` where all are alive.
+        counts: Weights to begin with, n0, and to end with, n1.
+        prune: Chooses them.
+        steps: Training steps after which all is done; at least 1.
+
+    Attributes:
+        masks: Survivors so far.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        masks: Masks | None,
+        counts: tuple[int, int],
+        prune: Prune,
+        steps: int,
+    ) -> None:
+        self.masks = masks
+        self._weights = weights
+        self._prune = prune
+        self._step = 0
+        self._pending = planned(*counts, steps)
+
+    def before_forward(self) -> None:
+        """Prune, where it is time."""
+        survivors = self._pending.pop(self._step, None)
+        if survivors is not None:
+            self.masks = self._prune(self.masks, survivors, len(self._pending))
+            self._hold()
+        self._step += 1
+
+    def after_step(self, lr: float) -> None:
+        """Undo what momentum has done to pruned weights."""
+        self._hold()
+
+    def _hold(self) -> None:
+        for name, mask in (self.masks or {}).items():
+            self._weights[name].detach().masked_fill_(~mask, 0.0)
+
+
+def planned(before: int, after: int, steps: int) -> dict[int, int]:
+    """Step to the weights that are left from there on; the last count is ``after``."""
+    count = min(PRUNINGS, steps)
+    shares = {steps * (at - 1) // count: 1 - (1 - at / count) ** 2 for at in range(1, count + 1)}
+    return {step: round(before * (after / before) ** share) for step, share in shares.items()}
