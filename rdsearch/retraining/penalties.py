@@ -59,8 +59,10 @@ def grouped(magnitudes: Tensor) -> Tensor:
 class Penalty(StepHook):
     """Shrinks every survivor after every step.
 
+    The unit is what is left of a layer now, so that the pull keeps pace with a round that prunes while it trains.
+
     Args:
-        survivors: The weights; the unit of a layer's is taken here, once.
+        survivors: The weights.
         slope: Which penalty.
         weight: Shrinkage near zero, in units and for a learning rate of 1.
     """
@@ -69,12 +71,18 @@ class Penalty(StepHook):
         self._survivors = survivors
         self._slope = slope
         self._weight = weight
-        self._units = survivors.layer_units()
 
     def after_step(self, lr: float) -> None:
         """Shrink in proportion to the learning rate."""
-        for layer, unit in zip(self._survivors.layers, self._units, strict=True):
+        for layer in self._survivors.layers:
             weight = layer.weight.detach()
             magnitudes = weight.abs() * layer.alive
+            unit = _root_mean_square(magnitudes)
             shrinkage = lr * self._weight * unit * self._slope(magnitudes / unit) * layer.alive
             weight.copy_(weight.sign() * (weight.abs() - shrinkage).clamp_(min=0.0))
+
+
+def _root_mean_square(magnitudes: Tensor) -> Tensor:
+    """Of those that are not zero, above 0: a scalar."""
+    mean = magnitudes.square().sum() / torch.count_nonzero(magnitudes).clamp(min=1)
+    return mean.sqrt().clamp(min=torch.finfo(magnitudes.dtype).tiny)

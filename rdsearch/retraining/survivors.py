@@ -59,14 +59,11 @@ class Survivors:
             if weight.grad is not None:
                 weight.grad[where] = part
 
-    def layer_units(self) -> list[Tensor]:
-        """The root mean square of each layer's survivors, above 0: scalars, float32."""
-        tiny = torch.finfo(torch.float32).tiny
-        return [layer.square().mean().sqrt().clamp(min=tiny) for layer in torch.split(self.values(), self.counts)]
-
     def root_mean_squares(self) -> Tensor:
-        """The same for each weight: (m,), float32."""
-        units = [unit.expand(count) for unit, count in zip(self.layer_units(), self.counts, strict=True)]
+        """For each weight the root mean square of its layer's survivors, above 0: (m,), float32."""
+        layers = torch.split(self.values(), self.counts)
+        tiny = torch.finfo(torch.float32).tiny
+        units = [layer.square().mean().sqrt().clamp(min=tiny).expand(len(layer)) for layer in layers]
         return torch.cat(units) if units else torch.zeros(0)
 
     def _gathered(self, tensors: list[Tensor]) -> Tensor:
