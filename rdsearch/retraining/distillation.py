@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.device import arrange
 from rdsearch.tasks.evaluation import forward
 from rdsearch.tasks.hooks import StepHook
 
@@ -26,6 +27,7 @@ class Distillation(StepHook):
         self._teacher = teacher
         self._weight = weight
         self._temperature = temperature
+        self._arranged = False
 
     def objective(self, inputs: Any, output: Any, targets: Tensor, loss: Tensor) -> Tensor:
         """The mixed loss.
@@ -34,6 +36,9 @@ class Distillation(StepHook):
             TaskError: The outputs are no logits of classes.
         """
         _check_logits(output, targets)
+        if not self._arranged:
+            arrange(self._teacher, inputs)
+            self._arranged = True
         with torch.no_grad():
             wanted = forward(self._teacher, inputs)
         student, teacher = (F.log_softmax(logits.float() / self._temperature, dim=1) for logits in (output, wanted))

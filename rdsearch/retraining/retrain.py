@@ -15,7 +15,6 @@ from rdsearch.retraining.distillation import Distillation
 from rdsearch.retraining.penalties import Penalty
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.device import arrange
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.state import load_state
 from rdsearch.tasks.stepper import hold
@@ -84,8 +83,7 @@ def distillation_hooks(task: Task, settings: DistillationSettings, device: torch
         return []
     teacher = task.fresh_network()
     load_state(teacher, task.dense_state())
-    arrange(teacher, device)
-    return [Distillation(teacher, settings.weight, settings.temperature)]
+    return [Distillation(teacher.to(device), settings.weight, settings.temperature)]
 
 
 def require_finite(network: nn.Module, lr: float, section: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.randomness import isolated_rng
 
 
 def choose_device() -> torch.device:
@@ -34,17 +37,28 @@ def checked_device(device: str | torch.device | None) -> torch.device:
 
 
 IMAGE_AXES = 4
-"""Of the weights of a two-dimensional convolution."""
+"""Of the weights of a two-dimensional convolution, and of a batch of images."""
+
+PROBED = 2
+"""Images that a network is tried on."""
 
 
-def arrange(network: nn.Module, device: torch.device) -> None:
-    """Move a network to ``device`` for its training, with convolutions of images channels last.
+def arrange(network: nn.Module, inputs: Any) -> None:
+    """Lay out convolutions of images channels last, in place, where the network takes that.
 
-    That makes half-precision convolutions faster on a GPU, and on a CPU convolutions and pooling alike: a step of
-    LeNet-5 takes two thirds of the time.
+    Half-precision convolutions are faster so on a GPU, and convolutions and pooling on a CPU: ResNet-20 takes three
+    quarters of the time. A network whose ``forward`` views its activations as they lie in memory
+    (``x.view(len(x), -1)``) cannot be run that way, which a pass over two images shows; it stays as it is.
+
+    Args:
+        network: On the device of ``inputs``.
+        inputs: A batch; nothing happens where it is none of images (batch, channels, height, width).
     """
-    network.to(device)
+    if not isinstance(inputs, Tensor) or inputs.ndim != IMAGE_AXES:
+        return
     channels_last(network)
+    if not _runs(network, inputs[:PROBED]):
+        contiguous(network)
 
 
 def channels_last(network: nn.Module) -> None:
@@ -55,3 +69,23 @@ def channels_last(network: nn.Module) -> None:
     for tensor in [*network.parameters(), *network.buffers()]:
         if tensor.ndim == IMAGE_AXES:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+def contiguous(network: nn.Module) -> None:
+    """The usual layout, in place."""
+    network.to(memory_format=torch.contiguous_format)
+
+
+def _runs(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether a pass ends well; it leaves no trace in modes, statistics or random state."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        with isolated_rng(0), torch.no_grad():
+            network(inputs)
+    except RuntimeError:
+        return False
+    finally:
+        for module in training:
+            module.training = True
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.device import arrange, contiguous
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.units import standard_error
@@ -73,8 +75,16 @@ def evaluate(
     device = torch.device(device)
     size = batch_size or suitable_batch(split, device)
     network.to(device)
-    with _settled(network):
-        score = evaluation(network, split.batches(size, device=device))
+    batches = iter(split.batches(size, device=device))
+    first = next(batches, None)
+    if first is not None:
+        arrange(network, first[0])
+        batches = itertools.chain([first], batches)
+    try:
+        with _settled(network):
+            score = evaluation(network, batches)
+    finally:
+        contiguous(network)
     try:
         return float(score)
     except (TypeError, ValueError):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.device import arrange
 from rdsearch.tasks.evaluation import forward
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import Batch
@@ -81,6 +82,7 @@ class Stepper:
     ) -> None:
         self.network = network
         self.device = device
+        self._arranged = False
         self._held = held
         self._loss = loss
         self._hooks = hooks
@@ -94,6 +96,9 @@ class Stepper:
     def step(self, batch: Batch) -> Tensor:
         """Learn from one batch; its loss, a scalar on the device."""
         inputs, targets = batch
+        if not self._arranged:
+            arrange(self.network, inputs)
+            self._arranged = True
         self._optimizer.zero_grad(set_to_none=True)
         for hook in self._hooks:
             hook.before_forward()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.tasks.device import arrange
+from rdsearch.tasks.device import contiguous
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.interruption import resume_from, save_progress
 from rdsearch.tasks.randomness import isolated_rng
@@ -81,14 +81,14 @@ def train(
         hold(network, masks)
         return
     device = torch.device(device)
-    arrange(network, device)
+    network.to(device)
     modes = [(module, module.training) for module in network.modules()]
     network.train()
     try:
         with isolated_rng(seed):
             _run(network, split, config, np.random.default_rng(seed), device, masks, progress, loss, resume, hooks)
     finally:
-        network.to(memory_format=torch.contiguous_format)
+        contiguous(network)
         for module, mode in modes:
             module.training = mode
 

@@ -1,4 +1,4 @@
-"""What happens on a GPU alone, as far as it can be seen without one: half precision, layouts, resident data."""
+"""What happens on a GPU, as far as it can be seen without one: half precision, resident data; and layouts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch.utils.data import TensorDataset
 
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.data.augmentation import crop_and_flip
-from rdsearch.tasks.device import channels_last
-from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, suitable_batch
+from rdsearch.tasks.device import arrange, channels_last
+from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, accuracy, suitable_batch
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit
 from rdsearch.tasks.stepper import Stepper, hold
+from rdsearch.tasks.training import train
 from tests.tasks.helpers import blobs, seeded_network
 
 META = torch.device("meta")
@@ -75,6 +76,58 @@ def test_channels_last_changes_the_layout_of_image_convolutions_and_no_number(
         assert tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)
     network.to(memory_format=torch.contiguous_format)
     assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
+
+
+class Viewing(nn.Module):
+    """Views its activations as they lie in memory, as many networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3)
+        self.linear = nn.Linear(4 * 6 * 6, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.last_layout = self.conv.weight.is_contiguous()
+        return self.linear(self.conv(inputs).view(len(inputs), -1))
+
+
+class Reshaping(Viewing):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.last_layout = self.conv.weight.is_contiguous()
+        return self.linear(self.conv(inputs).flatten(1))
+
+
+def images() -> ArraySplit:
+    generator = np.random.default_rng(0)
+    labels = np.arange(64) % 2
+    return ArraySplit((generator.normal(size=(64, 2, 8, 8)) + labels[:, None, None, None]).astype(np.float32), labels)
+
+
+def test_a_network_that_views_its_activations_keeps_its_layout_and_others_run_channels_last() -> None:
+    scores, weights = [], []
+    for kind in (Viewing, Reshaping):
+        torch.manual_seed(0)
+        network = kind()
+        train(network, images(), TrainingConfig(epochs=3, lr=0.01, batch_size=16), seed=1)
+        assert network.last_layout is (kind is Viewing)
+        scores.append(accuracy(network, images()))
+        assert network.last_layout is (kind is Viewing)
+        assert network.conv.weight.is_contiguous()
+        assert network.training
+        weights.append(network.conv.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
+    assert scores[0] == scores[1] > 0.9
+
+
+def test_trying_a_layout_leaves_statistics_and_random_state_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state = torch.get_rng_state()
+    arrange(network, torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert network.training
 
 
 def test_small_data_is_moved_to_the_device_once_as_it_is_stored_and_prepared_there() -> None:
