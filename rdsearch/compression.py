@@ -20,6 +20,7 @@ from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.unread import EXAMPLES
 from rdsearch.rdz import decode, fill
 from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
@@ -259,12 +260,15 @@ def _seeds(seed: int, number: int) -> tuple[int, int, int]:
 def _calibration_inputs(
     task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device
 ) -> list[Tensor]:
-    """One batch of training inputs, where something looks at them; the same in every round."""
+    """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
     settings = recipe.quantization
     matched = settings.reestimate_batchnorm and batchnorm_layers(network)
-    if not (matched or settings.method in NEED_CALIBRATION):
-        return []
-    return [_training_inputs(task, settings.calibration, seed, device)]
+    if matched or settings.method in NEED_CALIBRATION:
+        return [_training_inputs(task, settings.calibration, seed, device)]
+    # Not a subset, which a loader that can only be iterated does not have.
+    return [
+        next(inputs for inputs, _ in task.train.batches(EXAMPLES, device=device, generator=np.random.default_rng(seed)))
+    ]
 
 
 def _training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Tensor:

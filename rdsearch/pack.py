@@ -21,6 +21,7 @@ from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
 from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
+from rdsearch.quantization.unread import forget_unread
 from rdsearch.rdz import layout_of
 from rdsearch.recipe import QuantizationRecipe
 
@@ -45,7 +46,7 @@ def pack(
         fresh_network: Makes networks of the same architecture.
         settings: Method, steps and bits.
         calibration: Inputs on the network's device, for methods that look at the inputs of layers (in one
-            batch) and for matching batch normalisation.
+            batch) and for matching batch normalisation; the first few show which biases nothing reads.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
         train_levels: Trains the levels that the method has chosen, before they are coded.
@@ -62,6 +63,8 @@ def pack(
     weights = METHODS.load(settings.method)(_work(network, coarse, layout, settings, calibration))
     if train_levels is not None:
         weights = train_levels(coarse, weights)
+    if calibration:
+        weights = forget_unread(coarse, weights, calibration[0])
     vectors = _quantize_vectors(coarse, layout, settings.bias_bits)
     state = coarse.state_dict()
     file = NetworkFile(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
 from rdsearch.errors import ConfigError, RdsearchError, TrialError
@@ -207,6 +208,34 @@ def test_a_transformer_with_tied_weights_is_compressed_by_a_score_of_which_less_
         assert point.sparsity == pytest.approx(zeros / 600)
     assert [point.size_bytes for point in points] == sorted((point.size_bytes for point in points), reverse=True)
     assert points[-1].accuracy_drop > 0
+
+
+class Stream(IterableDataset[tuple[Tensor, int]]):
+    def __len__(self) -> int:
+        return 240
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        inputs, labels = blobs(240)
+        return zip(torch.from_numpy(inputs), labels.tolist(), strict=True)
+
+
+def test_training_data_that_can_only_be_iterated_will_do() -> None:
+    task = blob_task(train=DataLoader(Stream(), batch_size=40), validation=blobs(60, seed=1))
+    settings = {"retrain": {"epochs": 5, "lr": 0.02}, "quantization": {"reestimate_batchnorm": False}}
+    *_, last = compress(task, {"pruning": {"rounds": 2, "rate": 0.5}, **settings}, device="cpu")
+    assert last.val_accuracy > 0.8
+
+
+def test_what_no_output_depends_on_is_not_in_the_file() -> None:
+    """At a tenth of 16 × 4 and 3 × 16 weights most hidden units are read by nobody."""
+    ((point, checkpoint),) = rounds(blob_task(), recipe(pruning={"rounds": 1, "rate": 0.9}), device="cpu")
+    unread = ~checkpoint.state["3.weight"].any(0)
+    assert 8 < unread.sum() < 16
+    file = decode(point.data).state_dict()
+    for name in ("1.weight", "0.bias"):
+        assert checkpoint.state[name][unread].any()
+        assert not file[name][unread].any()
+        assert file[name][~unread].any()
 
 
 def test_the_test_split_is_never_read() -> None:
