@@ -36,8 +36,8 @@ class Survivors:
             for name, weight in ((name, network.get_parameter(name)) for name in self.names)
         ]
         self._weights = [layer.weight for layer in self.layers]
-        self._where = [layer.alive.nonzero(as_tuple=True) for layer in self.layers]
-        self.counts = [len(where[0]) for where in self._where]
+        self._where = [layer.alive.flatten().nonzero().squeeze(1) for layer in self.layers]
+        self.counts = [len(where) for where in self._where]
 
     def values(self) -> Tensor:
         """The weights: a copy, (m,), float32."""
@@ -57,7 +57,7 @@ class Survivors:
         """Replace the gradients where there are any: (m,)."""
         for weight, where, part in zip(self._weights, self._where, torch.split(values, self.counts), strict=True):
             if weight.grad is not None:
-                weight.grad[where] = part
+                weight.grad.put_(where, part)
 
     def root_mean_squares(self) -> Tensor:
         """For each weight the root mean square of its layer's survivors, above 0: (m,), float32."""
@@ -67,9 +67,9 @@ class Survivors:
         return torch.cat(units) if units else torch.zeros(0)
 
     def _gathered(self, tensors: list[Tensor]) -> Tensor:
-        parts = [tensor[where] for tensor, where in zip(tensors, self._where, strict=True)]
+        parts = [tensor.take(where) for tensor, where in zip(tensors, self._where, strict=True)]
         return torch.cat(parts) if parts else torch.zeros(0)
 
     def _scatter(self, tensors: list[Tensor], values: Tensor) -> None:
         for tensor, where, part in zip(tensors, self._where, torch.split(values, self.counts), strict=True):
-            tensor[where] = part
+            tensor.put_(where, part)
