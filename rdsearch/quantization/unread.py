@@ -73,6 +73,8 @@ def _silenced(network: nn.Module, parameters: Parameters, inputs: Any) -> Parame
         }
         gradients = _gradients(network, parameters, moved, inputs)
         unread = {name: unread[name] & (gradient == 0) for name, gradient in gradients.items()}
+        if not any(mask.any() for mask in unread.values()):
+            return {}
     unread |= _rows(network, parameters, unread)
     silenced = {name: parameters[name].masked_fill(mask, 0.0) for name, mask in unread.items() if mask.any()}
     with torch.no_grad():
