@@ -1,4 +1,4 @@
-"""Sizes and durations, from what people write and to what they read."""
+"""Sizes, durations and numbers, from what people write and to what they read."""
 
 from __future__ import annotations
 
@@ -122,3 +122,16 @@ def format_duration(seconds: float) -> str:
 def standard_error(accuracy: float, examples: int) -> float:
     """Standard error of an accuracy (a share of 1) measured on so many examples: sqrt(a (1 - a) / n)."""
     return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples)
+
+
+def format_number(value: float) -> str:
+    """A number for reading at a glance, in two digits or so: ``0.31``, ``250``, ``1e-05``.
+
+    Just below 1, where shares of what goes lie, the digits are those of what is missing: ``0.925``, ``0.9963``.
+    """
+    if 99.5 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    missing = 1 - abs(value)
+    if 1e-9 < missing < 0.1:
+        return f"{round(value, 1 - math.floor(math.log10(missing))):.10g}"
+    return f"{value:.2g}"

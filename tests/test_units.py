@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import RdsearchError
-from rdsearch.units import format_duration, format_size, parse_duration, parse_size
+from rdsearch.units import format_duration, format_number, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,29 @@ def test_parse_duration_refuses_no_time(text: str) -> None:
 )
 def test_format_duration_has_two_units_at_most(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.3125, "0.31"),
+        (0.9, "0.9"),
+        (0.925, "0.925"),
+        (0.992249, "0.9922"),
+        (0.9962723, "0.9963"),
+        (-0.9962723, "-0.9963"),
+        (0.99996, "0.99996"),
+        (1.0, "1"),
+        (1.04, "1"),
+        (1 - 1e-12, "1"),
+        (12.34, "12"),
+        (99.96, "100"),
+        (250.4, "250"),
+        (1e-5, "1e-05"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+    ],
+)
+def test_numbers_are_read_at_a_glance(value: float, text: str) -> None:
+    assert format_number(value) == text

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rdsearch.front import parameter_names
 from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.units import format_number
 
 _ABSENT = object()
 
@@ -44,7 +45,7 @@ def format_value(value: Scalar) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
-        return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
+        return format_number(value)
     return printable(str(value))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.heuristics import METHOD, RATE, heuristics
 from rdsearch.space import Choice, Domain, RecipeSpace
+from rdsearch.units import format_number
 
 _ALL = 1_000_000
 
@@ -30,7 +31,7 @@ class Ancestor:
     def __str__(self) -> str:
         if METHOD in self.parameters or RATE in self.parameters:
             method, rate = self.parameters.get(METHOD, ""), self.parameters.get(RATE)
-            name = f"{method} {rate:.2g}" if isinstance(rate, float) else str(method)
+            name = f"{method} {format_number(rate)}" if isinstance(rate, float) else str(method)
         else:
             name = f"trial {self.trial}"
         return name.strip() if not self.distance else f"{name.strip()} + {self.distance:.2f}"
