@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from rdsearch.tasks.evaluation import CPU_BATCH_SIZE
 from rdsearch.tasks.splits import Split
 
+_SMALLEST = 1e-12
+"""What rounding leaves of a divergence; it has a logarithm."""
+
 
 class Reference:
     """What a float network answers to the images of a split.
@@ -27,7 +30,7 @@ class Reference:
         """Top-1 accuracy, and the mean divergence KL(float network || network) in nats."""
         answered, accuracy = self._answers(network)
         divergence = torch.nn.functional.kl_div(answered, self._expected, reduction="batchmean", log_target=True)
-        return accuracy, float(divergence)
+        return accuracy, max(float(divergence), _SMALLEST)
 
     def _answers(self, network: nn.Module) -> tuple[Tensor, float]:
         """Logarithms of the probabilities (images, classes), and the accuracy."""

@@ -157,8 +157,9 @@ def main() -> None:
         "whole training split",
     )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--matched-only", action="store_true", help="leave out the rows without matching")
-    parser.add_argument("--unmatched-only", action="store_true", help="leave out the rows with matching")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--matched-only", action="store_true", help="leave out the rows without matching")
+    only.add_argument("--unmatched-only", action="store_true", help="leave out the rows with matching")
     parser.add_argument("--refinements", type=int, default=2, help="files more for each bound, at most")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -171,7 +172,8 @@ def main() -> None:
     dense = reference.accuracy
     print(f"{task.name}: dense network, validation accuracy {dense:.4f} on {len(validation)} images")
     normalised = bool(batchnorm_layers(dense_network(task)))
-    ways = [False] * (normalised and not arguments.matched_only) + [True] * (not arguments.unmatched_only)
+    ways = [matched for matched in (False, True) if not (arguments.matched_only, arguments.unmatched_only)[matched]]
+    ways = ways if normalised else [True]
     files = {
         (name, matched): list(files_of(task, reference, ROWS[name], matched, calibration, arguments.refinements))
         for name in arguments.rows

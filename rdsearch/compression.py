@@ -15,22 +15,22 @@ from rdsearch.errors import TaskError, TrialError
 from rdsearch.gradual import GradualPruning
 from rdsearch.pack import LevelTrainer, pack
 from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.pruning.prune import most_survivors, prune
+from rdsearch.pruning.prune import most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
-from rdsearch.quantization.unread import EXAMPLES
 from rdsearch.rdz import decode, fill
 from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
 from rdsearch.tasks.device import checked_device
-from rdsearch.tasks.randomness import checked_seed
+from rdsearch.tasks.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import training_steps
+from rdsearch.unread import EXAMPLES
 
 FLOAT32_BYTES = 4
 
@@ -164,15 +164,16 @@ def rounds(
     for number in range(after.round + 1 if after else 1, recipe.pruning.rounds + 1):
         started = time.perf_counter()
         masks = _prune_and_retrain(task, network, masks, recipe, number, seed, place)
-        data = pack(
-            network,
-            task.fresh_network,
-            recipe.quantization,
-            _calibration_inputs(task, network, recipe, seed, place),
-            network_id=task.network_id,
-            recipe=recipe.cut(number).as_dict() if embed_recipe else None,
-            train_levels=_level_trainer(task, recipe, number, seed, place),
-        )
+        with isolated_rng(_seeds(seed, number)[3]):  # a network may draw at random wherever it is run
+            data = pack(
+                network,
+                task.fresh_network,
+                recipe.quantization,
+                _calibration_inputs(task, network, recipe, seed, place),
+                network_id=task.network_id,
+                recipe=recipe.cut(number).as_dict() if embed_recipe else None,
+                train_levels=_level_trainer(task, recipe, number, seed, place),
+            )
         point = measure(task, data, list(masks), baseline, place)
         point = replace(
             point,
@@ -195,7 +196,7 @@ def _prune_and_retrain(
     """Change ``network`` in place; return the new masks."""
     pruning, settings = recipe.pruning, recipe.retrain
     weights = prunable_weights(network, pruning.skip)
-    pruning_seed, training_seed, _ = _seeds(seed, number)
+    pruning_seed, training_seed, *_ = _seeds(seed, number)
     survivors = _survivors(pruning, sum(weight.numel() for weight in weights.values()), number)
     options = {"budgets": pruning.budgets, "profile": pruning.profile.model_dump()}
     masks = {name: masks[name] for name in weights} if masks is not None else None
@@ -217,6 +218,7 @@ def _prune_and_retrain(
         masks = choose(masks, survivors)
         retrain(network, task, settings, masks, seed=training_seed, device=device)
         return masks
+    require_possible(weights, masks, survivors, **options)
     steps = round(pruning.gradual * training_steps(len(task.train), settings)[1])
     counts = most_survivors(weights, masks, **options), survivors
     gradual = GradualPruning(weights, masks, counts, choose, max(1, steps))
@@ -251,10 +253,10 @@ def _level_trainer(task: Task, recipe: Recipe, number: int, seed: int, device: t
     )
 
 
-def _seeds(seed: int, number: int) -> tuple[int, int, int]:
-    """Of pruning, of retraining, and of training the levels."""
-    pruning, training, levels = np.random.SeedSequence((seed, number)).generate_state(3)
-    return int(pruning), int(training), int(levels)
+def _seeds(seed: int, number: int) -> tuple[int, int, int, int]:
+    """Of pruning, of retraining, of training the levels, and of what else a network draws."""
+    pruning, training, levels, others = np.random.SeedSequence((seed, number)).generate_state(4)
+    return int(pruning), int(training), int(levels), int(others)
 
 
 def _calibration_inputs(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
+from rdsearch.errors import TaskError
 from rdsearch.tasks.hooks import StepHook
 
 PRUNINGS = 64
@@ -48,15 +50,35 @@ class GradualPruning(StepHook):
         self._pending = planned(*counts, steps)
 
     def before_forward(self) -> None:
-        """Prune, where it is time."""
+        """Prune, where it is time.
+
+        Raises:
+            TaskError: Training has diverged.
+        """
         survivors = self._pending.pop(self._step, None)
         if survivors is not None:
-            self.masks = self._prune(self.masks, survivors, len(self._pending))
-            self._hold()
+            self._keep(survivors)
         self._step += 1
 
     def after_step(self, lr: float) -> None:
         """Undo what momentum has done to pruned weights."""
+        self._hold()
+
+    def finish(self) -> None:
+        """Prune to the last count where there were fewer steps than expected."""
+        if self._pending:
+            last = min(self._pending.values())
+            self._pending.clear()
+            self._keep(last)
+
+    def _keep(self, survivors: int) -> None:
+        if not all(torch.isfinite(weight).all() for weight in self._weights.values()):
+            steps = f"{self._step} step{'s' * (self._step != 1)}"
+            raise TaskError(
+                f"weights are NaN or infinite after {steps} of a round's retraining: lower the learning rate "
+                "(retrain.lr), and look for values that are not finite in the data"
+            )
+        self.masks = self._prune(self.masks, survivors, len(self._pending))
         self._hold()
 
     def _hold(self) -> None:

@@ -21,9 +21,9 @@ from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
 from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
-from rdsearch.quantization.unread import forget_unread
 from rdsearch.rdz import layout_of
 from rdsearch.recipe import QuantizationRecipe
+from rdsearch.unread import forget_unread
 
 LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]
 """From the network that decodes from levels, and these, to better levels; the network is left as `pack` codes it."""
@@ -46,7 +46,7 @@ def pack(
         fresh_network: Makes networks of the same architecture.
         settings: Method, steps and bits.
         calibration: Inputs on the network's device, for methods that look at the inputs of layers (in one
-            batch) and for matching batch normalisation; the first few show which biases nothing reads.
+            batch) and for matching batch normalisation; the first few show which channels nothing reads.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
         train_levels: Trains the levels that the method has chosen, before they are coded.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rdsearch.compression import Checkpoint, compress, rounds
+from rdsearch.errors import PruningError, TaskError
 from rdsearch.gradual import PRUNINGS, GradualPruning, planned
 from rdsearch.pruning.prune import prune
 from rdsearch.recipe import Recipe
@@ -130,3 +131,36 @@ def test_what_counts_on_a_rounds_survivors_is_refused_beside_it(other: dict[str,
     with pytest.raises(ValidationError, match=r"pruning\.gradual: does not go with retrain\.(gates|patience)"):
         recipe(**other)
     assert recipe(0.0, **other).pruning.gradual == 0
+
+
+def test_a_plan_of_more_steps_than_there_are_is_finished_at_the_end() -> None:
+    network = seeded_network()
+    weights = {name: network.get_parameter(name) for name in ("0.weight", "3.weight")}
+    hook = GradualPruning(weights, None, (WEIGHTS, 30), lambda masks, count, _: prune(weights, masks, count), 400)
+    train(network, ArraySplit(*blobs()), TrainingConfig(epochs=2, lr=0.02, batch_size=32), hooks=[hook])
+    assert sum(int(torch.count_nonzero(weight)) for weight in weights.values()) == 30
+    assert sum(int(mask.sum()) for mask in (hook.masks or {}).values()) == 30
+
+
+@pytest.mark.parametrize("examples", [64, 65])
+def test_every_round_ends_with_its_survivors_whether_a_single_example_is_left_over(examples: int) -> None:
+    task = Task(network=seeded_network, train=blobs(examples), validation=blobs(60, seed=1))
+    given = recipe(1.0, batch_size=64, pruning={"rounds": 2})
+    counts = [sum(int(mask.sum()) for mask in after.masks.values()) for _, after in rounds(task, given, device="cpu")]
+    assert counts == [round(WEIGHTS * 0.6), round(WEIGHTS * 0.36)]
+
+
+def test_what_the_budgets_leave_no_room_for_is_said_before_anything_is_trained(task: Task) -> None:
+    with pytest.raises(PruningError, match="67 survivors are not possible: 0 of 112"):
+        next(rounds(task, recipe(pruning={"budgets": {"*": 0}}), device="cpu"))
+    with pytest.raises(PruningError, match="67 survivors are not possible: 48 of 112"):
+        next(rounds(task, recipe(pruning={"budgets": {"0": 0}}), device="cpu"))
+
+
+def test_training_that_has_diverged_is_told_to_learn_more_slowly() -> None:
+    weight = torch.nn.Parameter(torch.randn(4, 4))
+    hook = GradualPruning({"w": weight}, None, (16, 4), lambda masks, count, _: prune({"w": weight}, masks, count), 8)
+    hook.before_forward()
+    weight.data[1, 1] = torch.nan
+    with pytest.raises(TaskError, match=r"NaN or infinite after 1 step.*lower the learning rate"):
+        hook.before_forward()

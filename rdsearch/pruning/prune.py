@@ -84,6 +84,21 @@ def prune(
     }
 
 
+def require_possible(
+    weights: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor] | None,
+    survivors: int,
+    budgets: Mapping[str, float],
+    profile: Mapping[str, float],
+) -> None:
+    """Check that `prune` can be asked to keep so many, without choosing them.
+
+    Raises:
+        PruningError: It cannot; the message says what is possible.
+    """
+    _check_survivors(_layers(weights, masks), _multipliers(weights, budgets, profile), survivors)
+
+
 def most_survivors(
     weights: Mapping[str, Tensor],
     masks: Mapping[str, Tensor] | None,

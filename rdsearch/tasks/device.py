@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.outputs import tensors_of
 from rdsearch.tasks.randomness import isolated_rng
 
 
@@ -43,49 +45,66 @@ PROBED = 2
 """Images that a network is tried on."""
 
 
-def arrange(network: nn.Module, inputs: Any) -> None:
+def arrange(network: nn.Module, inputs: Any) -> list[Tensor]:
     """Lay out convolutions of images channels last, in place, where the network takes that.
 
     Half-precision convolutions are faster so on a GPU, and convolutions and pooling on a CPU: ResNet-20 takes three
     quarters of the time. A network whose ``forward`` views its activations as they lie in memory
-    (``x.view(len(x), -1)``) cannot be run that way, which a pass over two images shows; it stays as it is.
+    (``x.view(len(x), -1)``) cannot be run that way, which passes over two images show, nor may one whose outputs would
+    lie so, as others may view them; it stays as it is.
 
     Args:
-        network: On the device of ``inputs``.
+        network: On the device of ``inputs``, in the mode that it will be run in.
         inputs: A batch; nothing happens where it is none of images (batch, channels, height, width).
+
+    Returns:
+        The tensors whose layout has changed, which :func:`contiguous` puts back.
     """
     if not isinstance(inputs, Tensor) or inputs.ndim != IMAGE_AXES:
-        return
-    channels_last(network)
-    if not _runs(network, inputs[:PROBED]):
-        contiguous(network)
+        return []
+    changed = channels_last(network)
+    if changed and not _runs(network, inputs[:PROBED]):
+        contiguous(changed)
+        return []
+    return changed
 
 
-def channels_last(network: nn.Module) -> None:
-    """Lay out the weights of convolutions of images channels last, in place.
+def channels_last(network: nn.Module) -> list[Tensor]:
+    """Lay out the weights of convolutions of images channels last, in place; those that did not lie so before.
 
     ``network.to(memory_format=torch.channels_last)`` fails for convolutions of volumes, whose weights have five axes.
     """
-    for tensor in [*network.parameters(), *network.buffers()]:
-        if tensor.ndim == IMAGE_AXES:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    changed = [
+        tensor
+        for tensor in [*network.parameters(), *network.buffers()]
+        if tensor.ndim == IMAGE_AXES and not tensor.is_contiguous(memory_format=torch.channels_last)
+    ]
+    for tensor in changed:
+        tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return changed
 
 
-def contiguous(network: nn.Module) -> None:
-    """The usual layout, in place."""
-    network.to(memory_format=torch.contiguous_format)
+def contiguous(tensors: Iterable[Tensor]) -> None:
+    """Put tensors into the usual layout, in place."""
+    for tensor in tensors:
+        tensor.data = tensor.data.contiguous()
 
 
 def _runs(network: nn.Module, inputs: Tensor) -> bool:
-    """Whether a pass ends well; it leaves no trace in modes, statistics or random state."""
+    """Whether passes end well, in its mode and for use; they leave no trace in modes, statistics or random state."""
     training = [module for module in network.modules() if module.training]
-    network.eval()
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
         with isolated_rng(0), torch.no_grad():
-            network(inputs)
-    except RuntimeError:
+            outputs = list(tensors_of(network(inputs)))
+            network.eval()
+            outputs += tensors_of(network(inputs))
+    except Exception:  # whatever is wrong beyond the layout comes to light when the network is really run
         return False
     finally:
+        with torch.no_grad():
+            for buffer, values in buffers:
+                buffer.copy_(values)
         for module in training:
             module.training = True
-    return True
+    return all(output.is_contiguous() for output in outputs)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.device import arrange, contiguous
+from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.units import standard_error
@@ -60,7 +61,7 @@ def evaluate(
     device: Device = "cpu",
     batch_size: int | None = None,
 ) -> float:
-    """Score a network on a split: eval mode, inference mode, the split's own order.
+    """Score a network on a split: eval mode, inference mode, the split's own order, what is random seeded.
 
     Args:
         network: Moved to ``device``; its training mode is restored.
@@ -77,14 +78,15 @@ def evaluate(
     network.to(device)
     batches = iter(split.batches(size, device=device))
     first = next(batches, None)
+    changed = []
     if first is not None:
-        arrange(network, first[0])
+        changed = arrange(network, first[0])
         batches = itertools.chain([first], batches)
     try:
-        with _settled(network):
+        with _settled(network), isolated_rng(0):
             score = evaluation(network, batches)
     finally:
-        contiguous(network)
+        contiguous(changed)  # not the others: an optimiser in mid-training goes by how they lie
     try:
         return float(score)
     except (TypeError, ValueError):

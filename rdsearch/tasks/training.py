@@ -88,14 +88,16 @@ def train(
         with isolated_rng(seed):
             _run(network, split, config, np.random.default_rng(seed), device, masks, progress, loss, resume, hooks)
     finally:
-        contiguous(network)
+        contiguous([*network.parameters(), *network.buffers()])
         for module, mode in modes:
             module.training = mode
 
 
 def training_steps(examples: int, config: TrainingConfig) -> tuple[int, int]:
     """Steps of an epoch, and of the whole training where it does not end early."""
-    steps_per_epoch = math.ceil(examples / config.batch_size)
+    # The last batch of a pass is left out where it is a single example, which batch norm cannot take.
+    single = examples > 1 and config.batch_size > 1 and examples % config.batch_size == 1
+    steps_per_epoch = math.ceil(examples / config.batch_size) - single
     return steps_per_epoch, max(1, round(config.epochs * steps_per_epoch))
 
 
@@ -149,7 +151,7 @@ def _epoch(stepper: Stepper, batches: Iterator[Batch], steps: int) -> float:
 def _batches(
     split: Split, config: TrainingConfig, generator: np.random.Generator, device: torch.device
 ) -> Iterator[Batch]:
-    """Batches of a shuffled pass, without a last one of a single example, which batch norm cannot take."""
+    """Batches of a shuffled pass, without a last one of a single example, see :func:`training_steps`."""
     for inputs, targets in split.batches(config.batch_size, device=device, generator=generator, augment=True):
-        if len(targets) > 1 or len(split) == 1:
+        if len(targets) > 1 or len(split) == 1 or config.batch_size == 1:
             yield inputs, targets

@@ -13,6 +13,7 @@ from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.data.augmentation import crop_and_flip
 from rdsearch.tasks.device import arrange, channels_last
 from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, accuracy, suitable_batch
+from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit
 from rdsearch.tasks.stepper import Stepper, hold
 from rdsearch.tasks.training import train
@@ -117,6 +118,58 @@ def test_a_network_that_views_its_activations_keeps_its_layout_and_others_run_ch
         weights.append(network.conv.weight.detach())
     torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
     assert scores[0] == scores[1] > 0.9
+
+
+class Scoring(StepHook):
+    """Scores the network after every epoch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def epoch_done(self) -> bool:
+        accuracy(self.network, images())
+        return False
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_scoring_a_network_in_training_changes_nothing_of_it(optimizer: str) -> None:
+    trained = []
+    for scored in (False, True):
+        torch.manual_seed(0)
+        network = Reshaping()
+        config = TrainingConfig(epochs=4, lr=0.01, batch_size=16, optimizer=optimizer)
+        train(network, images(), config, seed=1, hooks=[Scoring(network)] if scored else [])
+        trained.append(network.state_dict())
+    assert all(torch.equal(tensor, trained[1][name]) for name, tensor in trained[0].items())
+
+
+class Decoding(nn.Module):
+    """Gives images, which a loss may view as they lie in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.last_layout = self.conv.weight.is_contiguous()
+        return self.conv(inputs)
+
+
+class ViewingInTraining(Viewing):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.last_layout = self.conv.weight.is_contiguous()
+        output = self.conv(inputs)
+        return self.linear(output.view(len(inputs), -1) if self.training else output.flatten(1))
+
+
+@pytest.mark.parametrize("kind", [Decoding, ViewingInTraining])
+def test_no_layout_is_taken_that_a_loss_or_another_mode_would_stumble_over(kind: type[nn.Module]) -> None:
+    def loss(output: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return output.view(-1).square().mean()
+
+    network = kind()
+    train(network, images(), TrainingConfig(epochs=1, lr=0.01, batch_size=16), loss=loss)
+    assert network.last_layout
 
 
 def test_trying_a_layout_leaves_statistics_and_random_state_alone() -> None:

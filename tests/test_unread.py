@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.quantization.unread import EXAMPLES, forget_unread
+from rdsearch.tasks.outputs import tensors_of
+from rdsearch.unread import EXAMPLES, forget_unread
 
 
 def levels_of(network: nn.Module) -> dict[str, Quantized]:
@@ -131,7 +134,7 @@ class Counting(nn.Module):
         self.linear = nn.Linear(6, 2)
 
     def forward(self, values: Tensor) -> Tensor:
-        assert len(values) <= EXAMPLES
+        assert len(values) <= 4 * EXAMPLES
         return self.linear(values).argmax(1)
 
 
@@ -161,3 +164,144 @@ def test_nothing_changes_where_the_outputs_would() -> None:
     kept = forget_unread(network, levels, inputs())
     assert network.linear.bias.tolist() == pytest.approx([0.1, 3.0])
     assert kept["linear.weight"].levels.any(1).all()
+
+
+class SparseFirst(nn.Module):
+    """A normalisation of features of which each is seldom seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(400)
+        self.last = nn.Linear(400, 3)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.last(self.norm(values))
+
+
+class Routed(nn.Module):
+    """Each example goes to one of two experts by the sign of its first feature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList([dense(), dense()])
+
+    def forward(self, values: Tensor) -> Tensor:
+        outputs = values.new_zeros(len(values), 3)
+        for expert, chosen in zip(self.experts, (values[:, 0] <= 9, values[:, 0] > 9), strict=True):
+            outputs[chosen] = expert(values[chosen])
+        return outputs
+
+
+class Decided(nn.Module):
+    """Logits, and a decision of which no gradient speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.judge = dense(), nn.Linear(6, 1)
+
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body(values), self.judge(values) > 0
+
+
+class Straight(nn.Module):
+    """What the second layer adds has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.other = dense(), nn.Linear(6, 3)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.body(values) + self.other(values).detach()
+
+
+class Tied(nn.Module):
+    """The first layer's weights are used once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+        self.last.weight.data[:, 2] = 0.0
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.last(self.first(values).relu() + 0 * values) + values @ self.first.weight[:3].T
+
+
+class Bag(nn.Module):
+    """Tokens and where the examples begin, whose lengths differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag, self.body = nn.EmbeddingBag(9, 6), dense()
+
+    def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
+        return self.body(self.bag(tokens, offsets))
+
+
+def of_unlike_examples(network: nn.Module) -> Tensor:
+    """Inputs of which the first few are like each other and the last ones otherwise."""
+    features = 400 if isinstance(network, SparseFirst) else 6
+    values = torch.zeros(300, features) if features == 400 else torch.randn(300, features).clamp(-3, 3)
+    values[200:] += 10.0
+    return values
+
+
+@pytest.mark.parametrize("make", [SparseFirst, Routed, Decided, Straight])
+def test_what_the_first_examples_do_not_show_is_kept(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = make().eval()
+    levels = levels_of(network)
+    values = of_unlike_examples(network)
+    expected = network(values)
+    kept = forget_unread(network, levels, values)
+    assert all(kept[name] is levels[name] for name in levels)
+    assert all(map(torch.equal, tensors_of(network(values)), tensors_of(expected)))
+
+
+def test_a_clipped_channel_is_not_taken_for_an_unread_one() -> None:
+    kept = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Linear(6, 8), nn.ReLU6(), nn.Linear(8, 3))
+        network[0].bias.data[2] = -9.0
+        forget_unread(network, levels_of(network), inputs())
+        kept += int(network[0].bias[2] == -9.0)
+    assert kept == 20
+
+
+def test_the_rows_of_weights_that_others_use_stay() -> None:
+    network = Tied()
+    levels = levels_of(network)
+    kept = forget_unread(network, levels, inputs())
+    assert kept["first.weight"] is levels["first.weight"]
+
+
+def test_inputs_that_cannot_be_cut_are_used_whole() -> None:
+    network = Bag()
+    network.body[2].weight.data[:, 1] = 0
+    tokens = torch.arange(200) % 9
+    forget_unread(network, levels_of(network), (tokens, torch.arange(0, 200, 2)))
+    assert zeros(network.body[0].bias) == [1]
+
+
+def test_a_network_that_cannot_be_run_backwards_is_left_alone() -> None:
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, values: Tensor) -> Tensor:
+            return values.clone()
+
+        @staticmethod
+        def backward(_: Any, *gradients: Tensor) -> Tensor:
+            raise NotImplementedError
+
+    class Forward(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = dense()
+
+        def forward(self, values: Tensor) -> Tensor:
+            return Once.apply(self.body(values))
+
+    network = Forward()
+    network.body[2].weight.data[:, 1] = 0
+    levels = levels_of(network)
+    assert forget_unread(network, levels, inputs()) == levels
