@@ -92,7 +92,13 @@ def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline
     state = task.dense_state()
     network = dense_network(task, state)
     size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
-    return Baseline(task.score(network.to(device), device=device), size)
+    return Baseline(_score(task, network, device), size)
+
+
+def _score(task: Task, network: nn.Module, device: str | torch.device) -> float:
+    """The same each time, whatever the network draws at random."""
+    with isolated_rng(0):
+        return task.score(network.to(device), device=device)
 
 
 def compress(
@@ -287,7 +293,7 @@ def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, devi
     file = decode(data)
     network = task.fresh_network()
     fill(network, file)
-    score = task.score(network.to(device), device=device)
+    score = _score(task, network, device)
     if not np.isfinite(score):
         raise TrialError(f"the decoded network scores {score} on the validation part; the score must be a number")
     # Not the file's levels: of tied weights a file may keep another name than pruning does.

@@ -210,6 +210,30 @@ def test_a_transformer_with_tied_weights_is_compressed_by_a_score_of_which_less_
     assert points[-1].accuracy_drop > 0
 
 
+class Noisy(nn.Module):
+    """Draws at random in evaluation mode as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = seeded_network()
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.body(values + 0.3 * torch.randn_like(values))
+
+
+def test_a_network_that_draws_at_random_gives_the_same_trial_each_time_and_after_an_interruption() -> None:
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        task = blob_task(network=Noisy())
+        found.append([point for point, _ in rounds(task, recipe(), device="cpu", seed=3)])
+        (_, after) = next(rounds(task, recipe(), device="cpu", seed=3))
+        found.append([found[-1][0], *(point for point, _ in rounds(task, recipe(), device="cpu", seed=3, after=after))])
+    for points in found[1:]:
+        assert [point.data for point in points] == [point.data for point in found[0]]
+        assert [point.val_accuracy for point in points] == [point.val_accuracy for point in found[0]]
+
+
 class Stream(IterableDataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return 240

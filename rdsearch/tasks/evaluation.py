@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.device import arrange, contiguous
-from rdsearch.tasks.randomness import isolated_rng
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.units import standard_error
@@ -61,7 +60,7 @@ def evaluate(
     device: Device = "cpu",
     batch_size: int | None = None,
 ) -> float:
-    """Score a network on a split: eval mode, inference mode, the split's own order, what is random seeded.
+    """Score a network on a split: eval mode, inference mode, the split's own order.
 
     Args:
         network: Moved to ``device``; its training mode is restored.
@@ -83,7 +82,7 @@ def evaluate(
         changed = arrange(network, first[0])
         batches = itertools.chain([first], batches)
     try:
-        with _settled(network), isolated_rng(0):
+        with _settled(network):
             score = evaluation(network, batches)
     finally:
         contiguous(changed)  # not the others: an optimiser in mid-training goes by how they lie
