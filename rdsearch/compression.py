@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError, TrialError
 from rdsearch.gradual import GradualPruning
+from rdsearch.inputs import Inputs, count_examples, joined, some_examples
 from rdsearch.pack import LevelTrainer, pack
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import most_survivors, prune
@@ -28,6 +29,7 @@ from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
 from rdsearch.tasks.device import checked_device
 from rdsearch.tasks.randomness import checked_seed
+from rdsearch.tasks.splits import LoaderSplit, Split
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import training_steps
@@ -120,7 +122,7 @@ def compress(
     Raises:
         ConfigError: The mapping is no recipe; every mistake is listed.
         PruningError: The recipe asks for what this network cannot give.
-        TaskError: There is no such device, or the seed is none.
+        TaskError: There is no such device, the seed is none, or the training inputs cannot be cut into examples.
         TrialError: A round's score is not a number.
     """
     if not isinstance(task, Task):
@@ -259,7 +261,7 @@ def _seeds(seed: int, number: int) -> tuple[int, int, int]:
 
 def _calibration_inputs(
     task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device
-) -> list[Tensor]:
+) -> list[Inputs]:
     """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
     settings = recipe.quantization
     matched = settings.reestimate_batchnorm and batchnorm_layers(network)
@@ -271,13 +273,33 @@ def _calibration_inputs(
     ]
 
 
-def _training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Tensor:
+def _training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Inputs:
     """So many training inputs, or all where there are fewer, in one batch; the same in every round."""
+    if isinstance(task.train, LoaderSplit) and task.train.is_iterable:
+        return _first_inputs(task.train, count, seed, device)
     count = min(count, len(task.train))
     chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
     sample = task.train.subset(np.sort(chosen))
-    inputs: Tensor = next(inputs for inputs, _ in sample.batches(count, device=device))
+    inputs: Inputs = next(inputs for inputs, _ in sample.batches(count, device=device))
     return inputs
+
+
+def _first_inputs(split: Split, count: int, seed: int, device: torch.device) -> Inputs:
+    """The inputs that come first, or all where there are fewer, in one batch; for a split that has no subsets.
+
+    Raises:
+        TaskError: There is no batch, or the inputs of several do not fit together.
+    """
+    found: list[Inputs] = []
+    held = 0
+    for inputs, _ in split.batches(count, device=device, generator=np.random.default_rng(seed)):
+        found.append(inputs)
+        held += count_examples(inputs)
+        if held >= count:
+            break
+    if not found:
+        raise TaskError("the training data gives no batch: at least one is needed for calibration")
+    return some_examples(joined(found), slice(count))
 
 
 def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
