@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.calibration import calibration_inputs, training_inputs
 from rdsearch.errors import TaskError, TrialError
 from rdsearch.gradual import GradualPruning
 from rdsearch.pack import LevelTrainer, pack
@@ -18,8 +19,6 @@ from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.quantization import NEED_CALIBRATION
-from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.rdz import decode, fill
 from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
@@ -30,7 +29,6 @@ from rdsearch.tasks.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import training_steps
-from rdsearch.unread import EXAMPLES
 
 FLOAT32_BYTES = 4
 
@@ -126,7 +124,7 @@ def compress(
     Raises:
         ConfigError: The mapping is no recipe; every mistake is listed.
         PruningError: The recipe asks for what this network cannot give.
-        TaskError: There is no such device, or the seed is none.
+        TaskError: There is no such device, the seed is none, or the training inputs cannot be cut into examples.
         TrialError: A round's score is not a number.
     """
     if not isinstance(task, Task):
@@ -175,7 +173,7 @@ def rounds(
                 network,
                 task.fresh_network,
                 recipe.quantization,
-                _calibration_inputs(task, network, recipe, seed, place),
+                calibration_inputs(task, network, recipe, seed, place),
                 network_id=task.network_id,
                 recipe=recipe.cut(number).as_dict() if embed_recipe else None,
                 train_levels=_level_trainer(task, recipe, number, seed, place),
@@ -217,7 +215,7 @@ def _prune_and_retrain(
             seed=pruning_seed + remaining,
             options=pruning.options,
             network=network,
-            inputs=lambda: _training_inputs(task, pruning.calibration, seed, device),
+            inputs=lambda: training_inputs(task, pruning.calibration, seed, device),
         )
 
     if pruning.gradual == 0 or settings.epochs == 0:
@@ -263,29 +261,6 @@ def _seeds(seed: int, number: int) -> tuple[int, int, int, int]:
     """Of pruning, of retraining, of training the levels, and of what else a network draws."""
     pruning, training, levels, others = np.random.SeedSequence((seed, number)).generate_state(4)
     return int(pruning), int(training), int(levels), int(others)
-
-
-def _calibration_inputs(
-    task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device
-) -> list[Tensor]:
-    """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
-    settings = recipe.quantization
-    matched = settings.reestimate_batchnorm and batchnorm_layers(network)
-    if matched or settings.method in NEED_CALIBRATION:
-        return [_training_inputs(task, settings.calibration, seed, device)]
-    # Not a subset, which a loader that can only be iterated does not have.
-    return [
-        next(inputs for inputs, _ in task.train.batches(EXAMPLES, device=device, generator=np.random.default_rng(seed)))
-    ]
-
-
-def _training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Tensor:
-    """So many training inputs, or all where there are fewer, in one batch; the same in every round."""
-    count = min(count, len(task.train))
-    chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
-    sample = task.train.subset(np.sort(chosen))
-    inputs: Tensor = next(inputs for inputs, _ in sample.batches(count, device=device))
-    return inputs
 
 
 def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rdsearch.coding.cells import OFFSET_UNIT, Cells
 from rdsearch.coding.layered import MAX_SHIFT, Layer
 from rdsearch.coding.levels import Levels
+from rdsearch.inputs import Inputs
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
 
 SHIFT = 2
@@ -27,7 +28,7 @@ def coarser_layers(
     decoded: nn.Module,
     weights: Mapping[str, Levels],
     vectors: Mapping[str, Levels],
-    calibration: Sequence[Tensor],
+    calibration: Sequence[Inputs],
 ) -> list[Layer]:
     """The quality layers before the last one.
 
@@ -51,7 +52,7 @@ def _layer(
     decoded: nn.Module,
     weights: Mapping[str, Levels],
     vectors: Mapping[str, Levels],
-    calibration: Sequence[Tensor],
+    calibration: Sequence[Inputs],
     shift: int,
 ) -> Layer:
     coarse = copy.deepcopy(decoded)

@@ -13,6 +13,7 @@ from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
 from rdsearch.coding.networkfile import NetworkFile, encode_file
+from rdsearch.inputs import Inputs
 from rdsearch.layer_cells import choose_cells
 from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches
@@ -33,7 +34,7 @@ def pack(
     network: nn.Module,
     fresh_network: Callable[[], nn.Module],
     settings: QuantizationRecipe,
-    calibration: Sequence[Tensor],
+    calibration: Sequence[Inputs],
     *,
     network_id: str | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -54,6 +55,7 @@ def pack(
     Raises:
         QuantizationError: A weight is not finite, the step is too small, the method lacks calibration inputs, or
             there is no batch normalisation to fold.
+        TaskError: The calibration inputs hold something else than tensors with one entry for each example.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
     if settings.fold_batchnorm:
@@ -83,7 +85,7 @@ def _coarser(
     network: nn.Module,
     decoded: nn.Module,
     settings: QuantizationRecipe,
-    calibration: Sequence[Tensor],
+    calibration: Sequence[Inputs],
 ) -> list[Layer]:
     cells = choose_cells([levels for levels, _ in file.weights.values()], settings.layers)
     matched = calibration if settings.reestimate_batchnorm else []
@@ -101,7 +103,7 @@ def _work(
     coarse: nn.Module,
     layout: Layout,
     settings: QuantizationRecipe,
-    calibration: Sequence[Tensor],
+    calibration: Sequence[Inputs],
 ) -> Work:
     names = [entry.name for entry in layout.of("weight")]
     require_matches(settings.plain, names, "quantization.plain")

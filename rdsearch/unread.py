@@ -14,17 +14,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.errors import TaskError
+from rdsearch.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.outputs import tensors_of
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import TREATED
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.tasks.evaluation import forward
-from rdsearch.tasks.outputs import tensors_of
 from rdsearch.tasks.randomness import isolated_rng
 
 EXAMPLES = 64
@@ -42,7 +42,7 @@ Unread = dict[str, Tensor]
 """Name of a layer to which of its output channels nothing reads: boolean, (channels,)."""
 
 
-def forget_unread(network: nn.Module, levels: Mapping[str, Quantized], inputs: Any) -> dict[str, Quantized]:
+def forget_unread(network: nn.Module, levels: Mapping[str, Quantized], inputs: Inputs) -> dict[str, Quantized]:
     """Set to zero the bias and the row of weights, or the scale and shift, of every channel that nothing reads.
 
     Args:
@@ -71,7 +71,7 @@ def forget_unread(network: nn.Module, levels: Mapping[str, Quantized], inputs: A
     return {name: _without(quantized, rows.get(name)) for name, quantized in levels.items()}
 
 
-def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Any) -> bool:
+def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Inputs) -> bool:
     """Set the rows of parameters to zero, if that leaves the outputs as they are."""
     parameters = {name: network.get_parameter(name) for name in rows}
     kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
@@ -107,7 +107,7 @@ def _own_layers(network: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _find(network: nn.Module, layers: Mapping[str, nn.Module], inputs: Any) -> Unread:
+def _find(network: nn.Module, layers: Mapping[str, nn.Module], inputs: Inputs) -> Unread:
     """The layers with channels that nothing reads."""
     few = _some(inputs, 1)
     added = _Added(layers, _examples(few))
@@ -142,7 +142,7 @@ class _Added:
         self._examples = examples
         self._largest: dict[str, float] = {}
 
-    def run(self, network: nn.Module, inputs: Any) -> list[Tensor]:
+    def run(self, network: nn.Module, inputs: Inputs) -> list[Tensor]:
         """The network's outputs with it."""
         handles = [layer.register_forward_hook(partial(self._add, name)) for name, layer in self._layers.items()]
         try:
@@ -178,7 +178,7 @@ class _Added:
         }
         return {name: mask for name, mask in masks.items() if mask.any()}
 
-    def leaves(self, network: nn.Module, inputs: Any, unread: Unread) -> bool:
+    def leaves(self, network: nn.Module, inputs: Inputs, unread: Unread) -> bool:
         """Whether the outputs stay the same, to the last bit, whatever is added to these channels."""
         with torch.no_grad():
             self.move({}, 0)
@@ -211,26 +211,19 @@ def _as_in_use(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _some(inputs: Any, times: int) -> Any:
+def _some(inputs: Inputs, times: int) -> Inputs:
     """A few of the examples, as many ``times`` as usual; all where it cannot be seen what an example is."""
     examples = _examples(inputs)
     if examples == 0:
         return inputs
-    numbers = sum(part.numel() for part in _parts(inputs))
-    count = times * max(1, min(EXAMPLES, _NUMBERS * examples // max(1, numbers)))
-    if isinstance(inputs, Mapping):
-        return {name: part[:count] for name, part in inputs.items()}
-    return tuple(part[:count] for part in inputs) if isinstance(inputs, tuple | list) else inputs[:count]
+    numbers = sum(tensor.numel() for tensor in tensors_of(inputs))
+    count = max(1, min(EXAMPLES, _NUMBERS * examples // max(1, numbers)))
+    return some_examples(inputs, slice(times * count))
 
 
-def _examples(inputs: Any) -> int:
-    """Examples in a batch; 0 where its parts do not agree in their first axis."""
-    parts = _parts(inputs)
-    lengths = {len(part) if isinstance(part, Tensor) and part.dim() else 0 for part in parts}
-    return lengths.pop() if len(lengths) == 1 else 0
-
-
-def _parts(inputs: Any) -> list[Any]:
-    if isinstance(inputs, Mapping):
-        return list(inputs.values())
-    return list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+def _examples(inputs: Inputs) -> int:
+    """Examples in a batch; 0 where its tensors do not agree in their first axis."""
+    try:
+        return count_examples(inputs)
+    except TaskError:
+        return 0

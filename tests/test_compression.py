@@ -10,17 +10,26 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from rdsearch.calibration import training_inputs
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
-from rdsearch.errors import ConfigError, RdsearchError, TrialError
+from rdsearch.errors import ConfigError, RdsearchError, TaskError, TrialError
 from rdsearch.point import OperatingPoint
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.rdz import decode, load
 from rdsearch.recipe import Recipe
 from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.task import Task
-from tests.tasks.helpers import TiedTransformer, blobs, counting_sequences, next_token_loss, seeded_network
+from tests.tasks.helpers import (
+    FORMS,
+    AnyForm,
+    TiedTransformer,
+    blobs,
+    counting_sequences,
+    next_token_loss,
+    seeded_network,
+)
 
 RECIPE = {
     "pruning": {"rounds": 3, "rate": 0.4},
@@ -234,13 +243,83 @@ def test_a_network_that_draws_at_random_gives_the_same_trial_each_time_and_after
         assert [point.val_accuracy for point in points] == [point.val_accuracy for point in found[0]]
 
 
-class Stream(IterableDataset[tuple[Tensor, int]]):
-    def __len__(self) -> int:
-        return 240
+class Points(Dataset[tuple[Any, int]]):
+    """`blobs` in one of the `FORMS`."""
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
-        inputs, labels = blobs(240)
-        return zip(torch.from_numpy(inputs), labels.tolist(), strict=True)
+    def __init__(self, form: str, examples: int = 240, seed: int = 0) -> None:
+        self.form, (self.inputs, self.labels) = FORMS[form], blobs(examples, seed=seed)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.form(torch.from_numpy(self.inputs[index])), int(self.labels[index])
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{}, {"method": "hessian"}, {"method": "sequential", "layers": 2}],
+    ids=["default", "hessian", "layers"],
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_in_any_form_give_the_very_file_of_a_tensor(form: str, quantization: dict[str, Any]) -> None:
+    settings = {
+        "pruning": {"rounds": 1, "rate": 0.3, "method": "rd_prune"},
+        "retrain": {"epochs": 10, "lr": 0.02},
+        "quantization": quantization,
+    }
+
+    def compressed(form: str, by_keyword: bool) -> OperatingPoint:
+        task = Task(network=AnyForm(by_keyword), train=Points(form), validation=Points(form, 60, seed=1))
+        (point,) = compress(task, settings, device="cpu")
+        return point
+
+    expected, found = compressed("tensor", False), compressed(form, True)
+    assert found.data == expected.data
+    assert found.val_accuracy == expected.val_accuracy > 0.8
+
+
+class Stream(IterableDataset[tuple[Any, int]]):
+    def __init__(self, form: str = "tensor") -> None:
+        self.points = Points(form)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[tuple[Any, int]]:
+        return (self.points[index] for index in range(len(self)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_batch_normalisation_is_matched_on_training_data_that_can_only_be_iterated(form: str) -> None:
+    train = DataLoader(Stream(form), batch_size=40)
+    task = Task(network=AnyForm(), train=train, validation=Points(form, 60, seed=1))
+    settings = {"retrain": {"epochs": 5, "lr": 0.02}, "quantization": {"calibration": 100}}
+    *_, last = compress(
+        task, {"pruning": {"rounds": 2, "rate": 0.5, "method": "rd_prune", "calibration": 50}, **settings}, device="cpu"
+    )
+    assert last.val_accuracy > 0.8
+
+
+@pytest.mark.parametrize(("count", "taken"), [(30, 30), (40, 40), (100, 100), (1000, 240)])
+def test_calibration_takes_the_first_inputs_of_data_that_can_only_be_iterated(count: int, taken: int) -> None:
+    task = Task(network=AnyForm(), train=DataLoader(Stream("mapping"), batch_size=40), validation=Points("mapping"))
+    inputs = training_inputs(task, count, 3, torch.device("cpu"))
+    assert torch.equal(torch.cat(list(inputs.values()), dim=1), torch.from_numpy(blobs(240)[0][:taken]))
+
+
+class Growing(Stream):
+    """Examples whose length is another in every batch of 40."""
+
+    def __iter__(self) -> Iterator[tuple[Any, int]]:
+        return ((torch.zeros(1 + index // 40), 0) for index in range(len(self)))
+
+
+def test_batches_that_do_not_fit_together_are_a_clear_error() -> None:
+    task = Task(network=AnyForm(), train=DataLoader(Growing(), batch_size=40), validation=Points("tensor"))
+    assert len(training_inputs(task, 40, 0, torch.device("cpu"))) == 40
+    with pytest.raises(TaskError, match="give every example the same shape, or larger batches"):
+        training_inputs(task, 41, 0, torch.device("cpu"))
 
 
 def test_training_data_that_can_only_be_iterated_will_do() -> None:

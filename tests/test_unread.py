@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rdsearch.outputs import tensors_of
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.tasks.outputs import tensors_of
 from rdsearch.unread import EXAMPLES, forget_unread
 
 

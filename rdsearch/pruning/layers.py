@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
+
+from rdsearch.inputs import Inputs
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -69,7 +71,7 @@ class Work:
     layers: Layers
     seed: int = 0
     network: nn.Module | None = None
-    inputs: Callable[[], Tensor] | None = None
+    inputs: Callable[[], Inputs] | None = None
 
     def generator(self) -> np.random.Generator:
         """A generator at the seed's beginning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import PruningError
+from rdsearch.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.outputs import tensors_of
 from rdsearch.pruning.layers import Floats, Layers, Work
 from rdsearch.pruning.ranking import highest_alive
 
@@ -47,6 +49,7 @@ def distortion_curves(work: Work) -> list[Curve]:
 
     Raises:
         PruningError: There is no network or there are no inputs, or the network's outputs cannot be compared.
+        TaskError: The inputs hold something else than tensors with one entry for each example.
     """
     network, inputs = _required(work)
     with _evaluating(network):
@@ -54,12 +57,12 @@ def distortion_curves(work: Work) -> list[Curve]:
         return [_curve(network, inputs, reference, work.layers, index) for index in range(len(work.layers.names))]
 
 
-def _required(work: Work) -> tuple[nn.Module, Tensor]:
+def _required(work: Work) -> tuple[nn.Module, Inputs]:
     if work.network is None or work.inputs is None:
         raise PruningError("this method looks at the network's outputs: give prune() the network and inputs for it.")
     inputs = work.inputs()
-    if not isinstance(inputs, Tensor) or len(inputs) == 0:
-        raise PruningError("the calibration inputs hold no examples. Give a tensor of at least one.")
+    if count_examples(inputs) == 0:
+        raise PruningError("the calibration inputs hold no examples. Give at least one.")
     return work.network, inputs
 
 
@@ -75,7 +78,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _curve(network: nn.Module, inputs: Tensor, reference: Tensor, layers: Layers, index: int) -> Curve:
+def _curve(network: nn.Module, inputs: Inputs, reference: Tensor, layers: Layers, index: int) -> Curve:
     name, cap = layers.names[index], layers.caps[index]
     weight = network.get_parameter(name)
     whole = weight.detach().clone()
@@ -86,7 +89,7 @@ def _curve(network: nn.Module, inputs: Tensor, reference: Tensor, layers: Layers
             mask = highest_alive(layers.magnitudes[index], layers.alive[index], int(count))
             weight.copy_(whole * torch.from_numpy(mask).reshape(whole.shape).to(whole.device))
             outputs = _outputs(network, inputs)
-            distortions[place] = float((outputs - reference).square().sum()) / len(inputs)
+            distortions[place] = float((outputs - reference).square().sum()) / count_examples(inputs)
     finally:
         weight.copy_(whole)
     if not np.isfinite(distortions).all():
@@ -98,14 +101,14 @@ def _curve(network: nn.Module, inputs: Tensor, reference: Tensor, layers: Layers
     return Curve(counts.astype(np.float64), np.maximum.accumulate(distortions[::-1])[::-1])
 
 
-def _outputs(network: nn.Module, inputs: Tensor) -> Tensor:
+def _outputs(network: nn.Module, inputs: Inputs) -> Tensor:
     """All floating-point outputs, float64: (examples, values)."""
-    parts = [torch.cat(list(_flat(network(part))), dim=1) for part in torch.split(inputs, EXAMPLES_AT_A_TIME)]
-    return torch.cat(parts)
+    parts = in_parts(inputs, EXAMPLES_AT_A_TIME)
+    return torch.cat([torch.cat(list(_flat(forward(network, part))), dim=1) for part in parts])
 
 
 def _flat(output: Any) -> Iterator[Tensor]:
-    found = [tensor for tensor in _tensors(output) if tensor.is_floating_point() and tensor.dim() > 0]
+    found = [tensor for tensor in tensors_of(output) if tensor.is_floating_point() and tensor.dim() > 0]
     if not found:
         raise PruningError(
             f"the network returns {type(output).__name__} without a tensor of numbers; methods that look at the "
@@ -113,14 +116,3 @@ def _flat(output: Any) -> Iterator[Tensor]:
         )
     for tensor in found:
         yield tensor.double().flatten(1) if tensor.dim() > 1 else tensor.double()[:, None]
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, Sequence) and not isinstance(output, str):
-        for value in output:
-            yield from _tensors(value)

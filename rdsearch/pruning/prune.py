@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import PruningError
+from rdsearch.inputs import Inputs
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.budgets import budgeted, layer_multipliers
 from rdsearch.pruning.layers import Floats, Layers, Method, Work
@@ -30,7 +31,7 @@ def prune(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     network: nn.Module | None = None,
-    inputs: Callable[[], Tensor] | None = None,
+    inputs: Callable[[], Inputs] | None = None,
 ) -> dict[str, Tensor]:
     """Choose which weights survive this round.
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import QuantizationError
+from rdsearch.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.quantization.inputs import on_input
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
@@ -61,7 +63,7 @@ def set_scale_and_shift(layer: BatchNorm, scale: Tensor, shift: Tensor) -> None:
         layer.running_var.fill_(1.0).sub_(layer.eps)
 
 
-def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence[Tensor]) -> None:
+def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence[Inputs]) -> None:
     """Give every batch normalisation of ``network`` the map that restores ``reference``'s channel statistics.
 
     Layers are matched in one pass, each on inputs that the layers before it have already corrected.
@@ -74,6 +76,7 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
 
     Raises:
         QuantizationError: There is a single example.
+        TaskError: The inputs hold something else than tensors with one entry for each example.
     """
     layers = batchnorm_layers(network)
     if not layers or not batches:
@@ -81,30 +84,32 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     require_several(batches)
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(reference).items()}
     sums = {name: (torch.zeros_like(scale), torch.zeros_like(scale)) for name, (scale, _) in originals.items()}
-    total = sum(len(batch) for batch in batches)
+    total = sum(map(count_examples, batches))
     training = network.training, reference.training
     network.eval()
     reference.eval()
     with torch.inference_mode():
         for batch in batches:
+            share = count_examples(batch) / total
             moments = _moments_of_layers(reference, batch)
             maps = _corrected_maps(network, layers, batch, moments, originals)
             for name, (scale, shift) in maps.items():
-                sums[name][0].add_(scale, alpha=len(batch) / total)
-                sums[name][1].add_(shift, alpha=len(batch) / total)
+                sums[name][0].add_(scale, alpha=share)
+                sums[name][1].add_(shift, alpha=share)
     network.train(training[0])
     reference.train(training[1])
     for name, layer in layers.items():
         set_scale_and_shift(layer, *sums[name])
 
 
-def require_several(batches: Sequence[Tensor]) -> None:
+def require_several(batches: Sequence[Inputs]) -> None:
     """Check that calibration inputs vary.
 
     Raises:
         QuantizationError: There is a single example, or none.
+        TaskError: The inputs hold something else than tensors with one entry for each example.
     """
-    count = sum(len(batch) for batch in batches)
+    count = sum(map(count_examples, batches))
     if count < 2:
         raise QuantizationError(
             f"the calibration set has {count} example{'' if count == 1 else 's'}, and statistics need at least 2. Give "
@@ -145,18 +150,20 @@ def restoring_map(
     return scale * gain, shift + scale * (wanted_mean - gain * mean)
 
 
-def _moments_of_layers(reference: nn.Module, batch: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def _moments_of_layers(reference: nn.Module, batch: Inputs) -> dict[str, tuple[Tensor, Tensor]]:
     """Channel moments of what each batch normalisation is given, gathered in parts that need little memory."""
     of_part: dict[str, tuple[Tensor, Tensor]] = {}
     found: dict[str, list[tuple[float, Tensor, Tensor]]] = {}
 
-    def record(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        of_part[name] = channel_moments(inputs[0])
+    def record(name: str, inputs: Tensor) -> None:
+        of_part[name] = channel_moments(inputs)
 
-    for part in torch.split(batch, _EXAMPLES_AT_A_TIME):
+    total = count_examples(batch)
+    for part in in_parts(batch, _EXAMPLES_AT_A_TIME):
+        share = count_examples(part) / total
         _run_with_hooks(reference, part, record)
         for name, moments in of_part.items():
-            found.setdefault(name, []).append((len(part) / len(batch), *moments))
+            found.setdefault(name, []).append((share, *moments))
     return {name: _pooled(parts) for name, parts in found.items()}
 
 
@@ -170,28 +177,25 @@ def _pooled(parts: Sequence[tuple[float, Tensor, Tensor]]) -> tuple[Tensor, Tens
 def _corrected_maps(
     network: nn.Module,
     layers: dict[str, BatchNorm],
-    batch: Tensor,
+    batch: Inputs,
     moments: dict[str, tuple[Tensor, Tensor]],
     originals: dict[str, tuple[Tensor, Tensor]],
 ) -> dict[str, tuple[Tensor, Tensor]]:
     maps: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def correct(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        maps[name] = restoring_map(inputs[0], moments[name], originals[name])
+    def correct(name: str, inputs: Tensor) -> None:
+        maps[name] = restoring_map(inputs, moments[name], originals[name])
         set_scale_and_shift(layers[name], *maps[name])
 
     _run_with_hooks(network, batch, correct)
     return maps
 
 
-def _run_with_hooks(
-    network: nn.Module, batch: Tensor, hook: Callable[[str, nn.Module, tuple[Tensor, ...]], None]
-) -> None:
-    handles = [
-        layer.register_forward_pre_hook(partial(hook, name)) for name, layer in batchnorm_layers(network).items()
-    ]
+def _run_with_hooks(network: nn.Module, batch: Inputs, look: Callable[[str, Tensor], None]) -> None:
+    """Call ``look`` with the name of each batch normalisation and what it is given."""
+    handles = [on_input(layer, partial(look, name)) for name, layer in batchnorm_layers(network).items()]
     try:
-        network(batch)
+        forward(network, batch)
     finally:
         for handle in handles:
             handle.remove()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
-from rdsearch.quantization.inputs import Layer
+from rdsearch.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.quantization.inputs import Layer, layer_input
 from rdsearch.quantization.layers import calibration_batch, mean_restored, require_treated, running, treated_layers
 from rdsearch.quantization.method import Work, finish
 from rdsearch.quantization.moments import Moments, parts, thinning
@@ -35,17 +37,19 @@ def hessian(work: Work) -> dict[str, Quantized]:
     return levels
 
 
-def _observe(network: nn.Module, layers: Mapping[str, Layer], batch: Tensor) -> dict[str, Moments]:
+def _observe(network: nn.Module, layers: Mapping[str, Layer], batch: Inputs) -> dict[str, Moments]:
     """Moments of the layers' inputs; a part of the images at a time, so that activations need little memory."""
     moments = {name: Moments(layer) for name, layer in layers.items()}
     reached: set[str] = set()
-    for part, first in parts(len(batch)):
-        share = len(batch[part]) / len(batch)
+    total = count_examples(batch)
+    for part, first in parts(total):
+        inputs = some_examples(batch, part)
+        share = count_examples(inputs) / total
         seen: set[str] = set()
         add = partial(_add, moments, layers, seen, first, share)
-        handles = [layer.register_forward_hook(partial(add, name)) for name, layer in layers.items()]
+        handles = [layer.register_forward_hook(partial(add, name), with_kwargs=True) for name, layer in layers.items()]
         with running(network, handles):
-            network(batch[part])
+            forward(network, inputs)
         reached |= seen
     return {name: found for name, found in moments.items() if name in reached}
 
@@ -57,10 +61,11 @@ def _add(
     first: int,
     share: float,
     name: str,
-    _: nn.Module,
-    inputs: tuple[Tensor, ...],
+    called: nn.Module,
+    arguments: tuple[Any, ...],
+    named: Mapping[str, Any],
     outputs: Tensor,
 ) -> None:
     if name not in seen:  # of a layer that is called several times, the first call counts
         seen.add(name)
-        moments[name].add(inputs[0], thinning(layers[name], outputs, share), first)
+        moments[name].add(layer_input(called, arguments, named), thinning(layers[name], outputs, share), first)

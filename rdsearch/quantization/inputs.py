@@ -1,15 +1,39 @@
-"""What convolutions and linear layers multiply their weights with, as rows of a matrix."""
+"""What layers are given; for convolutions and linear layers, what they multiply their weights with, as a matrix."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 Layer: TypeAlias = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 TREATED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def layer_input(layer: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:
+    """What a layer is given as its first parameter, from the positional and the keyword arguments of a call."""
+    inputs: Tensor
+    if arguments:
+        inputs = arguments[0]
+    elif len(named) == 1:
+        (inputs,) = named.values()
+    else:
+        inputs = named[next(iter(inspect.signature(layer.forward).parameters))]
+    return inputs
+
+
+def on_input(layer: nn.Module, look: Callable[[Tensor], None]) -> RemovableHandle:
+    """Have a function called with what the layer is given, before each call of the layer."""
+
+    def hook(called: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        look(layer_input(called, arguments, named))
+
+    return layer.register_forward_pre_hook(hook, with_kwargs=True)
 
 
 def groups_of(layer: Layer) -> int:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rdsearch.errors import QuantizationError
+from rdsearch.inputs import Inputs, forward, some_examples
 from rdsearch.quantization.batchnorm import batchnorm_layers, require_several
-from rdsearch.quantization.inputs import TREATED, Layer
+from rdsearch.quantization.inputs import TREATED, Layer, on_input
 from rdsearch.quantization.method import Work
 
 BY_RATE = (nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention)
@@ -79,11 +80,12 @@ def coarse_layer(work: Work, name: str) -> nn.Module:
     return work.coarse.get_submodule(name.rpartition(".")[0])
 
 
-def calibration_batch(work: Work) -> Tensor:
+def calibration_batch(work: Work) -> Inputs:
     """The one batch of calibration inputs.
 
     Raises:
         QuantizationError: There is none, there are several, or it holds a single example.
+        TaskError: It holds something else than tensors with one entry for each example.
     """
     if len(work.batches) != 1:
         raise QuantizationError(
@@ -105,14 +107,14 @@ def mean_restored(work: Work, layers: Mapping[str, Layer]) -> set[str]:
     def remember(name: str, _: nn.Module, __: object, output: Tensor) -> None:
         outputs[name] = weakref.ref(output)
 
-    def recognise(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        restored.update(name for name, output in outputs.items() if output() is inputs[0])
+    def recognise(inputs: Tensor) -> None:
+        restored.update(name for name, output in outputs.items() if output() is inputs)
 
     handles = [layer.register_forward_hook(partial(remember, name)) for name, layer in layers.items()]
     if work.match_batchnorm:
-        handles += [layer.register_forward_pre_hook(recognise) for layer in batchnorm_layers(work.network).values()]
+        handles += [on_input(layer, recognise) for layer in batchnorm_layers(work.network).values()]
     with running(work.network, handles):
-        work.network(calibration_batch(work)[:2])
+        forward(work.network, some_examples(calibration_batch(work), slice(2)))
     return restored
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.inputs import Inputs
 from rdsearch.quantization.batchnorm import match_statistics
 from rdsearch.quantization.uniform import Quantized, dequantize
 
@@ -36,7 +37,7 @@ class Work:
     dead_zone: float = 1.0
     rate_weight: float = 0.0
     plain: frozenset[str] = frozenset()
-    batches: Sequence[Tensor] = ()
+    batches: Sequence[Inputs] = ()
     match_batchnorm: bool = True
 
     def weights(self) -> dict[str, Tensor]:

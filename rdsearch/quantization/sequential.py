@@ -11,15 +11,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from rdsearch.inputs import Inputs, forward
 from rdsearch.quantization.batchnorm import (
-    BatchNorm,
     batchnorm_layers,
     channel_moments,
     restoring_map,
     scale_and_shift,
     set_scale_and_shift,
 )
-from rdsearch.quantization.inputs import Layer
+from rdsearch.quantization.inputs import Layer, on_input
 from rdsearch.quantization.layers import (
     calibration_batch,
     coarse_layer,
@@ -55,20 +55,20 @@ def sequential(work: Work) -> dict[str, Quantized]:
     levels = round_others(work, dict(wanted))
     solved: dict[str, Quantized] = {}
 
-    def quantize(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def quantize(name: str, inputs: Tensor) -> None:
         if name not in solved:
-            moments = _compared(layers[name], inputs[0], *wanted.pop(name))
+            moments = _compared(layers[name], inputs, *wanted.pop(name))
             solved[name] = solve(work, name, layers[name], moments, name in restored)
 
-    def match(name: str, layer: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
-        set_scale_and_shift(layer, *restoring_map(inputs[0], statistics[name], originals[name]))
+    normalisations = batchnorm_layers(work.coarse) if work.match_batchnorm else {}
 
-    handles = [coarse_layer(work, name).register_forward_pre_hook(partial(quantize, name)) for name in wanted]
-    if work.match_batchnorm:
-        normalisations = batchnorm_layers(work.coarse)
-        handles += [layer.register_forward_pre_hook(partial(match, name)) for name, layer in normalisations.items()]
+    def match(name: str, inputs: Tensor) -> None:
+        set_scale_and_shift(normalisations[name], *restoring_map(inputs, statistics[name], originals[name]))
+
+    handles = [on_input(coarse_layer(work, name), partial(quantize, name)) for name in wanted]
+    handles += [on_input(layer, partial(match, name)) for name, layer in normalisations.items()]
     with running(work.coarse, handles):
-        work.coarse(batch)
+        forward(work.coarse, batch)
     require_treated(work, solved)
     return levels | solved
 
@@ -81,7 +81,7 @@ def _compared(layer: Layer, inputs: Tensor, outputs: list[Tensor], every: int) -
     return moments
 
 
-def _observe(network: nn.Module, layers: dict[str, Layer], batch: Tensor) -> tuple[Wanted, Statistics]:
+def _observe(network: nn.Module, layers: dict[str, Layer], batch: Inputs) -> tuple[Wanted, Statistics]:
     """What the float network's layers answer, and what its batch normalisations are given."""
     wanted: Wanted = {}
     statistics: Statistics = {}
@@ -89,13 +89,11 @@ def _observe(network: nn.Module, layers: dict[str, Layer], batch: Tensor) -> tup
     def answer(name: str, layer: Layer, _: object, outputs: Tensor) -> None:
         wanted.setdefault(name, (sample_outputs(layer, outputs), thinning(layer, outputs)))
 
-    def measure(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        statistics[name] = channel_moments(inputs[0])
+    def measure(name: str, inputs: Tensor) -> None:
+        statistics[name] = channel_moments(inputs)
 
     handles = [layer.register_forward_hook(partial(answer, name)) for name, layer in layers.items()]
-    handles += [
-        layer.register_forward_pre_hook(partial(measure, name)) for name, layer in batchnorm_layers(network).items()
-    ]
+    handles += [on_input(layer, partial(measure, name)) for name, layer in batchnorm_layers(network).items()]
     with running(network, handles):
-        network(batch)
+        forward(network, batch)
     return wanted, statistics

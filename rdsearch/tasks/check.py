@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.evaluation import forward, is_classification, labels_out_of_range, no_classification
+from rdsearch.inputs import forward
+from rdsearch.tasks.evaluation import is_classification, labels_out_of_range, no_classification
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
 from rdsearch.tasks.state import State, load_state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.outputs import tensors_of
+from rdsearch.outputs import tensors_of
 from rdsearch.tasks.randomness import isolated_rng
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.inputs import forward
 from rdsearch.tasks.device import arrange, contiguous
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
@@ -25,15 +26,6 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 1024
 
 GPU_BATCH_NUMBERS = 2**24
 """Numbers in the inputs of a batch on a GPU, so that large images go in smaller batches: 111 of 3 x 224 x 224."""
-
-
-def forward(network: nn.Module, inputs: Any) -> Any:
-    """The network's output for inputs that are a tensor, a tuple (positional) or a mapping (by keyword)."""
-    if isinstance(inputs, Tensor):
-        return network(inputs)
-    if isinstance(inputs, dict):
-        return network(**inputs)
-    return network(*inputs)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from rdsearch.errors import TaskError
+from rdsearch.inputs import forward
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.calls import call_with_options
 from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
 from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
-from rdsearch.tasks.evaluation import forward, labels_out_of_range
+from rdsearch.tasks.evaluation import labels_out_of_range
 from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
 from rdsearch.tasks.recipes import expected_accuracy, training_for

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rdsearch.errors import PruningError
+from rdsearch.errors import PruningError, TaskError
 from rdsearch.pruning.layers import Work
 from rdsearch.pruning.least_distortion import UNITS, least_distortion
 from rdsearch.pruning.output_distortion import KEPT, Curve, distortion_curves
 from rdsearch.pruning.prune import _layers, prune
 from rdsearch.pruning.weights import prunable_weights
+from tests.tasks.helpers import FORMS, AnyForm
 
 
 def kept(masks):
@@ -159,6 +160,18 @@ def test_outputs_may_be_lists_tuples_and_mappings(gated, wrap):
     assert kept(pruned(gated, 150)) == expected
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_may_be_tuples_and_mappings(form):
+    inputs = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+    network = AnyForm()
+    weights = prunable_weights(network)
+    expected, masks = (
+        prune(weights, None, 60, method="rd_prune", network=network, inputs=lambda given=given: given)
+        for given in (inputs, FORMS[form](inputs))
+    )
+    assert all(torch.equal(masks[name], mask) for name, mask in expected.items())
+
+
 def test_convolutions_are_pruned_too():
     network = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(6 * 36, 10))
     inputs = torch.rand(3, 1, 26, 26)
@@ -173,6 +186,10 @@ def test_what_is_missing_or_broken_is_said(gated):
         prune(weights, None, 100, method="rd_prune")
     with pytest.raises(PruningError, match="hold no examples"):
         prune(weights, None, 100, method="rd_prune", network=gated, inputs=lambda: torch.zeros(0, 8))
+    with pytest.raises(PruningError, match="hold no examples"):
+        prune(weights, None, 100, method="rd_prune", network=gated, inputs=lambda: {"x": torch.zeros(0, 8)})
+    with pytest.raises(TaskError, match="holds a NoneType: give tensors"):
+        prune(weights, None, 100, method="rd_prune", network=gated, inputs=lambda: None)
     with pytest.raises(PruningError, match=r"NaN or infinite when first\.weight is pruned or as it is"):
         prune(weights, None, 100, method="rd_prune", network=gated, inputs=lambda: torch.full((3, 8), torch.nan))
     gated.forward = lambda x: "text"

@@ -12,6 +12,7 @@ from rdsearch.quantization.batchnorm import (
     scale_and_shift,
     set_scale_and_shift,
 )
+from tests.tasks.helpers import FORMS, AnyForm
 
 
 class Small(nn.Module):
@@ -197,3 +198,18 @@ def test_nothing_happens_without_normalisation_or_inputs(network: nn.Module) -> 
     assert all(torch.equal(before[name], value) for name, value in coarse.state_dict().items())
     plain = nn.Sequential(nn.Linear(3, 2))
     match_statistics(plain, copy.deepcopy(plain), [torch.randn(4, 3)])
+
+
+@pytest.mark.parametrize("by_keyword", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_in_any_form_and_layers_called_by_keyword_are_matched_alike(form: str, by_keyword: bool) -> None:
+    x = torch.randn(150, 4, generator=torch.Generator().manual_seed(1))
+    reference = AnyForm().eval()
+    expected = coarsened(reference, 0.3)
+    matched = coarsened(reference, 0.3)
+    matched.by_keyword = by_keyword
+    match_statistics(expected, reference, [x[:100], x[100:]])
+    match_statistics(matched, reference, [FORMS[form](x[:100]), FORMS[form](x[100:])])
+    for name, value in expected.state_dict().items():
+        assert torch.equal(matched.state_dict()[name], value), name
+    assert not torch.equal(expected.body[1].weight, reference.body[1].weight)

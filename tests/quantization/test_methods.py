@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization import METHODS, NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.inputs import on_input
 from rdsearch.quantization.layers import mean_restored, treated_layers
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.rates import estimate
 from rdsearch.quantization.uniform import Quantized, dequantize
+from tests.tasks.helpers import FORMS, AnyForm
 
 every_method = pytest.mark.parametrize("method", METHODS)
 calibrated = pytest.mark.parametrize("method", sorted(NEED_CALIBRATION))
@@ -53,7 +56,7 @@ def inputs(count: int = 96, seed: int = 1) -> Tensor:
     return nn.functional.interpolate(noise, size=(8, 8), mode="bilinear")
 
 
-def work_on(network: nn.Module, step: float = 0.1, batches: Sequence[Tensor] | None = None, **settings: object) -> Work:
+def work_on(network: nn.Module, step: float = 0.1, batches: Sequence[Any] | None = None, **settings: object) -> Work:
     steps = {name: step for name, parameter in network.named_parameters() if parameter.dim() > 1}
     batches = [inputs()] if batches is None else batches
     return Work(network, copy.deepcopy(network), steps, batches=batches, **settings)  # type: ignore[arg-type]
@@ -275,3 +278,41 @@ def test_inputs_that_are_not_finite_are_refused_by_layer(network: nn.Module, met
     with pytest.raises(QuantizationError, match=r"the inputs of conv1\.weight have NaN or infinite values"):
         METHODS.load(method)(work_on(network, batches=[broken]))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+@every_method
+@pytest.mark.parametrize("by_keyword", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_in_any_form_and_layers_called_by_keyword_give_the_same_network(
+    method: str, form: str, by_keyword: bool
+) -> None:
+    x = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+    expected, found = work_on(AnyForm().eval(), 0.2, [x]), work_on(AnyForm(by_keyword).eval(), 0.2, [FORMS[form](x)])
+    wanted, levels = METHODS.load(method)(expected), METHODS.load(method)(found)
+    assert all((levels[name].levels == quantized.levels).all() for name, quantized in wanted.items())
+    for name, value in expected.coarse.state_dict().items():
+        assert torch.equal(found.coarse.state_dict()[name], value), name
+    assert mean_restored(found, treated_layers(found)) == {"body.0.weight", "body.3.weight"}
+
+
+@every_method
+def test_a_single_example_in_a_mapping_is_refused_and_two_under_one_key_are_not(method: str) -> None:
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(QuantizationError, match="the calibration set has 1 example,"):
+        METHODS.load(method)(work_on(AnyForm().eval(), batches=[FORMS["mapping"](x[:1])]))
+    METHODS.load(method)(work_on(AnyForm().eval(), batches=[FORMS["one key"](x)]))
+
+
+class Scaled(nn.Linear):
+    def forward(self, inputs: Tensor, scale: float = 1.0) -> Tensor:
+        return super().forward(inputs) * scale
+
+
+def test_the_input_of_a_layer_is_found_among_keyword_arguments() -> None:
+    layer, x, found = Scaled(3, 2), torch.randn(5, 3), []
+    handle = on_input(layer, found.append)
+    for call in (lambda: layer(x, 2.0), lambda: layer(x, scale=2.0), lambda: layer(scale=2.0, inputs=x)):
+        call()
+    handle.remove()
+    layer(x)
+    assert [one is x for one in found] == [True] * 3

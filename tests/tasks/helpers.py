@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -23,6 +26,31 @@ def seeded_network(seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return small_network()
+
+
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "tensor": lambda x: x,
+    "tuple": lambda x: (x[..., :1], x[..., 1:]),
+    "one key": lambda x: {"x": x},
+    "mapping": lambda x: {"left": x[..., :3], "right": x[..., 3:]},
+    "tuple in a mapping": lambda x: {"pair": (x[..., :1], x[..., 1:])},
+}
+"""Ways to give a network the same numbers, whose last axis may be cut."""
+
+
+class AnyForm(nn.Module):
+    """`small_network` on inputs in any of the `FORMS`; its layers are called by keyword where asked for."""
+
+    def __init__(self, by_keyword: bool = False) -> None:
+        super().__init__()
+        self.body, self.by_keyword = seeded_network(), by_keyword
+
+    def forward(self, *parts: Any, **named: Any) -> torch.Tensor:
+        (pair,) = named.values() if "pair" in named else ([*parts, *named.values()],)
+        x = torch.cat(list(pair), dim=-1)
+        for layer in self.body:
+            x = layer(input=x) if self.by_keyword else layer(x)
+        return x
 
 
 class TiedTransformer(nn.Module):

@@ -140,6 +140,11 @@ class LoaderSplit:
                     _update(digest, self._dataset[int(position)])
         return digest.hexdigest()
 
+    @property
+    def is_iterable(self) -> bool:
+        """Whether examples can only be read in the order in which they come, so that there are no subsets."""
+        return self._iterable is not None
+
     def subset(self, indices: np.ndarray) -> LoaderSplit:
         """The examples at ``indices``.
 

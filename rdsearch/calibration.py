@@ -1,0 +1,57 @@
+"""Training inputs that methods look at."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from rdsearch.errors import TaskError
+from rdsearch.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.quantization import NEED_CALIBRATION
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.recipe import Recipe
+from rdsearch.tasks.splits import LoaderSplit, Split
+from rdsearch.tasks.task import Task
+from rdsearch.unread import EXAMPLES
+
+
+def calibration_inputs(task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device) -> list[Inputs]:
+    """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
+    settings = recipe.quantization
+    matched = settings.reestimate_batchnorm and batchnorm_layers(network)
+    if matched or settings.method in NEED_CALIBRATION:
+        return [training_inputs(task, settings.calibration, seed, device)]
+    # Not a subset, which a loader that can only be iterated does not have.
+    return [
+        next(inputs for inputs, _ in task.train.batches(EXAMPLES, device=device, generator=np.random.default_rng(seed)))
+    ]
+
+
+def training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Inputs:
+    """So many training inputs, or all where there are fewer, in one batch; the same in every round."""
+    if isinstance(task.train, LoaderSplit) and task.train.is_iterable:
+        return _first(task.train, count, seed, device)
+    count = min(count, len(task.train))
+    chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)
+    sample = task.train.subset(np.sort(chosen))
+    inputs: Inputs = next(inputs for inputs, _ in sample.batches(count, device=device))
+    return inputs
+
+
+def _first(split: Split, count: int, seed: int, device: torch.device) -> Inputs:
+    """The inputs that come first, or all where there are fewer, in one batch; for a split that has no subsets.
+
+    Raises:
+        TaskError: There is no batch, or the inputs of several do not fit together.
+    """
+    found: list[Inputs] = []
+    held = 0
+    for inputs, _ in split.batches(count, device=device, generator=np.random.default_rng(seed)):
+        found.append(inputs)
+        held += count_examples(inputs)
+        if held >= count:
+            break
+    if not found:
+        raise TaskError("the training data gives no batch: at least one is needed for calibration")
+    return some_examples(joined(found), slice(count))
