@@ -27,14 +27,14 @@ from rdsearch.quantization.inputs import TREATED
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.tasks.randomness import isolated_rng
 
-EXAMPLES = 64
+EXAMPLES = 32
 """Inputs that are looked at, but for large ones."""
 _NUMBERS = 2**20
 """Numbers in the inputs that are looked at, at most: six images of 3 x 224 x 224."""
 _CHECKED = 4
 """So many times as many inputs are looked at in the end, where they are given."""
-_MOVES = 8
-"""Times that channels are moved to see their gradients, and to see the outputs."""
+_MOVES, _LAST_MOVES = 8, 4
+"""Times that channels are moved to see their gradients, and in the end to see the outputs."""
 _NEAR, _FAR = 0.1, 10.0
 """How far, in the largest magnitude of the layer's outputs: evenly in log."""
 
@@ -183,7 +183,7 @@ class _Added:
         with torch.no_grad():
             self.move({}, 0)
             expected = self.run(network, inputs)
-            for seed in range(_MOVES, 2 * _MOVES):
+            for seed in range(_MOVES, _MOVES + _LAST_MOVES):
                 self.move(unread, seed)
                 if not all(map(torch.equal, self.run(network, inputs), expected)):
                     return False
