@@ -68,7 +68,7 @@ class NetworkFile:
         """The network's state dict: float32 values, and ``buffer`` entries as they are.
 
         Raises:
-            FileFormatError: This machine has no memory for so many values.
+            FileFormatError: This machine has no memory for so many values, or some are not finite.
         """
         try:
             return self._state()
@@ -106,7 +106,11 @@ def _values(levels: Levels) -> np.ndarray:
     if is_void(levels[0]):
         return np.zeros(levels[0].shape, np.float32)
     # A product of arrays without dimensions is no array.
-    return np.asarray(levels[0].astype(np.float32) * np.float32(levels[1]))
+    with np.errstate(over="ignore"):
+        values = np.asarray(levels[0].astype(np.float32) * np.float32(levels[1]))
+    if not np.isfinite(values).all():
+        raise FileFormatError(f"levels at a step of {levels[1]:.3g} are no finite float32: the file is damaged")
+    return values
 
 
 def encode_file(network: NetworkFile, coarser: Sequence[Layer] = ()) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from dataclasses import replace
@@ -215,6 +216,14 @@ def test_a_section_forged_with_a_right_checksum_gives_a_network_or_a_clear_error
         except FileFormatError:
             continue
         assert all(isinstance(array, np.ndarray) for array in state.values())
+
+
+def test_a_step_that_makes_levels_infinite_is_a_clear_error() -> None:
+    file = decode_file(DATA, registered)
+    name, (levels, _) = next((name, pair) for name, pair in file.weights.items() if np.abs(pair[0]).max() > 1)
+    forged = dataclasses.replace(file, weights={**file.weights, name: (levels, 3e38)})
+    with pytest.raises(FileFormatError, match=r"step of 3e[+]38 are no finite float32"):
+        forged.state_dict()
 
 
 def listed(rows: object) -> bytes:
