@@ -75,16 +75,21 @@ def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Inputs) ->
     """Set the rows of parameters to zero, if that leaves the outputs as they are."""
     parameters = {name: network.get_parameter(name) for name in rows}
     kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    silent = _Added({}, 0)
     with torch.no_grad():
-        expected = silent.run(network, inputs)
+        expected = _outputs(network, inputs)
         for name, parameter in parameters.items():
             parameter[rows[name]] = 0.0
-        if all(map(torch.equal, silent.run(network, inputs), expected)):
+        if all(map(torch.equal, _outputs(network, inputs), expected)):
             return True
         for name, parameter in parameters.items():
             parameter.copy_(kept[name])
     return False
+
+
+def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
+    """The same each time, whatever the network draws at random."""
+    with isolated_rng(0):
+        return list(tensors_of(forward(network, inputs)))
 
 
 def _without(quantized: Quantized, rows: Tensor | None) -> Quantized:
@@ -146,8 +151,7 @@ class _Added:
         """The network's outputs with it."""
         handles = [layer.register_forward_hook(partial(self._add, name)) for name, layer in self._layers.items()]
         try:
-            with isolated_rng(0):
-                return list(tensors_of(forward(network, inputs)))
+            return _outputs(network, inputs)
         finally:
             for handle in handles:
                 handle.remove()
