@@ -23,7 +23,7 @@ import torch
 
 from rdsearch.compression import Baseline, Checkpoint, dense_network, measure_baseline, rounds
 from rdsearch.config import SearchFile, load_search_file
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.pack import pack
 from rdsearch.point import Scalar
 from rdsearch.rdz import load

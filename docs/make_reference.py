@@ -19,13 +19,7 @@ from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, Resource
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
 from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.retraining.config import (
-    DistillationSettings,
-    GateSettings,
-    LevelTraining,
-    PenaltySettings,
-    RetrainRecipe,
-)
+from rdsearch.retraining.config import DistillationSettings, GateSettings, LevelTraining, PenaltySettings, RetrainRecipe
 from rdsearch.tasks import DATASETS, NETWORKS
 from rdsearch.tasks.config import FactoryOptions, TaskConfig, TrainingConfig
 

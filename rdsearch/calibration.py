@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rdsearch.errors import TaskError
-from rdsearch.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.base.inputs import Inputs, count_examples, joined, some_examples
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.recipe import Recipe

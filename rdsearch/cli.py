@@ -152,7 +152,7 @@ def front(
     from rdsearch.report.search import ancestor_names, importance_lines
     from rdsearch.report.table import front_table, front_text
     from rdsearch.search.results import misses_text, read_results
-    from rdsearch.units import parse_size
+    from rdsearch.base.units import parse_size
 
     limits = max_drop is not None or max_bytes is not None
     if knee + standard_error + limits + layers > 1:
@@ -235,7 +235,7 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     from rdsearch.compression import measure_baseline
     from rdsearch.config import load_task_file
     from rdsearch.spaces import find_space
-    from rdsearch.tasks.device import choose_device
+    from rdsearch.base.device import choose_device
     from rdsearch.tasks.loading import load_task
     from rdsearch.tasks.plausibility import doubts
 
@@ -276,7 +276,7 @@ def compress(
     """Compress a task's network by one recipe, without a search."""
     from rdsearch.compression import compress as compress_task
     from rdsearch.config import load_recipe_file, load_task_file
-    from rdsearch.files import write_atomically
+    from rdsearch.base.files import write_atomically
     from rdsearch.spaces import find_space
     from rdsearch.tasks.loading import load_task
 
@@ -327,10 +327,10 @@ def info(file: Path) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
 def truncate(file: Path, max_bytes: str, output: Path) -> None:
     """Cut a file in quality layers down to the finest network of at most this size."""
-    from rdsearch.files import write_atomically
+    from rdsearch.base.files import write_atomically
     from rdsearch.rdz import decode as decode_network
     from rdsearch.rdz import truncated
-    from rdsearch.units import parse_size
+    from rdsearch.base.units import parse_size
 
     data = truncated(file, parse_size(max_bytes))
     write_atomically(output, data)

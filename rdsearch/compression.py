@@ -24,8 +24,8 @@ from rdsearch.recipe import PruningRecipe, Recipe
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.space import load_recipe
-from rdsearch.tasks.device import checked_device
-from rdsearch.tasks.randomness import checked_seed, isolated_rng
+from rdsearch.base.device import checked_device
+from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import training_steps

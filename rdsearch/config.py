@@ -12,11 +12,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from rdsearch.errors import ConfigError
 from rdsearch.recipe import Recipe
-from rdsearch.registry import Registry, suggest
-from rdsearch.schema import Settings, explain, known, shown
+from rdsearch.base.registry import Registry, suggest
+from rdsearch.base.schema import Settings, explain, known, shown
 from rdsearch.space import RecipeSpace, load_recipe, parse_space
 from rdsearch.tasks.config import TaskConfig
-from rdsearch.units import parse_duration
+from rdsearch.base.units import parse_duration
 from rdsearch.yamlfile import apply_override, read_yaml
 
 SAMPLERS: Registry[Any] = Registry(

@@ -12,7 +12,7 @@ import numpy as np
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.point import OperatingPoint
 from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, record
-from rdsearch.units import format_size, standard_error
+from rdsearch.base.units import format_size, standard_error
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from typing import Any
 
 from rdsearch.cells import format_cell, parse_cell, parse_number
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.front import Front, parameter_names
 from rdsearch.point import OperatingPoint
 from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, POINT_COLUMNS, record

@@ -23,8 +23,8 @@ from rdsearch.cells import format_cell
 from rdsearch.errors import ConfigError
 from rdsearch.point import Scalar
 from rdsearch.recipe import Recipe
-from rdsearch.registry import suggest
-from rdsearch.schema import explain, shown
+from rdsearch.base.registry import suggest
+from rdsearch.base.schema import explain, shown
 
 Address = tuple[str, ...]
 _KINDS = ("choice", "int", "float")

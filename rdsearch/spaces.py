@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rdsearch.errors import ConfigError
-from rdsearch.registry import suggest
+from rdsearch.base.registry import suggest
 
 _PACKAGE = Path(__file__).parent
 # Inside the package when installed; beside it in a checkout.

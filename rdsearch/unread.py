@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.inputs import Inputs, count_examples, forward, some_examples
-from rdsearch.outputs import tensors_of
+from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.base.outputs import tensors_of
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import TREATED
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.base.randomness import isolated_rng
 
 EXAMPLES = 32
 """Inputs that are looked at, but for large ones."""

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rdsearch.errors import ConfigError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 
 _FLOAT = re.compile(
     r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.outputs import tensors_of
+from rdsearch.base.outputs import tensors_of
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.unread import EXAMPLES, forget_unread
 

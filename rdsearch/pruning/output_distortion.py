@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import PruningError
-from rdsearch.inputs import Inputs, count_examples, forward, in_parts
-from rdsearch.outputs import tensors_of
+from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.base.outputs import tensors_of
 from rdsearch.pruning.layers import Floats, Layers, Work
 from rdsearch.pruning.ranking import highest_alive
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from rdsearch.errors import PruningError
-from rdsearch.registry import suggest
+from rdsearch.base.registry import suggest
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.compiled import compiled
+from rdsearch.base.compiled import compiled
 
 # Entries of the counters that one call hands to the next.
 ENTERED, HEAPED, MEMBERS, DISTINCT = range(4)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import QuantizationError
-from rdsearch.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
 from rdsearch.quantization.inputs import on_input
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

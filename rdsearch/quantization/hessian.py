@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rdsearch.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.quantization.inputs import Layer, layer_input
 from rdsearch.quantization.layers import calibration_batch, mean_restored, require_treated, running, treated_layers
 from rdsearch.quantization.method import Work, finish

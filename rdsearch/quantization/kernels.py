@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.compiled import compiled
+from rdsearch.base.compiled import compiled
 
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from rdsearch.errors import QuantizationError
-from rdsearch.inputs import Inputs, forward, some_examples
+from rdsearch.base.inputs import Inputs, forward, some_examples
 from rdsearch.quantization.batchnorm import batchnorm_layers, require_several
 from rdsearch.quantization.inputs import TREATED, Layer, on_input
 from rdsearch.quantization.method import Work

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.compiled import compiled
+from rdsearch.base.compiled import compiled
 from rdsearch.quantization.kernels import Floats, Levels, price
 
 BLOCK = 64

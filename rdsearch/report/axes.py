@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rdsearch.front import Front
 from rdsearch.point import OperatingPoint
-from rdsearch.units import format_size
+from rdsearch.base.units import format_size
 
 # Okabe and Ito (2008), "Color universal design": told apart under every common colour blindness, and each has
 # enough contrast on white and on near-black.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rdsearch.front import parameter_names
 from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.units import format_number
+from rdsearch.base.units import format_number
 
 _ABSENT = object()
 

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from rdsearch.cells import format_cell
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.point import OperatingPoint
 from rdsearch.report.axes import view
 from rdsearch.report.exploration import history_figure, parameter_figure
@@ -23,7 +23,7 @@ from rdsearch.report.figure import front_figure
 from rdsearch.report.labels import format_value, printable, short_names, varying
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio
-from rdsearch.units import format_duration, format_size, standard_error
+from rdsearch.base.units import format_duration, format_size, standard_error
 
 REPORT_NAME = "report.html"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rdsearch.registry import Registry
+from rdsearch.base.registry import Registry
 
 if TYPE_CHECKING:
     from rdsearch.retraining.gates import Gates

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.schema import Settings, known
+from rdsearch.base.schema import Settings, known
 from rdsearch.tasks.config import TrainingConfig
 
 

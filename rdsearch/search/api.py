@@ -18,7 +18,7 @@ from rdsearch.search.runner import Ending, Limits, run_search
 from rdsearch.search.warm_start import warm_start as read_warm_start
 from rdsearch.spaces import find_space
 from rdsearch.tasks.task import Task
-from rdsearch.units import parse_duration
+from rdsearch.base.units import parse_duration
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from typing import Any
 
 from rdsearch.config import SearchFile, check_search
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.search.database import DatabaseStudy
 from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
 from rdsearch.search.objectstore import is_address, object_store

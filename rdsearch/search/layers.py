@@ -14,7 +14,7 @@ from rdsearch.point import OperatingPoint
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.search.results import Results, file_of
 from rdsearch.search.runner import task_of
-from rdsearch.tasks.device import choose_device
+from rdsearch.base.device import choose_device
 from rdsearch.tasks.task import Task
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.search.heuristics import METHOD, RATE, heuristics
 from rdsearch.space import Choice, Domain, RecipeSpace
-from rdsearch.units import format_number
+from rdsearch.base.units import format_number
 
 _ALL = 1_000_000
 

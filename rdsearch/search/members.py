@@ -16,7 +16,7 @@ from rdsearch.front import pareto
 from rdsearch.point import OperatingPoint
 from rdsearch.rdz import load
 from rdsearch.search.constraints import feasible
-from rdsearch.tasks.device import choose_device
+from rdsearch.base.device import choose_device
 from rdsearch.tasks.task import Task
 
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.search.objectstore import ObjectStore
 from rdsearch.tasks.folders import cache_folder
 from rdsearch.yamlfile import parse_yaml

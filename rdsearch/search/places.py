@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 
 T = TypeVar("T")
 R = TypeVar("R")

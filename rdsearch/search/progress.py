@@ -20,7 +20,7 @@ from rdsearch.search.constraints import feasible, reference_accuracy
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import RoundStore
 from rdsearch.search.trainable import ROUND
-from rdsearch.units import format_duration, format_size
+from rdsearch.base.units import format_duration, format_size
 
 _SECONDS_BETWEEN_LINES = 5.0
 _GROWTH = 0.05

@@ -23,7 +23,7 @@ from rdsearch.search.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.members import score_members
 from rdsearch.search.session import ray_session
 from rdsearch.search.trainable import TrialContext, run_trial
-from rdsearch.tasks.device import choose_device
+from rdsearch.base.device import choose_device
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdsearch.errors import SearchError
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.search.journal import BatchedJournal, mend
 from rdsearch.search.lease import Lease
 from rdsearch.search.places import Place

@@ -11,7 +11,7 @@ from rdsearch.front import Front
 from rdsearch.rdz import load
 from rdsearch.search.results import Results, digest, file_of, read_results, write_results
 from rdsearch.search.runner import task_of
-from rdsearch.tasks.device import choose_device
+from rdsearch.base.device import choose_device
 from rdsearch.tasks.task import Task
 
 BASELINE = "baseline"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rdsearch.registry import Registry
+from rdsearch.base.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rdsearch.errors import TaskError
-from rdsearch.registry import suggest
+from rdsearch.base.registry import suggest
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import TaskError
-from rdsearch.registry import suggest
+from rdsearch.base.registry import suggest
 from rdsearch.tasks.calls import call_with_options
 
 

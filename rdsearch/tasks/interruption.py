@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 from rdsearch.tasks.stepper import Stepper
 
 SAVE_SECONDS = 30.0

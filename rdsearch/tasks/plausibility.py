@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rdsearch.tasks.task import Task
-from rdsearch.units import standard_error
+from rdsearch.base.units import standard_error
 
 CHANCE_FACTOR = 2.0
 """An accuracy below so many times that of guessing is that of a network which does not know its task."""

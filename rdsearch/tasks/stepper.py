@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.inputs import forward
+from rdsearch.base.inputs import forward
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.tasks.device import arrange
+from rdsearch.base.device import arrange
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import Batch
 

@@ -16,14 +16,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from rdsearch.errors import ConfigError, TaskError
-from rdsearch.schema import explain
+from rdsearch.base.schema import explain
 from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.tasks.device import choose_device
+from rdsearch.base.device import choose_device
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
-from rdsearch.tasks.randomness import checked_seed, isolated_rng
+from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.tasks.device import contiguous
+from rdsearch.base.device import contiguous
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.interruption import resume_from, save_progress
-from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.base.randomness import isolated_rng
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.stepper import Loss, Stepper, hold

@@ -6,12 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.quantization.batchnorm import (
-    batchnorm_layers,
-    match_statistics,
-    scale_and_shift,
-    set_scale_and_shift,
-)
+from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift, set_scale_and_shift
 from tests.tasks.helpers import FORMS, AnyForm
 
 

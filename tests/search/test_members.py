@@ -22,7 +22,7 @@ from rdsearch.search.folder import SearchFolder
 from rdsearch.search.members import judge, member_key
 from rdsearch.search.results import read_results
 from rdsearch.search.runner import task_of
-from rdsearch.units import standard_error
+from rdsearch.base.units import standard_error
 from tests.search.books import make_point
 from tests.searches import SPACE
 

@@ -12,7 +12,7 @@ from torch import nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import accuracy, evaluate
 from rdsearch.tasks.splits import ArraySplit, Batch, LoaderSplit
-from rdsearch.units import standard_error
+from rdsearch.base.units import standard_error
 from tests.tasks.helpers import blobs, seeded_network
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.base.randomness import isolated_rng
 from rdsearch.tasks.splits.base import Batch, Device
 
 FINGERPRINT_EXAMPLES = 64

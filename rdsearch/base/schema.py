@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rdsearch.errors import UnknownNameError
-from rdsearch.registry import Registry, suggest
+from rdsearch.base.registry import Registry, suggest
 
 # What pydantic puts into the location of a mistake beside keys: the branch of a union, and that it is the key itself.
 _BRANCHES = frozenset(

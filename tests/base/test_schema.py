@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from rdsearch.registry import Registry
-from rdsearch.schema import Settings, explain, flatten, known, shown
+from rdsearch.base.registry import Registry
+from rdsearch.base.schema import Settings, explain, flatten, known, shown
 
 
 class Inner(Settings):

@@ -1,4 +1,4 @@
-from rdsearch.compiled import compiled
+from rdsearch.base.compiled import compiled
 
 
 def double(x):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import RdsearchError
-from rdsearch.units import format_duration, format_number, format_size, parse_duration, parse_size
+from rdsearch.base.units import format_duration, format_number, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rdsearch.files import write_atomically
+from rdsearch.base.files import write_atomically
 
 
 def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:

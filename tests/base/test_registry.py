@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from rdsearch.errors import RdsearchError, UnknownNameError
-from rdsearch.registry import Registry, suggest
+from rdsearch.base.registry import Registry, suggest
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.device import checked_device, choose_device
+from rdsearch.base.device import checked_device, choose_device
 
 
 def test_without_a_name_the_first_gpu_is_used_where_there_is_one() -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
-from rdsearch.outputs import tensors_of
-from rdsearch.tasks.randomness import isolated_rng
+from rdsearch.base.outputs import tensors_of
+from rdsearch.base.randomness import isolated_rng
 
 
 def choose_device() -> torch.device:

@@ -1,0 +1,1 @@
+"""What every room stands on: files, names, units, settings, compiled loops, and a network's inputs and outputs."""
