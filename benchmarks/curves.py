@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from rdsearch.compression import Baseline
-from rdsearch.front import hypervolume_history
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import hypervolume_history
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.constraints import feasible, reference_accuracy
 
 PLAIN = "plain"

@@ -33,7 +33,7 @@ import rdsearch
 from benchmarks.pruning import machine
 from rdsearch.compression import Baseline
 from rdsearch.config import SearchConfig
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.progress import Progress
 from rdsearch.search.store import Outcome, RoundStore

@@ -18,9 +18,9 @@ import torch
 from benchmarks.machine import machine
 from rdsearch.compression import Baseline, dense_network, measure_baseline, rounds
 from rdsearch.config import load_search_file
-from rdsearch.front import hypervolume
 from rdsearch.pack import pack
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import hypervolume
+from rdsearch.points.point import OperatingPoint
 from rdsearch.rdz import load
 from rdsearch.recipe import Recipe
 from rdsearch.spaces import find_space

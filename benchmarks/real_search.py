@@ -33,7 +33,7 @@ from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import METRICS, MODES, tune_space
 from rdsearch.compression import Baseline, compress, measure_baseline
 from rdsearch.config import SearchFile, load_search_file
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.results import read_results
 from rdsearch.search.session import ray_session
 from rdsearch.space import RecipeSpace

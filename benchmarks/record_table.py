@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from rdsearch.base.files import write_atomically
 from rdsearch.compression import Baseline, Checkpoint, dense_network, measure_baseline, rounds
 from rdsearch.config import SearchFile, load_search_file
-from rdsearch.base.files import write_atomically
 from rdsearch.pack import pack
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 from rdsearch.rdz import load
 from rdsearch.recipe import Recipe
 from rdsearch.tasks.loading import load_task

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.quantization import machine
 from rdsearch.compression import compress, measure_baseline
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.curves import Step
 from rdsearch.compression import Baseline, Checkpoint
 from rdsearch.config import SearchConfig, SearchFile, load_search_file
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore

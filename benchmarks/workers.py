@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.pruning import machine
 from rdsearch.config import SearchConfig
-from rdsearch.front import hypervolume, pareto
-from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.points_csv import read_points
+from rdsearch.points.front import hypervolume, pareto
+from rdsearch.points.point import OperatingPoint, Scalar
+from rdsearch.points.table import read_points
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.samplers import TPE_WINDOW

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rdsearch import testing as testing
     from rdsearch.compression import compress as compress
     from rdsearch.errors import RdsearchError as RdsearchError
-    from rdsearch.front import Front as Front
-    from rdsearch.point import OperatingPoint as OperatingPoint
+    from rdsearch.points.front import Front as Front
+    from rdsearch.points.point import OperatingPoint as OperatingPoint
     from rdsearch.rdz import load as load
     from rdsearch.recipe import Recipe as Recipe
     from rdsearch.search.api import resume as resume
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Front": "rdsearch.front",
-    "OperatingPoint": "rdsearch.point",
+    "Front": "rdsearch.points.front",
+    "OperatingPoint": "rdsearch.points.point",
     "RdsearchError": "rdsearch.errors",
     "Recipe": "rdsearch.recipe",
     "Task": "rdsearch.tasks.task",

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rdsearch.errors import TaskError
 from rdsearch.base.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.errors import TaskError
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.recipe import Recipe

@@ -149,10 +149,10 @@ def front(
     form: Literal["table", "csv", "json"],
 ) -> None:
     """The front of a search, or the one point of it that fits."""
+    from rdsearch.base.units import parse_size
     from rdsearch.report.search import ancestor_names, importance_lines
     from rdsearch.report.table import front_table, front_text
     from rdsearch.search.results import misses_text, read_results
-    from rdsearch.base.units import parse_size
 
     limits = max_drop is not None or max_bytes is not None
     if knee + standard_error + limits + layers > 1:
@@ -232,10 +232,10 @@ def report(directory: str) -> None:
 @_overrides
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
+    from rdsearch.base.device import choose_device
     from rdsearch.compression import measure_baseline
     from rdsearch.config import load_task_file
     from rdsearch.spaces import find_space
-    from rdsearch.base.device import choose_device
     from rdsearch.tasks.loading import load_task
     from rdsearch.tasks.plausibility import doubts
 
@@ -274,9 +274,9 @@ def compress(
     overrides: tuple[str, ...],
 ) -> None:
     """Compress a task's network by one recipe, without a search."""
+    from rdsearch.base.files import write_atomically
     from rdsearch.compression import compress as compress_task
     from rdsearch.config import load_recipe_file, load_task_file
-    from rdsearch.base.files import write_atomically
     from rdsearch.spaces import find_space
     from rdsearch.tasks.loading import load_task
 
@@ -328,9 +328,9 @@ def info(file: Path) -> None:
 def truncate(file: Path, max_bytes: str, output: Path) -> None:
     """Cut a file in quality layers down to the finest network of at most this size."""
     from rdsearch.base.files import write_atomically
+    from rdsearch.base.units import parse_size
     from rdsearch.rdz import decode as decode_network
     from rdsearch.rdz import truncated
-    from rdsearch.base.units import parse_size
 
     data = truncated(file, parse_size(max_bytes))
     write_atomically(output, data)

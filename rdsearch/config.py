@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from rdsearch.errors import ConfigError
-from rdsearch.recipe import Recipe
 from rdsearch.base.registry import Registry, suggest
 from rdsearch.base.schema import Settings, explain, known, shown
+from rdsearch.base.units import parse_duration
+from rdsearch.errors import ConfigError
+from rdsearch.recipe import Recipe
 from rdsearch.space import RecipeSpace, load_recipe, parse_space
 from rdsearch.tasks.config import TaskConfig
-from rdsearch.base.units import parse_duration
 from rdsearch.yamlfile import apply_override, read_yaml
 
 SAMPLERS: Registry[Any] = Registry(

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.inputs import Inputs
 from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
 from rdsearch.coding.networkfile import NetworkFile, encode_file
-from rdsearch.base.inputs import Inputs
 from rdsearch.layer_cells import choose_cells
 from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rdsearch.base.schema import Settings, flatten, known
 from rdsearch.coding.layered import MAX_LAYERS
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.retraining.config import LevelTraining, RetrainRecipe
-from rdsearch.base.schema import Settings, flatten, known
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Multiplier = Annotated[float, Field(ge=0)]

@@ -19,12 +19,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rdsearch.cells import format_cell
-from rdsearch.errors import ConfigError
-from rdsearch.point import Scalar
-from rdsearch.recipe import Recipe
 from rdsearch.base.registry import suggest
 from rdsearch.base.schema import explain, shown
+from rdsearch.errors import ConfigError
+from rdsearch.points.point import Scalar
+from rdsearch.points.scalars import format_cell
+from rdsearch.recipe import Recipe
 
 Address = tuple[str, ...]
 _KINDS = ("choice", "int", "float")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rdsearch.errors import ConfigError
 from rdsearch.base.registry import suggest
+from rdsearch.errors import ConfigError
 
 _PACKAGE = Path(__file__).parent
 # Inside the package when installed; beside it in a checkout.

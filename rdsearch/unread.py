@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
 from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.base.outputs import tensors_of
+from rdsearch.base.randomness import isolated_rng
+from rdsearch.errors import TaskError
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import TREATED
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.base.randomness import isolated_rng
 
 EXAMPLES = 32
 """Inputs that are looked at, but for large ones."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from rdsearch.errors import ConfigError
 from rdsearch.base.files import write_atomically
+from rdsearch.errors import ConfigError
 
 _FLOAT = re.compile(
     r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?

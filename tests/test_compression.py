@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from rdsearch.calibration import training_inputs
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
 from rdsearch.errors import ConfigError, RdsearchError, TaskError, TrialError
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.rdz import decode, load
 from rdsearch.recipe import Recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rdsearch
-from rdsearch.front import Front
+from rdsearch.points.front import Front
 from rdsearch.rdz import decode
 from rdsearch.search.folder import SearchFolder
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
 from rdsearch.base.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.errors import TaskError
 
 
 def choose_device() -> torch.device:

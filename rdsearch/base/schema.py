@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from rdsearch.errors import UnknownNameError
 from rdsearch.base.registry import Registry, suggest
+from rdsearch.errors import UnknownNameError
 
 # What pydantic puts into the location of a mistake beside keys: the branch of a union, and that it is the key itself.
 _BRANCHES = frozenset(

@@ -12,7 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding.mixing import code_adaptive, code_bit, code_mixed, compiled
-from rdsearch.coding.state import AT, CONTEXTS, DECISIONS_PER_WEIGHT, END, FAULT, HEADER_BASE, INPUTS, LAST_CLASS, LOOKAHEAD, MAGNITUDE_KINDS, OK, OUT_OF_RANGE, OVERRUN, POSITIONS, PRIOR_WEIGHTS, SIGN_BASE, SIGN_CONTEXTS, SIGN_KIND, STATISTIC_LIMIT, TOP_LEVEL, TREE_BASE, TREE_CONTEXTS, TREE_KIND, Coder, Ints, State, Tape
+from rdsearch.coding.state import (
+    AT,
+    CONTEXTS,
+    DECISIONS_PER_WEIGHT,
+    END,
+    FAULT,
+    HEADER_BASE,
+    INPUTS,
+    LAST_CLASS,
+    LOOKAHEAD,
+    MAGNITUDE_KINDS,
+    OK,
+    OUT_OF_RANGE,
+    OVERRUN,
+    POSITIONS,
+    PRIOR_WEIGHTS,
+    SIGN_BASE,
+    SIGN_CONTEXTS,
+    SIGN_KIND,
+    STATISTIC_LIMIT,
+    TOP_LEVEL,
+    TREE_BASE,
+    TREE_CONTEXTS,
+    TREE_KIND,
+    Coder,
+    Ints,
+    State,
+    Tape,
+)
 
 
 @compiled

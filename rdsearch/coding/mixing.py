@@ -16,7 +16,28 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
-from rdsearch.coding.state import APM_BINS, APM_SHIFT, APM_WIDTH, AT, COUNT_LIMIT, END, FAULT, FLOOR, INPUTS, KINDS, LEARNING_RATE, LIMIT, OFFSET, RANGE, SETS, TOP_LEVEL, Coder, Slots, State, Tape
+from rdsearch.coding.state import (
+    APM_BINS,
+    APM_SHIFT,
+    APM_WIDTH,
+    AT,
+    COUNT_LIMIT,
+    END,
+    FAULT,
+    FLOOR,
+    INPUTS,
+    KINDS,
+    LEARNING_RATE,
+    LIMIT,
+    OFFSET,
+    RANGE,
+    SETS,
+    TOP_LEVEL,
+    Coder,
+    Slots,
+    State,
+    Tape,
+)
 
 _PRECISION = np.uint64(24)
 _WORD_BITS = np.uint64(32)

@@ -14,7 +14,27 @@ from numpy.typing import NDArray
 
 from rdsearch.coding.kernels import dozen, few, known, lean, level_of, ternary, weight
 from rdsearch.coding.mixing import code_mixed, compiled
-from rdsearch.coding.state import AT, CONTEXTS, END, FAULT, INPUTS, LOOKAHEAD, MAX_OPTIONS, OK, OVERRUN, POSITIONS, PRIOR_WEIGHTS, SIGN_BASE, SIGN_CONTEXTS, SIGN_KIND, STATISTIC_LIMIT, TOP_LEVEL, Coder, State, Tape
+from rdsearch.coding.state import (
+    AT,
+    CONTEXTS,
+    END,
+    FAULT,
+    INPUTS,
+    LOOKAHEAD,
+    MAX_OPTIONS,
+    OK,
+    OVERRUN,
+    POSITIONS,
+    PRIOR_WEIGHTS,
+    SIGN_BASE,
+    SIGN_CONTEXTS,
+    SIGN_KIND,
+    STATISTIC_LIMIT,
+    TOP_LEVEL,
+    Coder,
+    State,
+    Tape,
+)
 
 ZERO_KINDS = 10  # decisions about weights that are zero so far: more than 0?, more than 1?, ...; then the others
 

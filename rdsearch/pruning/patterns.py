@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from rdsearch.errors import PruningError
 from rdsearch.base.registry import suggest
+from rdsearch.errors import PruningError
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import PruningError
 from rdsearch.base.inputs import Inputs
+from rdsearch.base.registry import suggest
+from rdsearch.errors import PruningError
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.budgets import budgeted, layer_multipliers
 from rdsearch.pruning.layers import Floats, Layers, Method, Work
 from rdsearch.pruning.profile import profile_budgets
 from rdsearch.pruning.ranking import highest_alive
 from rdsearch.pruning.weights import require_finite
-from rdsearch.base.registry import suggest
 
 
 def prune(

@@ -14,8 +14,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import QuantizationError
 from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import on_input
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from rdsearch.errors import QuantizationError
 from rdsearch.base.inputs import Inputs, forward, some_examples
+from rdsearch.errors import QuantizationError
 from rdsearch.quantization.batchnorm import batchnorm_layers, require_several
 from rdsearch.quantization.inputs import TREATED, Layer, on_input
 from rdsearch.quantization.method import Work

@@ -12,9 +12,22 @@ from functools import partial
 from torch import Tensor, nn
 
 from rdsearch.base.inputs import Inputs, forward
-from rdsearch.quantization.batchnorm import batchnorm_layers, channel_moments, restoring_map, scale_and_shift, set_scale_and_shift
+from rdsearch.quantization.batchnorm import (
+    batchnorm_layers,
+    channel_moments,
+    restoring_map,
+    scale_and_shift,
+    set_scale_and_shift,
+)
 from rdsearch.quantization.inputs import Layer, on_input
-from rdsearch.quantization.layers import calibration_batch, coarse_layer, mean_restored, require_treated, running, treated_layers
+from rdsearch.quantization.layers import (
+    calibration_batch,
+    coarse_layer,
+    mean_restored,
+    require_treated,
+    running,
+    treated_layers,
+)
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
 from rdsearch.quantization.rate_aware import round_others

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
 from rdsearch.base.units import format_size
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
 
 # Okabe and Ito (2008), "Color universal design": told apart under every common colour blindness, and each has
 # enough contrast on white and on near-black.

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 
 import plotly.graph_objects as go
 
-from rdsearch.front import Front, hypervolume_history
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.front import Front, hypervolume_history
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.report.axes import FRONT_COLOR, POINT_COLOR, log_ticks
 from rdsearch.report.labels import format_value, printable
 from rdsearch.report.layout import base_layout

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
+from rdsearch.base.units import format_size
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.axes import BASELINE_COLOR, FRONT_COLOR, POINT_COLOR, TEST_COLOR, size_ticks, tick_label, view
 from rdsearch.report.labels import recipe_line, varying
 from rdsearch.report.layout import base_layout
 from rdsearch.report.table import format_ratio
-from rdsearch.base.units import format_size
 
 
 def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:

@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rdsearch.errors import RdsearchError
 from rdsearch.base.files import write_atomically
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
-from rdsearch.report.axes import BASELINE_COLOR, FRONT_COLOR, POINT_COLOR, TEST_COLOR, size_ticks, tick_label, view
 from rdsearch.base.units import format_size
+from rdsearch.errors import RdsearchError
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
+from rdsearch.report.axes import BASELINE_COLOR, FRONT_COLOR, POINT_COLOR, TEST_COLOR, size_ticks, tick_label, view
 
 
 def front_png(points: Sequence[OperatingPoint], front: Front, path: Path, *, title: str | None = None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rdsearch.front import parameter_names
-from rdsearch.point import OperatingPoint, Scalar
 from rdsearch.base.units import format_number
+from rdsearch.points.front import parameter_names
+from rdsearch.points.point import OperatingPoint, Scalar
 
 _ABSENT = object()
 

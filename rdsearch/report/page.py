@@ -13,17 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from rdsearch.cells import format_cell
-from rdsearch.errors import SearchError
 from rdsearch.base.files import write_atomically
-from rdsearch.point import OperatingPoint
+from rdsearch.base.units import format_duration, format_size, standard_error
+from rdsearch.errors import SearchError
+from rdsearch.points.point import OperatingPoint
+from rdsearch.points.scalars import format_cell
 from rdsearch.report.axes import view
 from rdsearch.report.exploration import history_figure, parameter_figure
 from rdsearch.report.figure import front_figure
 from rdsearch.report.labels import format_value, printable, short_names, varying
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio
-from rdsearch.base.units import format_duration, format_size, standard_error
 
 REPORT_NAME = "report.html"
 

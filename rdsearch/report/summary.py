@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

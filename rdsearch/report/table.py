@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
-from rdsearch.points_csv import front_csv
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
+from rdsearch.points.table import front_csv
 from rdsearch.report.labels import printable, recipe_line, varying
 
 

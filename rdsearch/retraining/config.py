@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from rdsearch.retraining import GATES, PENALTIES
 from rdsearch.base.schema import Settings, known
+from rdsearch.retraining import GATES, PENALTIES
 from rdsearch.tasks.config import TrainingConfig
 
 

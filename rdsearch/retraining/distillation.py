@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
-from rdsearch.base.inputs import forward
 from rdsearch.base.device import arrange
+from rdsearch.base.inputs import forward
+from rdsearch.errors import TaskError
 from rdsearch.tasks.hooks import StepHook
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdsearch.base.units import parse_duration
 from rdsearch.config import GRID, SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, TaskError
-from rdsearch.front import Front
+from rdsearch.points.front import Front
 from rdsearch.search.cluster import available_cores
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.results import Results, read_results, write_results
@@ -18,7 +19,6 @@ from rdsearch.search.runner import Ending, Limits, run_search
 from rdsearch.search.warm_start import warm_start as read_warm_start
 from rdsearch.spaces import find_space
 from rdsearch.tasks.task import Task
-from rdsearch.base.units import parse_duration
 
 if TYPE_CHECKING:
     from rich.console import Console

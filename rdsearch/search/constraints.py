@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rdsearch.config import AT_MOST
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 
 # Accuracies are counts over counts, and 0.99 - 0.98 is 9e-18 more than 0.01: a bound is not broken by rounding.
 _TOLERANCE = 1e-9

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rdsearch.base.files import write_atomically
 from rdsearch.config import SearchFile, check_search
 from rdsearch.errors import SearchError
-from rdsearch.base.files import write_atomically
 from rdsearch.search.database import DatabaseStudy
 from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
 from rdsearch.search.objectstore import is_address, object_store

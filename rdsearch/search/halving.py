@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rdsearch.config import HalvingConfig
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 
 
 class Halving:

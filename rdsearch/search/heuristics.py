@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 from rdsearch.space import Choice, RecipeSpace
 
 METHOD, RATE = "pruning.method", "pruning.rate"

@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from rdsearch.base.device import choose_device
 from rdsearch.coding.networkfile import layer_ends
 from rdsearch.compression import Baseline, measure
 from rdsearch.errors import SearchError
-from rdsearch.front import pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import pareto
+from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.search.results import Results, file_of
 from rdsearch.search.runner import task_of
-from rdsearch.base.device import choose_device
 from rdsearch.tasks.task import Task
 
 

@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 
 from rdsearch.config import GRID, LEARNING, SAMPLERS, SearchConfig
 from rdsearch.errors import SearchError
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import violations
 from rdsearch.search.halving import Halving
 from rdsearch.search.heuristics import heuristics

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.base.units import format_number
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.heuristics import METHOD, RATE, heuristics
 from rdsearch.space import Choice, Domain, RecipeSpace
-from rdsearch.base.units import format_number
 
 _ALL = 1_000_000
 

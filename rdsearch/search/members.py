@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rdsearch.base.device import choose_device
 from rdsearch.compression import Baseline
-from rdsearch.front import pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import pareto
+from rdsearch.points.point import OperatingPoint
 from rdsearch.rdz import load
 from rdsearch.search.constraints import feasible
-from rdsearch.base.device import choose_device
 from rdsearch.tasks.task import Task
 
 

@@ -10,8 +10,8 @@ import hashlib
 import shutil
 from pathlib import Path, PurePosixPath
 
-from rdsearch.errors import SearchError
 from rdsearch.base.files import write_atomically
+from rdsearch.errors import SearchError
 from rdsearch.search.objectstore import ObjectStore
 from rdsearch.tasks.folders import cache_folder
 from rdsearch.yamlfile import parse_yaml

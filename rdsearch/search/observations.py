@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, create_trial
 
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.search.constraints import feasible, violations
 from rdsearch.space import RecipeSpace

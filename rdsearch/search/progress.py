@@ -13,14 +13,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.base.units import format_duration, format_size
 from rdsearch.compression import Baseline
-from rdsearch.front import hypervolume, pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import hypervolume, pareto
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.constraints import feasible, reference_accuracy
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import RoundStore
 from rdsearch.search.trainable import ROUND
-from rdsearch.base.units import format_duration, format_size
 
 _SECONDS_BETWEEN_LINES = 5.0
 _GROWTH = 0.05

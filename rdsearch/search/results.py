@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rdsearch.errors import SearchError
 from rdsearch.base.files import write_atomically
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
-from rdsearch.points_csv import read_front, read_points, write_front, write_points
+from rdsearch.base.units import format_size, standard_error
+from rdsearch.errors import SearchError
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
+from rdsearch.points.table import read_front, read_points, write_front, write_points
 from rdsearch.search.constraints import feasible, nearest_misses
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.manifest import baseline_of, trials_baseline
 from rdsearch.search.members import judge, member_key
-from rdsearch.base.units import format_size, standard_error
 from rdsearch.yamlfile import write_yaml
 
 _FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")

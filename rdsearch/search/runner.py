@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from rdsearch.base.device import choose_device
 from rdsearch.compression import Baseline, measure_baseline
 from rdsearch.config import SearchFile
 from rdsearch.errors import ConfigError, SearchError
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 from rdsearch.search.cluster import Slots, slots
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import exclusive
@@ -23,7 +24,6 @@ from rdsearch.search.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.members import score_members
 from rdsearch.search.session import ray_session
 from rdsearch.search.trainable import TrialContext, run_trial
-from rdsearch.base.device import choose_device
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from rdsearch.compression import Checkpoint
 from rdsearch.errors import SearchError
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.places import Folder, Place
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"

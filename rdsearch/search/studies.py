@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rdsearch.errors import SearchError
 from rdsearch.base.files import write_atomically
+from rdsearch.errors import SearchError
 from rdsearch.search.journal import BatchedJournal, mend
 from rdsearch.search.lease import Lease
 from rdsearch.search.places import Place

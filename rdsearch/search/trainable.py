@@ -10,7 +10,7 @@ from typing import Any
 
 from rdsearch.compression import Baseline, rounds
 from rdsearch.errors import RdsearchError, SearchError
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
 from rdsearch.search.device import claim_device
 from rdsearch.search.places import Place

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.results import read_results
 from rdsearch.space import RecipeSpace
 

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from torch import nn
 
-from rdsearch.base.files import write_atomically
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.base.device import choose_device
-from rdsearch.tasks.folders import cache_folder, cache_subfolder
+from rdsearch.base.files import write_atomically
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.folders import cache_folder, cache_subfolder
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, state_fingerprint, to_numpy

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from rdsearch.errors import TaskError
 from rdsearch.base.registry import suggest
+from rdsearch.errors import TaskError
 
 T = TypeVar("T")
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
 from rdsearch.base.inputs import forward
+from rdsearch.base.units import standard_error
+from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import is_classification, labels_out_of_range, no_classification
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
 from rdsearch.tasks.state import State, load_state
 from rdsearch.tasks.task import Task
-from rdsearch.base.units import standard_error
 
 DETERMINISM_EXAMPLES = 512
 """Validation examples that are scored twice."""

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from rdsearch.errors import UnknownNameError
 from rdsearch.base.registry import Registry
 from rdsearch.base.schema import Settings
+from rdsearch.errors import UnknownNameError
 from rdsearch.tasks import DATASETS, NETWORKS
 
 TORCHVISION_PREFIX = "torchvision:"

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
-from rdsearch.base.inputs import forward
 from rdsearch.base.device import arrange, contiguous
+from rdsearch.base.inputs import forward
+from rdsearch.base.units import standard_error
+from rdsearch.errors import TaskError
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
-from rdsearch.base.units import standard_error
 
 Evaluation = Callable[[nn.Module, Iterable[Batch]], float]
 """From a network in eval mode and its batches, both on one device, to a score."""

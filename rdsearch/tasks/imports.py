@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdsearch.errors import TaskError
 from rdsearch.base.registry import suggest
+from rdsearch.errors import TaskError
 from rdsearch.tasks.calls import call_with_options
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdsearch.errors import TaskError
 from rdsearch.base.inputs import forward
+from rdsearch.errors import TaskError
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.calls import call_with_options
 from rdsearch.tasks.config import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path

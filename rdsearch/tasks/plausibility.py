@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rdsearch.tasks.task import Task
 from rdsearch.base.units import standard_error
+from rdsearch.tasks.task import Task
 
 CHANCE_FACTOR = 2.0
 """An accuracy below so many times that of guessing is that of a network which does not know its task."""

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.errors import TaskError
-from rdsearch.base.inputs import forward
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.base.device import arrange
+from rdsearch.base.inputs import forward
+from rdsearch.errors import TaskError
+from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.splits import Batch
 

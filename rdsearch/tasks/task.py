@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from torch import nn
 from torch.utils.data import Dataset
 
-from rdsearch.errors import ConfigError, TaskError
+from rdsearch.base.device import choose_device
+from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.base.schema import explain
+from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.base.device import choose_device
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
-from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rdsearch.base.device import contiguous
+from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
 from rdsearch.tasks.config import TrainingConfig
-from rdsearch.base.device import contiguous
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.interruption import resume_from, save_progress
-from rdsearch.base.randomness import isolated_rng
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.stepper import Loss, Stepper, hold

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rdsearch.errors import TaskError
 from rdsearch.base.device import checked_device, choose_device
+from rdsearch.errors import TaskError
 
 
 def test_without_a_name_the_first_gpu_is_used_where_there_is_one() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdsearch.errors import TaskError
 from rdsearch.base.inputs import count_examples, forward, in_parts, joined, some_examples
+from rdsearch.errors import TaskError
 from tests.tasks.helpers import FORMS, AnyForm
 
 X = torch.arange(28.0).reshape(7, 4)

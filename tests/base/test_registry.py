@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from rdsearch.errors import RdsearchError, UnknownNameError
 from rdsearch.base.registry import Registry, suggest
+from rdsearch.errors import RdsearchError, UnknownNameError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.errors import RdsearchError
 from rdsearch.base.units import format_duration, format_number, format_size, parse_duration, parse_size
+from rdsearch.errors import RdsearchError
 
 
 @pytest.mark.parametrize(

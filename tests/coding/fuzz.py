@@ -25,7 +25,16 @@ from rdsearch.coding.cells import Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
 from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, NetworkFile, decode_file, encode_file, layer_ends, vector_shapes
+from rdsearch.coding.networkfile import (
+    NETWORK,
+    VECTORS,
+    WEIGHTS,
+    NetworkFile,
+    decode_file,
+    encode_file,
+    layer_ends,
+    vector_shapes,
+)
 from rdsearch.errors import FileFormatError
 
 LIMIT = 4 << 30

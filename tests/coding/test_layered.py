@@ -14,7 +14,18 @@ from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
 from rdsearch.coding.layered import Layer
-from rdsearch.coding.networkfile import LAYER, NETWORK, VECTORS, WEIGHTS, NetworkFile, decode_file, encode_file, layer_ends, part_sizes, vector_shapes
+from rdsearch.coding.networkfile import (
+    LAYER,
+    NETWORK,
+    VECTORS,
+    WEIGHTS,
+    NetworkFile,
+    decode_file,
+    encode_file,
+    layer_ends,
+    part_sizes,
+    vector_shapes,
+)
 from rdsearch.errors import FileFormatError
 from tests.coding.test_networkfile import LAYOUT, assert_same, small, unknown
 

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from rdsearch.coding.container import read_sections, varint, write_sections
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.networkfile import BUFFERS, NETWORK, RECIPE, VECTORS, WEIGHTS, Levels, NetworkFile, decode_file, encode_file, part_sizes, vector_shapes
+from rdsearch.coding.networkfile import (
+    BUFFERS,
+    NETWORK,
+    RECIPE,
+    VECTORS,
+    WEIGHTS,
+    Levels,
+    NetworkFile,
+    decode_file,
+    encode_file,
+    part_sizes,
+    vector_shapes,
+)
 from rdsearch.errors import FileFormatError
 
 LAYOUT = Layout(

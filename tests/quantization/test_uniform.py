@@ -9,7 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rdsearch.errors import QuantizationError
-from rdsearch.quantization.uniform import MAX_LEVEL, dequantize, quantize_to_bits, quantize_uniform, snap_step, survivor_rms
+from rdsearch.quantization.uniform import (
+    MAX_LEVEL,
+    dequantize,
+    quantize_to_bits,
+    quantize_uniform,
+    snap_step,
+    survivor_rms,
+)
 
 steps = st.floats(1e-6, 1e3)
 values = st.lists(st.floats(-100, 100, width=32), max_size=30)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rdsearch.front import Front, pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front, pareto
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.summary import SearchSummary
 
 DENSE_BYTES = 1_066_440

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.axes import log_ticks, size_ticks, tick_label, view
 
 

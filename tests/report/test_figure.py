@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rdsearch.front import Front, hypervolume
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front, hypervolume
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.exploration import excess_size, history_figure, parameter_figure
 from rdsearch.report.figure import front_figure
 from rdsearch.report.summary import SearchSummary

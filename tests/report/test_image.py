@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rdsearch.errors import RdsearchError
-from rdsearch.front import Front
+from rdsearch.points.front import Front
 from rdsearch.report.axes import BASELINE_COLOR, FRONT_COLOR, TEST_COLOR
 from rdsearch.report.image import front_png
 from rdsearch.report.summary import SearchSummary

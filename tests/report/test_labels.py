@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.report.labels import format_value, printable, recipe_line, short_names, varying
 
 

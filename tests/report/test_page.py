@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio, front_table, front_text
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmarks.retraining import ROWS, main, merged, size_on_front
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.recipe import Recipe
 
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from rdsearch.compression import Checkpoint
 from rdsearch.config import SearchConfig
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.studies import STUDY_NAME, StudyPlace

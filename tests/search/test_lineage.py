@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 from rdsearch.search.heuristics import heuristics
 from rdsearch.search.lineage import ancestors, distance
 from tests.search.books import make_point, make_space

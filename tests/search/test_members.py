@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import rdsearch
+from rdsearch.base.units import standard_error
 from rdsearch.compression import Baseline
-from rdsearch.front import pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import pareto
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.members import judge, member_key
 from rdsearch.search.results import read_results
 from rdsearch.search.runner import task_of
-from rdsearch.base.units import standard_error
 from tests.search.books import make_point
 from tests.searches import SPACE
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rdsearch.compression import Baseline
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.constraints import reference_accuracy
 from rdsearch.search.progress import Progress
 

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.curves import curve
 from benchmarks.search import BASELINES, NOTHING, TABLES, config_of
 from benchmarks.simulation import Ours, Plain, Table, simulate
-from rdsearch.point import OperatingPoint, Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 
 
 @pytest.fixture(scope="module")

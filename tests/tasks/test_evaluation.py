@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import accuracy, evaluate
 from rdsearch.tasks.splits import ArraySplit, Batch, LoaderSplit
-from rdsearch.base.units import standard_error
 from tests.tasks.helpers import blobs, seeded_network
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from rdsearch.errors import TaskError
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.errors import TaskError
 from rdsearch.tasks.splits.base import Batch, Device
 
 FINGERPRINT_EXAMPLES = 64

@@ -1,7 +1,7 @@
 """Operating points as CSV: ``points.csv``, every point of a search, and ``front.csv``, its front.
 
 The fixed columns come first, then one column a recipe parameter under its dotted name, written so that it
-reads back as the same value of the same type (see :mod:`rdsearch.cells`). An empty cell is a parameter that
+reads back as the same value of the same type (see :mod:`rdsearch.points.scalars`). An empty cell is a parameter that
 the recipe does not have.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rdsearch.cells import format_cell, parse_cell, parse_number
-from rdsearch.errors import SearchError
 from rdsearch.base.files import write_atomically
-from rdsearch.front import Front, parameter_names
-from rdsearch.point import OperatingPoint
-from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, POINT_COLUMNS, record
+from rdsearch.errors import SearchError
+from rdsearch.points.columns import DERIVED_COLUMNS, FRONT_COLUMNS, POINT_COLUMNS, record
+from rdsearch.points.front import Front, parameter_names
+from rdsearch.points.point import OperatingPoint
+from rdsearch.points.scalars import format_cell, parse_cell, parse_number
 
 _INTEGERS = {"point", "trial", "round", "size_bytes", "val_examples"}
 _OPTIONAL = {"trial", "test_accuracy"}

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import RdsearchError, SearchError
-from rdsearch.front import Front, hypervolume, hypervolume_history, pareto
-from rdsearch.point import OperatingPoint
+from rdsearch.points.front import Front, hypervolume, hypervolume_history, pareto
+from rdsearch.points.point import OperatingPoint
 
 DENSE = 4096
 
@@ -339,7 +339,7 @@ def test_to_pandas_without_pandas_says_what_to_install(monkeypatch: pytest.Monke
 
 def test_the_front_loads_without_the_heavy_libraries() -> None:
     script = (
-        "import sys, rdsearch.front, rdsearch.points_csv, rdsearch.report.table\n"
+        "import sys, rdsearch.points.front, rdsearch.points.table, rdsearch.report.table\n"
         "print({'ray', 'optuna', 'torch', 'pandas', 'plotly', 'matplotlib'} & set(sys.modules))"
     )
     root = Path(__file__).parents[1]

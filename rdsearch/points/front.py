@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from rdsearch.errors import RdsearchError, SearchError
-from rdsearch.point import OperatingPoint
-from rdsearch.records import DERIVED_COLUMNS, FRONT_COLUMNS, record
 from rdsearch.base.units import format_size, standard_error
+from rdsearch.errors import RdsearchError, SearchError
+from rdsearch.points.columns import DERIVED_COLUMNS, FRONT_COLUMNS, record
+from rdsearch.points.point import OperatingPoint
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,11 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rdsearch.cells import format_cell, parse_cell
 from rdsearch.errors import SearchError
-from rdsearch.front import Front
-from rdsearch.point import OperatingPoint, Scalar
-from rdsearch.points_csv import FRONT_COLUMNS, POINT_COLUMNS, front_csv, read_front, read_points, write_front, write_points
+from rdsearch.points.front import Front
+from rdsearch.points.point import OperatingPoint, Scalar
+from rdsearch.points.scalars import format_cell, parse_cell
+from rdsearch.points.table import (
+    FRONT_COLUMNS,
+    POINT_COLUMNS,
+    front_csv,
+    read_front,
+    read_points,
+    write_front,
+    write_points,
+)
 
 TRICKY = ["", " ", "12", "1.0", "1e5", "nan", "-inf", "true", "null", "None", '"', '"quoted"', "a,b", "a\r\nb"]
 TRICKY += ["\x00", "\ud800", "=1+1", "ε", "007", "+3", "1_000", "٣", " 3", "3 ", "\ufeff", "'", "\x1b[31m"]

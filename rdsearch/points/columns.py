@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rdsearch.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint
 
 POINT_COLUMNS = (
     "trial",

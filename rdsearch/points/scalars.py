@@ -12,7 +12,7 @@ import re
 from typing import TypeVar
 
 from rdsearch.errors import SearchError
-from rdsearch.point import Scalar
+from rdsearch.points.point import Scalar
 
 Number = TypeVar("Number", int, float)
 
