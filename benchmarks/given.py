@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.settings import TaskConfig
 from rdsearch.tasks.task import Task
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

@@ -17,13 +17,13 @@ from torch import nn
 from benchmarks.quantization import machine
 from rdsearch.coding.networkfile import layer_ends, part_sizes
 from rdsearch.compression import dense_network
+from rdsearch.config.recipe import QuantizationRecipe, RetrainRecipe
 from rdsearch.pack import pack
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.rdz import load
-from rdsearch.recipe import QuantizationRecipe, RetrainRecipe
-from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.settings import TaskConfig
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import train

@@ -32,13 +32,13 @@ from rich.console import Console
 import rdsearch
 from benchmarks.pruning import machine
 from rdsearch.compression import Baseline
-from rdsearch.config import SearchConfig
+from rdsearch.config.searchfile import SearchConfig
+from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.progress import Progress
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.window import Windowed
-from rdsearch.space import RecipeSpace, parse_space
 from tests.search.paced import ROUNDS, paced_space, paced_task
 
 TRIAL_SECONDS, WORKERS = 1.0, 2

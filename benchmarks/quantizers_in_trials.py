@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.machine import machine
 from rdsearch.compression import Baseline, dense_network, measure_baseline, rounds
-from rdsearch.config import load_search_file
+from rdsearch.config.ready import find_space
+from rdsearch.config.recipe import Recipe
+from rdsearch.config.searchfile import load_search_file
 from rdsearch.pack import pack
 from rdsearch.points.front import hypervolume
 from rdsearch.points.point import OperatingPoint
 from rdsearch.rdz import load
-from rdsearch.recipe import Recipe
-from rdsearch.spaces import find_space
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.task import Task
 

@@ -32,12 +32,12 @@ import rdsearch
 from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import METRICS, MODES, tune_space
 from rdsearch.compression import Baseline, compress, measure_baseline
-from rdsearch.config import SearchFile, load_search_file
+from rdsearch.config.ready import find_space
+from rdsearch.config.searchfile import SearchFile, load_search_file
+from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.results import read_results
 from rdsearch.search.session import ray_session
-from rdsearch.space import RecipeSpace
-from rdsearch.spaces import find_space
 from rdsearch.tasks.evaluation import top1
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.task import Task

@@ -17,8 +17,8 @@ import yaml
 from benchmarks.quantization import machine
 from rdsearch.compression import compress, measure_baseline
 from rdsearch.points.point import OperatingPoint
-from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.settings import TaskConfig
 
 DROPS = (0.005, 0.01, 0.02, 0.05)
 TRAINED = {"quantization": {"training": {"epochs": 1, "lr": 1e-3}}}

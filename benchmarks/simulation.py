@@ -16,13 +16,13 @@ import numpy as np
 
 from benchmarks.curves import Step
 from rdsearch.compression import Baseline, Checkpoint
-from rdsearch.config import SearchConfig, SearchFile, load_search_file
+from rdsearch.config.searchfile import SearchConfig, SearchFile, load_search_file
+from rdsearch.config.space import Choice, Range, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.trainable import PAST_HOPE
-from rdsearch.space import Choice, Range, RecipeSpace
 
 ROUNDS = "pruning.rounds"
 METRICS, MODES = ("size_bytes", "val_accuracy"), ("min", "max")

@@ -19,13 +19,13 @@ import torch
 
 from rdsearch.base.device import choose_device
 from rdsearch.compression import dense_network
-from rdsearch.config import load_task_file
+from rdsearch.config.ready import find_space
+from rdsearch.config.searchfile import load_task_file
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.spaces import find_space
 from rdsearch.tasks import NETWORKS, load_task
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy, accuracy_text
 from rdsearch.tasks.networks.identity import build_network
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Split
 from rdsearch.tasks.training import train
 

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pruning import machine
-from rdsearch.config import SearchConfig
+from rdsearch.config.searchfile import SearchConfig
+from rdsearch.config.space import Choice, RecipeSpace
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.points.table import read_points
@@ -32,7 +33,6 @@ from rdsearch.search.ledger import Ledger
 from rdsearch.search.samplers import TPE_WINDOW
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.window import Windowed
-from rdsearch.space import Choice, RecipeSpace
 
 PUBLISHED = Path(__file__).parents[1] / "results/mnist_lenet300"
 BASELINE_BYTES, BASELINE_ACCURACY, DROP = 1_066_440, 0.9836, 0.05

@@ -15,13 +15,19 @@ import click
 from pydantic import BaseModel
 
 from rdsearch.cli import app
-from rdsearch.config import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
+from rdsearch.config.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
+from rdsearch.config.searchfile import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
 from rdsearch.pruning import METHODS, SCHEDULES
-from rdsearch.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
 from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.retraining.config import DistillationSettings, GateSettings, LevelTraining, PenaltySettings, RetrainRecipe
+from rdsearch.retraining.settings import (
+    DistillationSettings,
+    GateSettings,
+    LevelTraining,
+    PenaltySettings,
+    RetrainRecipe,
+)
 from rdsearch.tasks import DATASETS, NETWORKS
-from rdsearch.tasks.config import FactoryOptions, TaskConfig, TrainingConfig
+from rdsearch.tasks.settings import FactoryOptions, TaskConfig, TrainingConfig
 
 DOCS = Path(__file__).parent
 PAGES = ("search-files.md", "cli.md")

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rdsearch import coding as coding
     from rdsearch import testing as testing
     from rdsearch.compression import compress as compress
+    from rdsearch.config.recipe import Recipe as Recipe
     from rdsearch.errors import RdsearchError as RdsearchError
     from rdsearch.points.front import Front as Front
     from rdsearch.points.point import OperatingPoint as OperatingPoint
     from rdsearch.rdz import load as load
-    from rdsearch.recipe import Recipe as Recipe
     from rdsearch.search.api import resume as resume
     from rdsearch.search.api import search as search
     from rdsearch.search.results import load_front as load_front
@@ -30,7 +30,7 @@ _PUBLIC = {
     "Front": "rdsearch.points.front",
     "OperatingPoint": "rdsearch.points.point",
     "RdsearchError": "rdsearch.errors",
-    "Recipe": "rdsearch.recipe",
+    "Recipe": "rdsearch.config.recipe",
     "Task": "rdsearch.tasks.task",
     "compress": "rdsearch.compression",
     "load": "rdsearch.rdz",

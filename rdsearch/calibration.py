@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from rdsearch.base.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.config.recipe import Recipe
 from rdsearch.errors import TaskError
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
-from rdsearch.recipe import Recipe
 from rdsearch.tasks.splits import LoaderSplit, Split
 from rdsearch.tasks.task import Task
 from rdsearch.unread import EXAMPLES

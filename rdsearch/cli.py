@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdsearch.search.folder import SearchFolder
     from rdsearch.search.results import Results
     from rdsearch.search.runner import Limits
-    from rdsearch.tasks.config import TaskConfig
+    from rdsearch.tasks.settings import TaskConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -234,8 +234,8 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
     from rdsearch.base.device import choose_device
     from rdsearch.compression import measure_baseline
-    from rdsearch.config import load_task_file
-    from rdsearch.spaces import find_space
+    from rdsearch.config.ready import find_space
+    from rdsearch.config.searchfile import load_task_file
     from rdsearch.tasks.loading import load_task
     from rdsearch.tasks.plausibility import doubts
 
@@ -276,8 +276,8 @@ def compress(
     """Compress a task's network by one recipe, without a search."""
     from rdsearch.base.files import write_atomically
     from rdsearch.compression import compress as compress_task
-    from rdsearch.config import load_recipe_file, load_task_file
-    from rdsearch.spaces import find_space
+    from rdsearch.config.ready import find_space
+    from rdsearch.config.searchfile import load_recipe_file, load_task_file
     from rdsearch.tasks.loading import load_task
 
     recipe = load_recipe_file(recipe_file)
@@ -347,9 +347,9 @@ def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
 
     The task is made and tried out on what is on this machine: nothing is downloaded and nothing trained.
     """
-    from rdsearch.config import load_search_file
+    from rdsearch.config.ready import find_space
+    from rdsearch.config.searchfile import load_search_file
     from rdsearch.search.cluster import available_cores
-    from rdsearch.spaces import find_space
 
     path = find_space(space)
     file = load_search_file(path, overrides, cores=available_cores())
@@ -384,7 +384,7 @@ def spaces() -> None:
     """List the ready search files."""
     from rich.table import Table
 
-    from rdsearch.spaces import first_comment, ready_spaces
+    from rdsearch.config.ready import first_comment, ready_spaces
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, path in ready_spaces().items():

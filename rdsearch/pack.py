@@ -14,6 +14,7 @@ from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
 from rdsearch.coding.networkfile import NetworkFile, encode_file
+from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.layer_cells import choose_cells
 from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches
@@ -23,7 +24,6 @@ from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
 from rdsearch.rdz import layout_of
-from rdsearch.recipe import QuantizationRecipe
 from rdsearch.unread import forget_unread
 
 LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]

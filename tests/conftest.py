@@ -39,8 +39,8 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def digits_task(_cache_of_the_session: None) -> Task:
     """digits_cnn on digits, its baseline trained for a few epochs."""
-    from rdsearch.tasks.config import TaskConfig, TrainingConfig
     from rdsearch.tasks.loading import load_task
+    from rdsearch.tasks.settings import TaskConfig, TrainingConfig
 
     task = load_task(
         TaskConfig(network="digits_cnn", dataset="digits", validation=300, train=TrainingConfig(epochs=4, lr=3e-3))

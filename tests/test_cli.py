@@ -17,8 +17,8 @@ import yaml
 import rdsearch
 from rdsearch import cli
 from rdsearch.coding.networkfile import layer_ends
+from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.pack import pack
-from rdsearch.recipe import QuantizationRecipe
 from rdsearch.search.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
 

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from rdsearch.calibration import training_inputs
 from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
+from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError, RdsearchError, TaskError, TrialError
 from rdsearch.points.point import OperatingPoint
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.rdz import decode, load
-from rdsearch.recipe import Recipe
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from tests.tasks.helpers import (
     FORMS,

@@ -17,8 +17,8 @@ import click
 import pytest
 
 from rdsearch.cli import app
-from rdsearch.config import check_search
-from rdsearch.yamlfile import parse_yaml
+from rdsearch.config.searchfile import check_search
+from rdsearch.config.yamlfile import parse_yaml
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

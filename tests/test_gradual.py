@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rdsearch.compression import Checkpoint, compress, rounds
+from rdsearch.config.recipe import Recipe
 from rdsearch.errors import PruningError, TaskError
 from rdsearch.gradual import PRUNINGS, GradualPruning, planned
 from rdsearch.pruning.prune import prune
-from rdsearch.recipe import Recipe
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import train

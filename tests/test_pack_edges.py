@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.pack import pack
 from rdsearch.rdz import load
-from rdsearch.recipe import QuantizationRecipe
 
 STEP = 0.5
 

@@ -37,7 +37,7 @@ def test_import_and_help_load_nothing_heavy(code: str) -> None:
 
 
 def test_checking_a_search_file_does_not_load_torch() -> None:
-    code = "from rdsearch.config import load_search_file\nfrom rdsearch.spaces import find_space\n"
+    code = "from rdsearch.config.searchfile import load_search_file\nfrom rdsearch.config.ready import find_space\n"
     assert imported_by(code + "load_search_file(find_space('digits'))").isdisjoint(HEAVY)
 
 

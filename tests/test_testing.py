@@ -6,7 +6,7 @@ from torch import nn
 
 import rdsearch
 from rdsearch.errors import PruningError
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from rdsearch.testing import check_task, describe_task, prunable_layers
 from tests.tasks.helpers import TiedTransformer, blobs, counting_sequences, seeded_network

@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift, set_scale_and_shift
 from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bits
-from rdsearch.retraining.config import DistillationSettings, LevelTraining
 from rdsearch.retraining.retrain import distillation_hooks, require_finite
+from rdsearch.retraining.settings import DistillationSettings, LevelTraining
 from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.task import Task

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TrialError
 from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.retraining.config import DistillationSettings, RetrainRecipe
 from rdsearch.retraining.distillation import Distillation
 from rdsearch.retraining.penalties import Penalty
 from rdsearch.retraining.selection import BestEpoch
+from rdsearch.retraining.settings import DistillationSettings, RetrainRecipe
 from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.state import load_state

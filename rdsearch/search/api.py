@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdsearch.base.units import parse_duration
-from rdsearch.config import GRID, SearchFile, check_search, load_search_file
+from rdsearch.config.ready import find_space
+from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.points.front import Front
 from rdsearch.search.cluster import available_cores
@@ -17,7 +18,6 @@ from rdsearch.search.folder import SearchFolder
 from rdsearch.search.results import Results, read_results, write_results
 from rdsearch.search.runner import Ending, Limits, run_search
 from rdsearch.search.warm_start import warm_start as read_warm_start
-from rdsearch.spaces import find_space
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:

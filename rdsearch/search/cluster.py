@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from rdsearch.config import ResourceConfig
+from rdsearch.config.searchfile import ResourceConfig
 from rdsearch.errors import SearchError
 
 _JOIN_SECONDS = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rdsearch.config import AT_MOST
+from rdsearch.config.searchfile import AT_MOST
 from rdsearch.points.point import OperatingPoint
 
 # Accuracies are counts over counts, and 0.99 - 0.98 is 9e-18 more than 0.01: a bound is not broken by rounding.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.base.files import write_atomically
-from rdsearch.config import SearchFile, check_search
+from rdsearch.config.searchfile import SearchFile, check_search
+from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.database import DatabaseStudy
 from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
@@ -17,7 +18,6 @@ from rdsearch.search.objectstore import is_address, object_store
 from rdsearch.search.places import Folder
 from rdsearch.search.store import RoundStore
 from rdsearch.search.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
-from rdsearch.yamlfile import read_yaml, write_yaml
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rdsearch.config import HalvingConfig
+from rdsearch.config.searchfile import HalvingConfig
 from rdsearch.points.point import OperatingPoint
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rdsearch.config.space import Choice, RecipeSpace
 from rdsearch.points.point import Scalar
-from rdsearch.space import Choice, RecipeSpace
 
 METHOD, RATE = "pruning.method", "pruning.rate"
 _SEED = 0

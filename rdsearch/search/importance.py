@@ -17,9 +17,9 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
+from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.observations import representative
-from rdsearch.space import Choice, Domain, RecipeSpace
 
 FEWEST_TRIALS = 10
 """With fewer the figures would be noise."""

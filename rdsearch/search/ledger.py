@@ -17,7 +17,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
-from rdsearch.config import GRID, LEARNING, SAMPLERS, SearchConfig
+from rdsearch.config.searchfile import GRID, LEARNING, SAMPLERS, SearchConfig
+from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import violations
@@ -26,7 +27,6 @@ from rdsearch.search.heuristics import heuristics
 from rdsearch.search.observations import is_prefix, prefix_observation, prefix_of, representative
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.studies import StudyPlace, study_place
-from rdsearch.space import Choice, Domain, RecipeSpace
 
 MAX_ATTEMPTS = 5
 """A trial whose worker or driver crashed so often without finishing one more round is given up."""

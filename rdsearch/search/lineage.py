@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rdsearch.base.units import format_number
+from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.heuristics import METHOD, RATE, heuristics
-from rdsearch.space import Choice, Domain, RecipeSpace
 
 _ALL = 1_000_000
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rdsearch.compression import Baseline
-from rdsearch.config import SearchFile
+from rdsearch.config.searchfile import SearchFile
 from rdsearch.tasks.task import Task
 
 _PACKAGES = ("rdsearch", "torch", "torchvision", "ray", "optuna", "numpy", "constriction")

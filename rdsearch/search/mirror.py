@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from rdsearch.base.files import write_atomically
+from rdsearch.config.yamlfile import parse_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.objectstore import ObjectStore
 from rdsearch.tasks.folders import cache_folder
-from rdsearch.yamlfile import parse_yaml
 
 TRIALS = "trials"
 CONFIG = "config.yaml"

@@ -8,10 +8,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, create_trial
 
+from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.search.constraints import feasible, violations
-from rdsearch.space import RecipeSpace
 
 ROUNDS = "pruning.rounds"
 PREFIX_OF = "prefix_of"

@@ -11,6 +11,7 @@ from typing import Any
 
 from rdsearch.base.files import write_atomically
 from rdsearch.base.units import format_size, standard_error
+from rdsearch.config.yamlfile import write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
@@ -19,7 +20,6 @@ from rdsearch.search.constraints import feasible, nearest_misses
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.manifest import baseline_of, trials_baseline
 from rdsearch.search.members import judge, member_key
-from rdsearch.yamlfile import write_yaml
 
 _FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")
 

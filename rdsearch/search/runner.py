@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.device import choose_device
 from rdsearch.compression import Baseline, measure_baseline
-from rdsearch.config import SearchFile
+from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.points.point import Scalar
 from rdsearch.search.cluster import Slots, slots

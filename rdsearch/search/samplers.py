@@ -19,9 +19,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import SearchError
 from rdsearch.search.window import Windowed
-from rdsearch.space import RecipeSpace
 
 TPE_START_UP = 5
 """Complete trials before the estimator proposes: as many as the ready searches have heuristics, which spread over the

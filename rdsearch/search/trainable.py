@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.compression import Baseline, rounds
+from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.constraints import past_hope
 from rdsearch.search.device import claim_device
 from rdsearch.search.places import Place
 from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.space import RecipeSpace
 from rdsearch.tasks.task import Task
 
 ROUND = "pruning_round"

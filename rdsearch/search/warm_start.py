@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.results import read_results
-from rdsearch.space import RecipeSpace
 
 _BUDGETS = "pruning.budgets."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 
 _LENET300 = TrainingConfig(epochs=15, lr=1.5e-3, batch_size=128, weight_decay=0.01)
 _LENET5 = TrainingConfig(epochs=8, lr=1.5e-3, batch_size=128, weight_decay=0.01)

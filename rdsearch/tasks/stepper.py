@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from rdsearch.base.device import arrange
 from rdsearch.base.inputs import forward
 from rdsearch.errors import TaskError
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -22,8 +22,8 @@ from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy

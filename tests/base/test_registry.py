@@ -55,7 +55,8 @@ def test_nothing_is_suggested_where_nothing_is_known() -> None:
 
 @pytest.mark.parametrize("registry", ["NETWORKS", "DATASETS", "METHODS", "SCHEDULES", "SAMPLERS"])
 def test_every_registered_name_can_be_loaded(registry: str) -> None:
-    from rdsearch import config, pruning, tasks
+    from rdsearch import pruning, tasks
+    from rdsearch.config import searchfile as config
 
     table: Registry[object] = next(
         getattr(module, registry) for module in (tasks, pruning, config) if hasattr(module, registry)

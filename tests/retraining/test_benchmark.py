@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from benchmarks.retraining import ROWS, main, merged, size_on_front
+from rdsearch.config.recipe import Recipe
 from rdsearch.points.point import OperatingPoint
-from rdsearch.recipe import Recipe
 
 
 def point(size_bytes: int, accuracy: float) -> OperatingPoint:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rdsearch.compression import compress
 from rdsearch.errors import TaskError
 from rdsearch.retraining.distillation import Distillation
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training import train

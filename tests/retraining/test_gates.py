@@ -11,8 +11,8 @@ from rdsearch.retraining.gates import Gates
 from rdsearch.retraining.hard_concrete import HIGH, LOW, TEMPERATURE, HardConcrete
 from rdsearch.retraining.survivors import Survivors
 from rdsearch.retraining.variational_dropout import K1, K2, K3, VariationalDropout
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import train
 from tests.tasks.helpers import blobs, seeded_network

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from rdsearch.compression import compress, dense_network, rounds
+from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import RdsearchError
 from rdsearch.pack import pack
 from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bits, quantize_uniform
 from rdsearch.rdz import decode, load
-from rdsearch.recipe import QuantizationRecipe, Recipe
-from rdsearch.retraining.config import DistillationSettings, LevelTraining
 from rdsearch.retraining.levels import StraightThrough, train_levels
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.retraining.settings import DistillationSettings, LevelTraining
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from tests.tasks.helpers import blobs, seeded_network
 

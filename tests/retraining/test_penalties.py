@@ -10,8 +10,8 @@ from torch import nn
 from rdsearch.retraining import PENALTIES
 from rdsearch.retraining.penalties import WIDTH, Penalty, funnel, grouped, l1, log_sum
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import train
 from tests.tasks.helpers import blobs

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rdsearch.compression import Checkpoint, compress, dense_network, rounds
+from rdsearch.config.recipe import Recipe
 from rdsearch.errors import RdsearchError, TaskError, TrialError
-from rdsearch.recipe import Recipe
-from rdsearch.retraining.config import RetrainRecipe
 from rdsearch.retraining.retrain import require_finite, retrain
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.retraining.settings import RetrainRecipe
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.stepper import Stepper
 from rdsearch.tasks.task import Task
 from tests.tasks.helpers import blobs, seeded_network

@@ -10,8 +10,8 @@ from torch import nn
 from rdsearch.retraining.penalties import Penalty, l1
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network

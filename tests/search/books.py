@@ -11,12 +11,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from rdsearch.compression import Checkpoint
-from rdsearch.config import SearchConfig
+from rdsearch.config.searchfile import SearchConfig
+from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.ledger import Ledger
 from rdsearch.search.store import Outcome, RoundStore
 from rdsearch.search.studies import STUDY_NAME, StudyPlace
-from rdsearch.space import RecipeSpace, parse_space
 
 TREE: dict[str, Any] = {
     "pruning": {

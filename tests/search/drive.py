@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rdsearch.config import check_search
+from rdsearch.config.searchfile import check_search
 from rdsearch.errors import RdsearchError
 from rdsearch.search.api import go_on, limits_of
 from rdsearch.search.folder import SearchFolder

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rdsearch.yamlfile import write_yaml
+from rdsearch.config.yamlfile import write_yaml
 from tests.searches import SPACE
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rdsearch.config import ResourceConfig
+from rdsearch.config.searchfile import ResourceConfig
 from rdsearch.errors import SearchError
 from rdsearch.search import cluster
 

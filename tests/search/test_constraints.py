@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.config import AT_LEAST, AT_MOST
+from rdsearch.config.searchfile import AT_LEAST, AT_MOST
 from rdsearch.search.constraints import feasible, nearest_misses, past_hope, violations
 from tests.search.books import make_point
 

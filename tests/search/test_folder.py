@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rdsearch.config import SearchFile, check_search, load_search_file
+from rdsearch.config.searchfile import SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.folder import SearchFolder
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.config import HalvingConfig
+from rdsearch.config.searchfile import HalvingConfig
 from rdsearch.search.halving import Halving, crowding, non_dominated_ranks
 from tests.search.books import make_point
 

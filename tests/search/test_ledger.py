@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from rdsearch.config import SAMPLERS
+from rdsearch.config.searchfile import SAMPLERS
 from rdsearch.errors import SearchError
 from rdsearch.search import ledger as ledger_module
 from rdsearch.search.heuristics import heuristics

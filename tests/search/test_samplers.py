@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rdsearch.config import SAMPLERS
+from rdsearch.config.searchfile import SAMPLERS
 from rdsearch.errors import SearchError
 from rdsearch.search import samplers
 from rdsearch.search.ledger import Ledger, Proposal

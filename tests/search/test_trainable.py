@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rdsearch.compression import Baseline, measure_baseline
+from rdsearch.config.space import parse_space
 from rdsearch.errors import SearchError
 from rdsearch.search.store import RoundStore
 from rdsearch.search.trainable import TrialContext, trial_points
-from rdsearch.space import parse_space
 from rdsearch.tasks.task import Task
 
 RECIPE = {

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from rdsearch.config import check_search
+from rdsearch.config.searchfile import check_search
+from rdsearch.config.space import RecipeSpace
+from rdsearch.config.yamlfile import apply_override, read_yaml
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.api import start
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.heuristics import heuristics
 from rdsearch.search.results import read_results
 from rdsearch.search.warm_start import warm_start
-from rdsearch.space import RecipeSpace
-from rdsearch.yamlfile import apply_override, read_yaml
 from tests.search.books import Books, make_space
 
 EARLIER = Path(__file__).parents[2] / "results" / "mnist_lenet300"

@@ -8,7 +8,7 @@ import torch
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.baseline import baseline_state
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from tests.tasks.helpers import blobs, seeded_network, small_network
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from rdsearch.tasks import Task
 from rdsearch.tasks.check import check_task
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,

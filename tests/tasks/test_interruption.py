@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rdsearch.tasks.baseline import baseline_state
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import Epoch, train
 from tests.tasks.helpers import seeded_network

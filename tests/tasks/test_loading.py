@@ -15,10 +15,10 @@ import torchvision
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks import load_task
-from rdsearch.tasks.config import TaskConfig, TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.networks.torchvision_models import published_accuracy
 from rdsearch.tasks.recipes import KNOWN_GOOD, training_for
+from rdsearch.tasks.settings import TaskConfig, TrainingConfig
 from rdsearch.tasks.state import load_state
 from tests.tasks.helpers import seeded_network
 

@@ -14,10 +14,10 @@ from PIL import Image
 from torchvision.models import ResNet50_Weights
 
 from rdsearch.errors import MissingDataError
-from rdsearch.tasks.config import TaskConfig
 from rdsearch.tasks.downloads import without_downloads
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.networks.torchvision_models import torchvision_network
+from rdsearch.tasks.settings import TaskConfig
 
 
 def offer(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, weights: Any, network: torch.nn.Module) -> Path:

@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks import Task
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Batch
 from rdsearch.tasks.state import load_state
 from rdsearch.tasks.training import Epoch, train

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.config import TrainingConfig
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.training import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network

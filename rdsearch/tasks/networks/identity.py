@@ -13,7 +13,7 @@ from torch import nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks import NETWORKS
 from rdsearch.tasks.calls import call_with_options
-from rdsearch.tasks.config import TORCHVISION_PREFIX
+from rdsearch.tasks.settings import TORCHVISION_PREFIX
 
 START_OPTIONS = ("weights",)
 """Options that say how a network starts, not which one it is: they are no part of its id."""

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rdsearch.config.recipe import Recipe
 from rdsearch.pruning import METHODS, SCHEDULES
-from rdsearch.recipe import Recipe
 
 
 def recipe(**pruning: Any) -> Recipe:

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from rdsearch.base.registry import Registry, suggest
 from rdsearch.base.schema import Settings, explain, known, shown
 from rdsearch.base.units import parse_duration
+from rdsearch.config.recipe import Recipe
+from rdsearch.config.space import RecipeSpace, load_recipe, parse_space
+from rdsearch.config.yamlfile import apply_override, read_yaml
 from rdsearch.errors import ConfigError
-from rdsearch.recipe import Recipe
-from rdsearch.space import RecipeSpace, load_recipe, parse_space
-from rdsearch.tasks.config import TaskConfig
-from rdsearch.yamlfile import apply_override, read_yaml
+from rdsearch.tasks.settings import TaskConfig
 
 SAMPLERS: Registry[Any] = Registry(
     "sampler",

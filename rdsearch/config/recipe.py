@@ -13,7 +13,7 @@ from rdsearch.points.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.quantization import METHODS as QUANTIZERS
-from rdsearch.retraining.config import LevelTraining, RetrainRecipe
+from rdsearch.retraining.settings import LevelTraining, RetrainRecipe
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Multiplier = Annotated[float, Field(ge=0)]

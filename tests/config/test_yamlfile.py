@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdsearch.config.yamlfile import apply_override, parse_yaml, read_yaml, write_yaml
 from rdsearch.errors import ConfigError
-from rdsearch.yamlfile import apply_override, parse_yaml, read_yaml, write_yaml
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from rdsearch.base.schema import Settings, known
 from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.tasks.config import TrainingConfig
+from rdsearch.tasks.settings import TrainingConfig
 
 
 class PenaltySettings(Settings):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rdsearch.config import load_search_file, load_task_file
+from rdsearch.config.ready import find_space, first_comment, ready_spaces
+from rdsearch.config.searchfile import load_search_file, load_task_file
 from rdsearch.errors import ConfigError
 from rdsearch.search.heuristics import heuristics
-from rdsearch.spaces import find_space, first_comment, ready_spaces
 
 
 @pytest.mark.parametrize("name", ready_spaces())

@@ -21,10 +21,10 @@ from pydantic import ValidationError
 
 from rdsearch.base.registry import suggest
 from rdsearch.base.schema import explain, shown
+from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError
 from rdsearch.points.point import Scalar
 from rdsearch.points.scalars import format_cell
-from rdsearch.recipe import Recipe
 
 Address = tuple[str, ...]
 _KINDS = ("choice", "int", "float")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from rdsearch.tasks import DATASETS, NETWORKS
-from rdsearch.tasks.config import TaskConfig, TrainingConfig
+from rdsearch.tasks.settings import TaskConfig, TrainingConfig
 
 
 @pytest.mark.parametrize("network", [*NETWORKS, "torchvision:resnet50", "my_package.nets:make_net"])
@@ -49,7 +49,7 @@ def test_settings_come_back_from_their_own_dump() -> None:
 
 def test_checking_a_file_imports_neither_torch_nor_a_data_library() -> None:
     code = (
-        "import sys; from rdsearch.tasks.config import TaskConfig; TaskConfig(network='lenet300', dataset='mnist');"
+        "import sys; from rdsearch.tasks.settings import TaskConfig; TaskConfig(network='lenet300', dataset='mnist');"
         "print(sorted({'torch', 'torchvision', 'sklearn', 'pyarrow', 'PIL', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rdsearch.config.space import Choice, Range, RecipeSpace, load_recipe, parse_space
 from rdsearch.errors import ConfigError
-from rdsearch.space import Choice, Range, RecipeSpace, load_recipe, parse_space
 
 
 def space(tree: dict[str, Any]) -> RecipeSpace:

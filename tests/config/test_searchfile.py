@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rdsearch.config import check_search, load_recipe_file, load_search_file, load_task_file
+from rdsearch.config.searchfile import check_search, load_recipe_file, load_search_file, load_task_file
 from rdsearch.errors import ConfigError
 
 TASK = {"network": "digits_cnn", "dataset": "digits"}
@@ -195,7 +195,7 @@ def test_a_recipe_file_with_a_range_is_refused(tmp_path: Path) -> None:
 def test_checking_a_search_file_imports_neither_torch_nor_ray_nor_optuna(tmp_path: Path) -> None:
     path = written(tmp_path, {"task": TASK, "recipe": {"pruning": {"rate": {"float": [0.1, 0.5]}}}})
     code = (
-        "import sys; from rdsearch.config import load_search_file; load_search_file(sys.argv[1]); "
+        "import sys; from rdsearch.config.searchfile import load_search_file; load_search_file(sys.argv[1]); "
         "print([name for name in ('torch', 'ray', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
