@@ -16,12 +16,12 @@ from torch import nn
 
 from benchmarks.quantization import machine
 from rdsearch.coding.networkfile import layer_ends, part_sizes
-from rdsearch.compression import dense_network
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
+from rdsearch.compression.rounds import dense_network
 from rdsearch.config.recipe import QuantizationRecipe, RetrainRecipe
-from rdsearch.pack import pack
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.rdz import load
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.settings import TaskConfig
 from rdsearch.tasks.splits import Split

@@ -22,13 +22,13 @@ from torch import nn
 from benchmarks.divergence import Reference, bytes_at
 from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
-from rdsearch.compression import dense_network
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
+from rdsearch.compression.rounds import dense_network
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.pack import pack
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization.batchnorm import batchnorm_layers
-from rdsearch.rdz import load
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 

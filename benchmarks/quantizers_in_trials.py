@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from rdsearch.compression import Baseline, dense_network, measure_baseline, rounds
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
+from rdsearch.compression.rounds import Baseline, dense_network, measure_baseline, rounds
 from rdsearch.config.ready import find_space
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.searchfile import load_search_file
-from rdsearch.pack import pack
 from rdsearch.points.front import hypervolume
 from rdsearch.points.point import OperatingPoint
-from rdsearch.rdz import load
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.task import Task
 

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 
 from rdsearch.base.files import write_atomically
-from rdsearch.compression import Baseline, Checkpoint, dense_network, measure_baseline, rounds
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
+from rdsearch.compression.rounds import Baseline, Checkpoint, dense_network, measure_baseline, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.searchfile import SearchFile, load_search_file
-from rdsearch.pack import pack
 from rdsearch.points.point import Scalar
-from rdsearch.rdz import load
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.task import Task
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.curves import Step
-from rdsearch.compression import Baseline, Checkpoint
+from rdsearch.compression.rounds import Baseline, Checkpoint
 from rdsearch.config.searchfile import SearchConfig, SearchFile, load_search_file
 from rdsearch.config.space import Choice, Range, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rdsearch import coding as coding
     from rdsearch import testing as testing
-    from rdsearch.compression import compress as compress
+    from rdsearch.compression.loading import load as load
+    from rdsearch.compression.rounds import compress as compress
     from rdsearch.config.recipe import Recipe as Recipe
     from rdsearch.errors import RdsearchError as RdsearchError
     from rdsearch.points.front import Front as Front
     from rdsearch.points.point import OperatingPoint as OperatingPoint
-    from rdsearch.rdz import load as load
     from rdsearch.search.api import resume as resume
     from rdsearch.search.api import search as search
     from rdsearch.search.results import load_front as load_front
@@ -32,8 +32,8 @@ _PUBLIC = {
     "RdsearchError": "rdsearch.errors",
     "Recipe": "rdsearch.config.recipe",
     "Task": "rdsearch.tasks.task",
-    "compress": "rdsearch.compression",
-    "load": "rdsearch.rdz",
+    "compress": "rdsearch.compression.rounds",
+    "load": "rdsearch.compression.loading",
     "load_front": "rdsearch.search.results",
     "resume": "rdsearch.search.api",
     "score_on_test": "rdsearch.search.testsplit",

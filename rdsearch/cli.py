@@ -233,7 +233,7 @@ def report(directory: str) -> None:
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
     from rdsearch.base.device import choose_device
-    from rdsearch.compression import measure_baseline
+    from rdsearch.compression.rounds import measure_baseline
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_task_file
     from rdsearch.tasks.loading import load_task
@@ -275,7 +275,7 @@ def compress(
 ) -> None:
     """Compress a task's network by one recipe, without a search."""
     from rdsearch.base.files import write_atomically
-    from rdsearch.compression import compress as compress_task
+    from rdsearch.compression.rounds import compress as compress_task
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_recipe_file, load_task_file
     from rdsearch.tasks.loading import load_task
@@ -304,8 +304,8 @@ def compress(
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
 def decode(file: Path, output: Path) -> None:
     """Turn a .rdz file back into weights."""
-    from rdsearch.rdz import decode as decode_network
-    from rdsearch.rdz import save_state
+    from rdsearch.compression.loading import decode as decode_network
+    from rdsearch.compression.loading import save_state
 
     state = decode_network(file).state_dict()
     save_state(state, output)
@@ -329,8 +329,8 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
     """Cut a file in quality layers down to the finest network of at most this size."""
     from rdsearch.base.files import write_atomically
     from rdsearch.base.units import parse_size
-    from rdsearch.rdz import decode as decode_network
-    from rdsearch.rdz import truncated
+    from rdsearch.compression.loading import decode as decode_network
+    from rdsearch.compression.loading import truncated
 
     data = truncated(file, parse_size(max_bytes))
     write_atomically(output, data)

@@ -17,8 +17,8 @@ import yaml
 import rdsearch
 from rdsearch import cli
 from rdsearch.coding.networkfile import layer_ends
+from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.pack import pack
 from rdsearch.search.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
 
@@ -83,7 +83,7 @@ def test_front_table_shows_every_point_of_front_csv(run: Run, search_copy: Path)
 
 
 def test_front_files_have_the_sizes_and_accuracies_that_are_printed(run: Run, search_copy: Path) -> None:
-    from rdsearch.rdz import load
+    from rdsearch.compression.loading import load
     from rdsearch.search.runner import task_of
 
     run("report", search_copy)
@@ -196,7 +196,7 @@ def test_recipe_of_a_front_point_makes_its_file_again(run: Run, search_copy: Pat
 def test_decode_writes_the_weights(run: Run, rdz: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    from rdsearch.rdz import load
+    from rdsearch.compression.loading import load
 
     output = tmp_path / "out.safetensors"
     status, out, _ = run("decode", rdz, "-o", output)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import rdsearch
+from rdsearch.compression.loading import decode
 from rdsearch.points.front import Front
-from rdsearch.rdz import decode
 from rdsearch.search.folder import SearchFolder
 
 PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("results/*/front.csv"))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.networkfile import NetworkFile, layer_ends, part_sizes
-from rdsearch.rdz import decode, read_file
+from rdsearch.compression.loading import decode, read_file
 
 
 def file_info(path: Path) -> RenderableType:

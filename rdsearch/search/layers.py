@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from rdsearch.base.device import choose_device
 from rdsearch.coding.networkfile import layer_ends
-from rdsearch.compression import Baseline, measure
+from rdsearch.compression.rounds import Baseline, measure
 from rdsearch.errors import SearchError
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rdsearch.base.device import choose_device
-from rdsearch.compression import Baseline
+from rdsearch.compression.loading import load
+from rdsearch.compression.rounds import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.rdz import load
 from rdsearch.search.constraints import feasible
 from rdsearch.tasks.task import Task
 

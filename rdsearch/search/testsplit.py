@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rdsearch.base.device import choose_device
-from rdsearch.compression import dense_network
+from rdsearch.compression.loading import load
+from rdsearch.compression.rounds import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
-from rdsearch.rdz import load
 from rdsearch.search.results import Results, digest, file_of, read_results, write_results
 from rdsearch.search.runner import task_of
 from rdsearch.tasks.task import Task

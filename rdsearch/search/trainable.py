@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdsearch.compression import Baseline, rounds
+from rdsearch.compression.rounds import Baseline, rounds
 from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.point import OperatingPoint, Scalar

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from rdsearch.coding.container import read_sections
 from rdsearch.coding.networkfile import VECTORS
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import QuantizationError
-from rdsearch.pack import pack
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
 from rdsearch.quantization.folding import foldable, folded
-from rdsearch.rdz import load
 from rdsearch.tasks.networks.identity import build_network
 
 

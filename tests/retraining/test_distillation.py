@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rdsearch.compression import compress
+from rdsearch.compression.rounds import compress
 from rdsearch.errors import TaskError
 from rdsearch.retraining.distillation import Distillation
 from rdsearch.tasks.settings import TrainingConfig

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rdsearch.compression import compress, dense_network, rounds
+from rdsearch.compression.loading import decode, load
+from rdsearch.compression.pack import pack
+from rdsearch.compression.rounds import compress, dense_network, rounds
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import RdsearchError
-from rdsearch.pack import pack
 from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bits, quantize_uniform
-from rdsearch.rdz import decode, load
 from rdsearch.retraining.levels import StraightThrough, train_levels
 from rdsearch.retraining.settings import DistillationSettings, LevelTraining
 from rdsearch.tasks.settings import TrainingConfig

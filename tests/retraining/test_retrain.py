@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rdsearch.compression import Checkpoint, compress, dense_network, rounds
+from rdsearch.compression.rounds import Checkpoint, compress, dense_network, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import RdsearchError, TaskError, TrialError
 from rdsearch.retraining.retrain import require_finite, retrain

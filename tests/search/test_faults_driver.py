@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from rdsearch.compression import compress
+from rdsearch.compression.rounds import compress
 from rdsearch.search.folder import SearchFolder
 from rdsearch.search.journal import mend
 from rdsearch.search.results import read_results

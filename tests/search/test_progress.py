@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from rdsearch.compression import Baseline
+from rdsearch.compression.rounds import Baseline
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.constraints import reference_accuracy
 from rdsearch.search.progress import Progress

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 import rdsearch
-from rdsearch.compression import Baseline
+from rdsearch.compression.rounds import Baseline
 from rdsearch.report.search import show_end, write_pictures
 from rdsearch.search.cluster import Slots
 from rdsearch.search.progress import reference_accuracy

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from rdsearch.calibration import training_inputs
-from rdsearch.compression import Baseline, Checkpoint, compress, measure_baseline, rounds
+from rdsearch.compression.calibration import training_inputs
+from rdsearch.compression.loading import decode, load
+from rdsearch.compression.rounds import Baseline, Checkpoint, compress, measure_baseline, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError, RdsearchError, TaskError, TrialError
 from rdsearch.points.point import OperatingPoint
 from rdsearch.quantization import METHODS as QUANTIZERS
-from rdsearch.rdz import decode, load
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from tests.tasks.helpers import (

@@ -14,17 +14,17 @@ from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
 from rdsearch.coding.networkfile import NetworkFile, encode_file
+from rdsearch.compression.loading import layout_of
+from rdsearch.compression.progressive import coarser_layers
+from rdsearch.compression.resolutions import choose_cells
+from rdsearch.compression.unread import forget_unread
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.layer_cells import choose_cells
-from rdsearch.layering import coarser_layers
 from rdsearch.pruning.patterns import matches, require_matches
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
 from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import Quantized, quantize_to_bits, survivor_rms
-from rdsearch.rdz import layout_of
-from rdsearch.unread import forget_unread
 
 LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]
 """From the network that decodes from levels, and these, to better levels; the network is left as `pack` codes it."""

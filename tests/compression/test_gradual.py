@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rdsearch.compression import Checkpoint, compress, rounds
+from rdsearch.compression.gradual import PRUNINGS, GradualPruning, planned
+from rdsearch.compression.rounds import Checkpoint, compress, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import PruningError, TaskError
-from rdsearch.gradual import PRUNINGS, GradualPruning, planned
 from rdsearch.pruning.prune import prune
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit

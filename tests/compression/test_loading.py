@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from rdsearch.coding.container import varint, write_sections
 from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, layer_ends, part_sizes
+from rdsearch.compression.loading import decode, fill, layout_of, load, registered_layout, save_state, truncated
+from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import FileFormatError, RdsearchError, TaskError
-from rdsearch.pack import pack
-from rdsearch.rdz import decode, fill, layout_of, load, registered_layout, save_state, truncated
 from rdsearch.tasks.networks.identity import build_network
 from tests.tasks.helpers import TiedTransformer
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.outputs import tensors_of
+from rdsearch.compression.unread import EXAMPLES, forget_unread
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.unread import EXAMPLES, forget_unread
 
 
 def levels_of(network: nn.Module) -> dict[str, Quantized]:

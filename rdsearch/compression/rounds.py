@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import checked_device
 from rdsearch.base.randomness import checked_seed, isolated_rng
-from rdsearch.calibration import calibration_inputs, training_inputs
+from rdsearch.compression.calibration import calibration_inputs, training_inputs
+from rdsearch.compression.gradual import GradualPruning
+from rdsearch.compression.loading import decode, fill
+from rdsearch.compression.pack import LevelTrainer, pack
 from rdsearch.config.recipe import PruningRecipe, Recipe
 from rdsearch.config.space import load_recipe
 from rdsearch.errors import TaskError, TrialError
-from rdsearch.gradual import GradualPruning
-from rdsearch.pack import LevelTrainer, pack
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.rdz import decode, fill
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.tasks.state import load_state, to_numpy

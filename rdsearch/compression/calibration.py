@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from rdsearch.base.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.compression.unread import EXAMPLES
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import TaskError
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.tasks.splits import LoaderSplit, Split
 from rdsearch.tasks.task import Task
-from rdsearch.unread import EXAMPLES
 
 
 def calibration_inputs(task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device) -> list[Inputs]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rdsearch.compression.loading import load
+from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.pack import pack
-from rdsearch.rdz import load
 
 STEP = 0.5
 

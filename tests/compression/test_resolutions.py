@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, Cells
-from rdsearch.layer_cells import LEAST_SHARE, RATIO, choose_cells
+from rdsearch.compression.resolutions import LEAST_SHARE, RATIO, choose_cells
 
 
 def tensors(seed: int = 0, scale: float = 3.0) -> list[np.ndarray]:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.coding.networkfile import layer_ends
+from rdsearch.compression.loading import decode, load
+from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import QuantizationError, RdsearchError
-from rdsearch.pack import pack
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.uniform import snap_step, survivor_rms
-from rdsearch.rdz import decode, load
 
 
 def make() -> nn.Module:

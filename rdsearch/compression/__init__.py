@@ -1,0 +1,1 @@
+"""One trial, without Ray: rounds of prune, retrain, quantise, encode, decode, evaluate; and files back to networks."""
