@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 METHODS: Registry[Method] = Registry(
     "pruning method",
     {
-        "global": "rdsearch.pruning.global_magnitude:global_magnitude",
-        "uniform": "rdsearch.pruning.uniform:uniform",
-        "uniform_plus": "rdsearch.pruning.uniform_plus:uniform_plus",
-        "erk": "rdsearch.pruning.erk:erk",
-        "lamp": "rdsearch.pruning.lamp:lamp",
-        "surp": "rdsearch.pruning.surp:surp",
-        "rd_prune": "rdsearch.pruning.rd_prune:rd_prune",
+        "global": "rdsearch.pruning.methods.global_magnitude:global_magnitude",
+        "uniform": "rdsearch.pruning.methods.uniform:uniform",
+        "uniform_plus": "rdsearch.pruning.methods.uniform_plus:uniform_plus",
+        "erk": "rdsearch.pruning.methods.erk:erk",
+        "lamp": "rdsearch.pruning.methods.lamp:lamp",
+        "surp": "rdsearch.pruning.methods.surp:surp",
+        "rd_prune": "rdsearch.pruning.methods.rd_prune:rd_prune",
     },
 )
 

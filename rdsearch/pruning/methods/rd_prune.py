@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rdsearch.pruning.layers import Allocation, Choice, Work
-from rdsearch.pruning.least_distortion import least_distortion
-from rdsearch.pruning.output_distortion import distortion_curves
+from rdsearch.pruning.methods.least_distortion import least_distortion
+from rdsearch.pruning.methods.output_distortion import distortion_curves
 
 
 def rd_prune(work: Work) -> Allocation:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.errors import PruningError
-from rdsearch.pruning.refinement_kernel import DISTINCT, ENTERED, pick_members
+from rdsearch.pruning.methods.surp_kernel import DISTINCT, ENTERED, pick_members
 
 Floats: TypeAlias = NDArray[np.float64]
 

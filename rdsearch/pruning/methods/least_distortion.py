@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rdsearch.pruning.apportion import apportion
 from rdsearch.pruning.layers import Floats
-from rdsearch.pruning.output_distortion import Curve
+from rdsearch.pruning.methods.output_distortion import Curve
 
 UNITS = 1024
 """Into so many units the survivors are divided at most: the resolution of the table."""

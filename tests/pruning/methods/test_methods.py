@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdsearch.pruning.lamp import lamp_scores
+from rdsearch.pruning.methods.lamp import lamp_scores
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.ranking import Ranking, highest
 from rdsearch.pruning.weights import prunable_weights

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rdsearch.errors import PruningError
 from rdsearch.pruning.layers import Allocation, Bools, Choice, Floats, Work
-from rdsearch.pruning.refinement import REFRESHES_PER_SHRINK, SHRINK, Rule, refine
+from rdsearch.pruning.methods.surp_steps import REFRESHES_PER_SHRINK, SHRINK, Rule, refine
 
 # The authors' setting for ResNet-20 (13 for VGG-16).
 ALPHA = 10.0
@@ -28,7 +28,7 @@ def surp(
     """Keep the weights that successive refinement touches first.
 
     The living weights of each layer are divided by their l2 norm, joined, and refined by
-    :func:`rdsearch.pruning.refinement.refine`; ``n`` is the number of living weights. Weights that are
+    :func:`rdsearch.pruning.methods.surp_steps.refine`; ``n`` is the number of living weights. Weights that are
     exactly zero come last. Inside a layer, those touched earlier are kept first, then the larger ones.
 
     Source: Isik, No and Weissman, arXiv 2102.08329, Algorithm 2, and the authors' code. That code also

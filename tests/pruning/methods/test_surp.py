@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pruning.surp_reference import refine_slowly
 
 from rdsearch.errors import PruningError
+from rdsearch.pruning.methods.surp_steps import Rule, refine
 from rdsearch.pruning.prune import prune
-from rdsearch.pruning.refinement import Rule, refine
 from tests.pruning.networks import random_weights
-from tests.pruning.surp_reference import refine_slowly
 
 N = 200_000
 SAMPLE = np.random.default_rng(0).exponential(size=N)  # magnitudes of a Laplacian source with lambda = 1

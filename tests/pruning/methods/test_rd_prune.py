@@ -9,8 +9,8 @@ from torch import nn
 
 from rdsearch.errors import PruningError, TaskError
 from rdsearch.pruning.layers import Work
-from rdsearch.pruning.least_distortion import UNITS, least_distortion
-from rdsearch.pruning.output_distortion import KEPT, Curve, distortion_curves
+from rdsearch.pruning.methods.least_distortion import UNITS, least_distortion
+from rdsearch.pruning.methods.output_distortion import KEPT, Curve, distortion_curves
 from rdsearch.pruning.prune import _layers, prune
 from rdsearch.pruning.weights import prunable_weights
 from tests.tasks.helpers import FORMS, AnyForm

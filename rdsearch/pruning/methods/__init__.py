@@ -1,0 +1,1 @@
+"""Pruning methods, one a file: how many weights each layer keeps, and in which order they go."""
