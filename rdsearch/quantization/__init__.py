@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 METHODS: Registry[Method] = Registry(
     "quantization method",
     {
-        "uniform": "rdsearch.quantization.rounding:uniform",
-        "rate_aware": "rdsearch.quantization.rate_aware:rate_aware",
-        "hessian": "rdsearch.quantization.hessian:hessian",
-        "sequential": "rdsearch.quantization.sequential:sequential",
+        "uniform": "rdsearch.quantization.methods.rounding:uniform",
+        "rate_aware": "rdsearch.quantization.methods.rate_aware:rate_aware",
+        "hessian": "rdsearch.quantization.methods.hessian:hessian",
+        "sequential": "rdsearch.quantization.methods.sequential:sequential",
     },
 )
 

@@ -12,9 +12,9 @@ from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.quantization.inputs import Layer, layer_input
 from rdsearch.quantization.layers import calibration_batch, mean_restored, require_treated, running, treated_layers
 from rdsearch.quantization.method import Work, finish
+from rdsearch.quantization.methods.rate_aware import round_others
 from rdsearch.quantization.moments import Moments, parts, thinning
-from rdsearch.quantization.rate_aware import round_others
-from rdsearch.quantization.solver import solve
+from rdsearch.quantization.solver.solve import solve
 from rdsearch.quantization.uniform import Quantized
 
 

@@ -7,10 +7,10 @@ from collections.abc import Container
 
 import numpy as np
 
-from rdsearch.quantization.kernels import round_rows
-from rdsearch.quantization.levels import Floats, Levels
 from rdsearch.quantization.method import Work, finish, put
-from rdsearch.quantization.rates import estimate
+from rdsearch.quantization.solver.kernels import round_rows
+from rdsearch.quantization.solver.levels import Floats, Levels
+from rdsearch.quantization.solver.rates import estimate
 from rdsearch.quantization.uniform import Quantized, in_steps, quantize_uniform
 
 PASSES = 3

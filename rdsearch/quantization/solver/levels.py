@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.quantization.kernels import descend
-from rdsearch.quantization.propagation import propagate
-from rdsearch.quantization.rates import estimate
+from rdsearch.quantization.solver.kernels import descend
+from rdsearch.quantization.solver.propagation import propagate
+from rdsearch.quantization.solver.rates import estimate
 
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]

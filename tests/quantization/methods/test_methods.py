@@ -15,7 +15,7 @@ from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import on_input
 from rdsearch.quantization.layers import mean_restored, treated_layers
 from rdsearch.quantization.method import Work
-from rdsearch.quantization.rates import estimate
+from rdsearch.quantization.solver.rates import estimate
 from rdsearch.quantization.uniform import Quantized, dequantize
 from tests.tasks.helpers import FORMS, AnyForm
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.base.compiled import compiled
-from rdsearch.quantization.kernels import Floats, Levels, price
+from rdsearch.quantization.solver.kernels import Floats, Levels, price
 
 BLOCK = 64
 """Columns after which those beyond make up for the errors at once: what a path needs meanwhile stays in the cache."""

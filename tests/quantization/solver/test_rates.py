@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rdsearch.coding.arrays import encode_arrays
-from rdsearch.quantization.rates import MAGNITUDES, estimate
+from rdsearch.quantization.solver.rates import MAGNITUDES, estimate
 
 GENERATOR = np.random.default_rng
 

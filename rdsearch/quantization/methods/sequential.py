@@ -29,9 +29,9 @@ from rdsearch.quantization.layers import (
     treated_layers,
 )
 from rdsearch.quantization.method import Work
+from rdsearch.quantization.methods.rate_aware import round_others
 from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
-from rdsearch.quantization.rate_aware import round_others
-from rdsearch.quantization.solver import solve
+from rdsearch.quantization.solver.solve import solve
 from rdsearch.quantization.uniform import Quantized
 
 Wanted = dict[str, tuple[list[Tensor], int]]

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from rdsearch.quantization.levels import damped, inverse_factor
-from rdsearch.quantization.propagation import BLOCK, propagate
-from rdsearch.quantization.rates import Rates, estimate
+from rdsearch.quantization.solver.levels import damped, inverse_factor
+from rdsearch.quantization.solver.propagation import BLOCK, propagate
+from rdsearch.quantization.solver.rates import Rates, estimate
 
 
 def problem(seed: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, Rates]:

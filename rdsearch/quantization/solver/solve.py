@@ -9,9 +9,9 @@ from torch import Tensor
 
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import Layer
-from rdsearch.quantization.levels import Floats, choose_levels, damped
 from rdsearch.quantization.method import Work, put, put_bias
 from rdsearch.quantization.moments import Moments
+from rdsearch.quantization.solver.levels import Floats, choose_levels, damped
 from rdsearch.quantization.uniform import Quantized, dequantize, in_steps
 
 

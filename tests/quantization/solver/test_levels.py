@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.quantization import kernels
-from rdsearch.quantization.levels import choose_levels, damped, inverse_factor
-from rdsearch.quantization.rate_aware import round_by_rate
-from rdsearch.quantization.rates import MAGNITUDES, estimate
+from rdsearch.quantization.methods.rate_aware import round_by_rate
+from rdsearch.quantization.solver import kernels
+from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
+from rdsearch.quantization.solver.rates import MAGNITUDES, estimate
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -126,7 +126,7 @@ def test_inputs_that_are_always_zero_are_survived() -> None:
 
 
 def test_inverse_factor_is_the_upper_factor_of_the_inverse() -> None:
-    from rdsearch.quantization.levels import damped, inverse_factor
+    from rdsearch.quantization.solver.levels import damped, inverse_factor
 
     inputs = np.random.default_rng(3).normal(size=(50, 12))
     moments = damped(inputs.T @ inputs / 50)
@@ -140,8 +140,8 @@ def test_inputs_that_never_vary_are_no_obstacle() -> None:
     from torch import nn
 
     from rdsearch.quantization.layers import Layer
-    from rdsearch.quantization.levels import choose_levels, damped
     from rdsearch.quantization.moments import Moments
+    from rdsearch.quantization.solver.levels import choose_levels, damped
 
     layer: Layer = nn.Linear(6, 4)
     inputs = torch.full((64, 6), 1234.567) + torch.linspace(0, 1e-3, 64)[:, None]

@@ -1,0 +1,1 @@
+"""Quantisation methods, one a file, behind the signature of `quantization.method.Method`."""

@@ -1,0 +1,1 @@
+"""Levels of one layer by the second moments of its inputs: rates, error propagation, coordinate descent."""
