@@ -12,9 +12,9 @@ import numpy as np
 
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
-from rdsearch.coding.layered import Layer, LayeredLevels, decode_layered, encode_layered, layer_parts
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.levels import Levels, decode_levels, encode_levels
+from rdsearch.coding.progressive import Layer, LayeredLevels, decode_layered, encode_layered, layer_parts
 from rdsearch.errors import FileFormatError
 
 LayoutOf = Callable[[str], Layout]

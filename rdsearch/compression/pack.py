@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.inputs import Inputs
-from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
 from rdsearch.coding.networkfile import NetworkFile, encode_file
+from rdsearch.coding.progressive import Layer
 from rdsearch.compression.loading import layout_of
 from rdsearch.compression.progressive import coarser_layers
 from rdsearch.compression.resolutions import choose_cells

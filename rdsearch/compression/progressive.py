@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from rdsearch.base.inputs import Inputs
 from rdsearch.coding.cells import OFFSET_UNIT, Cells
-from rdsearch.coding.layered import MAX_SHIFT, Layer
 from rdsearch.coding.levels import Levels
+from rdsearch.coding.progressive import MAX_SHIFT, Layer
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
 
 SHIFT = 2

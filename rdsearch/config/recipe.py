@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rdsearch.base.schema import Settings, flatten, known
-from rdsearch.coding.layered import MAX_LAYERS
+from rdsearch.coding.progressive import MAX_LAYERS
 from rdsearch.points.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent

@@ -23,7 +23,6 @@ import numpy as np
 
 from rdsearch.coding.cells import Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
-from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import (
     NETWORK,
@@ -35,6 +34,7 @@ from rdsearch.coding.networkfile import (
     layer_ends,
     vector_shapes,
 )
+from rdsearch.coding.progressive import Layer
 from rdsearch.errors import FileFormatError
 
 LIMIT = 4 << 30

@@ -13,9 +13,9 @@ import numpy as np
 
 from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import Cells
-from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file, layer_ends
+from rdsearch.coding.progressive import Layer
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -13,9 +13,9 @@ import pytest
 from rdsearch.coding.arrays import encode_arrays, is_void
 from rdsearch.coding.cells import Cells
 from rdsearch.coding.container import read_sections, write_sections
-from rdsearch.coding.layered import Layer
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, NetworkFile, decode_file, encode_file
+from rdsearch.coding.progressive import Layer
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3 << 30

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
-from rdsearch.coding.layered import Layer
 from rdsearch.coding.networkfile import (
     LAYER,
     NETWORK,
@@ -26,6 +25,7 @@ from rdsearch.coding.networkfile import (
     part_sizes,
     vector_shapes,
 )
+from rdsearch.coding.progressive import Layer
 from rdsearch.errors import FileFormatError
 from tests.coding.test_networkfile import LAYOUT, assert_same, small, unknown
 
