@@ -26,7 +26,7 @@ from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.settings import TaskConfig
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 
 Points = list[tuple[int, float]]
 

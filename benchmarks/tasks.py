@@ -27,7 +27,7 @@ from rdsearch.tasks.evaluation import accuracy, accuracy_text
 from rdsearch.tasks.networks.identity import build_network
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Split
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 
 GREY_DIGITS, GREY, COLOUR = (1, 8, 8), (1, 28, 28), (3, 32, 32)
 INPUTS = {"digits_cnn": GREY_DIGITS, "lenet300": GREY, "lenet5_caffe": GREY}

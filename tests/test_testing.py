@@ -21,7 +21,7 @@ def test_a_task_that_is_not_trained_is_checked_without_training(monkeypatch: pyt
     def forbidden(*arguments: object, **options: object) -> None:
         raise AssertionError("it was trained")
 
-    monkeypatch.setattr("rdsearch.tasks.baseline.train", forbidden)
+    monkeypatch.setattr("rdsearch.tasks.training.baseline.train", forbidden)
     inputs, labels = blobs(1200)
     assert check_task(Task(network=seeded_network, train=(inputs, labels)), train=False) == []
     problems = check_task(Task(network=seeded_network, train=(inputs, labels + 1)), train=False)

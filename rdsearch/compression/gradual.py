@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.training.hooks import StepHook
 
 PRUNINGS = 64
 """So many in a round: each removes few enough weights for the others to make up before the next."""

@@ -28,7 +28,7 @@ from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import training_steps
+from rdsearch.tasks.training.train import training_steps
 
 FLOAT32_BYTES = 4
 

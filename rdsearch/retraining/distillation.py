@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rdsearch.base.device import arrange
 from rdsearch.base.inputs import forward
 from rdsearch.errors import TaskError
-from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.training.hooks import StepHook
 
 
 class Distillation(StepHook):

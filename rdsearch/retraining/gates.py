@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.hooks import StepHook
-from rdsearch.tasks.stepper import ADAM_SECOND_BETA
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.stepper import ADAM_SECOND_BETA
 
 FIRST_BETA = 0.9
 """Of the gates' own Adam (Kingma & Ba 2015): their scale has nothing to do with that of the weights."""

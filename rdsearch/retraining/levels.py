@@ -18,9 +18,9 @@ from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bit
 from rdsearch.retraining.retrain import distillation_hooks, require_finite
 from rdsearch.retraining.settings import DistillationSettings, LevelTraining
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.train import train
 
 
 class StraightThrough(StepHook):

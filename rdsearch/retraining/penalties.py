@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.training.hooks import StepHook
 
 Slope: TypeAlias = Callable[[Tensor], Tensor]
 """From a layer's magnitudes in root mean squares of its survivors, (out, in, ...), pruned weights 0, to the pull on

@@ -15,11 +15,11 @@ from rdsearch.retraining.penalties import Penalty
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.settings import DistillationSettings, RetrainRecipe
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.state import load_state
-from rdsearch.tasks.stepper import hold
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.stepper import hold
+from rdsearch.tasks.training.train import train
 
 
 def retrain(

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from rdsearch.tasks.hooks import StepHook
+from rdsearch.tasks.training.hooks import StepHook
 
 
 class BestEpoch(StepHook):

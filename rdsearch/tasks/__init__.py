@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdsearch.tasks.evaluation import evaluate
     from rdsearch.tasks.loading import load_task
     from rdsearch.tasks.task import Task
-    from rdsearch.tasks.training import train
+    from rdsearch.tasks.training.train import train
 
 __all__ = ["DATASETS", "NETWORKS", "Task", "evaluate", "load_task", "train"]
 
@@ -61,7 +61,7 @@ _LAZY = {
     "Task": "rdsearch.tasks.task",
     "load_task": "rdsearch.tasks.loading",
     "evaluate": "rdsearch.tasks.evaluation",
-    "train": "rdsearch.tasks.training",
+    "train": "rdsearch.tasks.training.train",
 }
 
 

@@ -19,7 +19,6 @@ from rdsearch.base.device import choose_device
 from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.base.schema import explain
 from rdsearch.errors import ConfigError, TaskError
-from rdsearch.tasks.baseline import baseline_path, baseline_state
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
@@ -27,9 +26,10 @@ from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
-from rdsearch.tasks.stepper import Loss
 from rdsearch.tasks.template import Template, blank
-from rdsearch.tasks.training import Progress
+from rdsearch.tasks.training.baseline import baseline_path, baseline_state
+from rdsearch.tasks.training.stepper import Loss
+from rdsearch.tasks.training.train import Progress
 
 Direction = Literal["maximize", "minimize"]
 

@@ -18,7 +18,7 @@ from rdsearch.pruning.prune import prune
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 from tests.tasks.helpers import blobs, seeded_network
 
 WEIGHTS = 16 * 4 + 16 * 3  # of `seeded_network`

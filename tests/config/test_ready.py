@@ -24,7 +24,7 @@ def test_each_ready_search_file_is_valid_and_says_what_it_is(name: str) -> None:
 
 
 def test_every_pair_with_a_known_recipe_has_a_ready_search_file_that_bears_its_name() -> None:
-    from rdsearch.tasks.recipes import KNOWN_GOOD
+    from rdsearch.tasks.training.recipes import KNOWN_GOOD
 
     tasks = {name: load_task_file(path) for name, path in ready_spaces().items()}
     assert {(task.network, task.dataset) for task in tasks.values()} >= set(KNOWN_GOOD)

@@ -13,7 +13,7 @@ from rdsearch.retraining.distillation import Distillation
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 from tests.tasks.helpers import TiedTransformer, blobs, counting_sequences, next_token_loss, seeded_network
 
 

@@ -14,7 +14,7 @@ from rdsearch.retraining.variational_dropout import K1, K2, K3, VariationalDropo
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 from tests.tasks.helpers import blobs, seeded_network
 
 COUNT = 200

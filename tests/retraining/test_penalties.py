@@ -13,7 +13,7 @@ from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.train import train
 from tests.tasks.helpers import blobs
 
 CURVES = {

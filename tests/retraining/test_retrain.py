@@ -12,8 +12,8 @@ from rdsearch.errors import RdsearchError, TaskError, TrialError
 from rdsearch.retraining.retrain import require_finite, retrain
 from rdsearch.retraining.settings import RetrainRecipe
 from rdsearch.tasks.settings import TrainingConfig
-from rdsearch.tasks.stepper import Stepper
 from rdsearch.tasks.task import Task
+from rdsearch.tasks.training.stepper import Stepper
 from tests.tasks.helpers import blobs, seeded_network
 
 CPU = torch.device("cpu")

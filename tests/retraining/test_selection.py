@@ -10,10 +10,10 @@ from torch import nn
 from rdsearch.retraining.penalties import Penalty, l1
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.survivors import Survivors
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training import Epoch, train
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.train import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network
 
 

@@ -12,11 +12,11 @@ from torch.utils.data import TensorDataset
 from rdsearch.base.device import arrange, channels_last
 from rdsearch.tasks.data.augmentation import crop_and_flip
 from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, accuracy, suitable_batch
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit
-from rdsearch.tasks.stepper import Stepper, hold
-from rdsearch.tasks.training import train
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.stepper import Stepper, hold
+from rdsearch.tasks.training.train import train
 from tests.tasks.helpers import blobs, seeded_network
 
 META = torch.device("meta")

@@ -17,9 +17,9 @@ from rdsearch.errors import TaskError
 from rdsearch.tasks import load_task
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.networks.torchvision_models import published_accuracy
-from rdsearch.tasks.recipes import KNOWN_GOOD, training_for
 from rdsearch.tasks.settings import TaskConfig, TrainingConfig
 from rdsearch.tasks.state import load_state
+from rdsearch.tasks.training.recipes import KNOWN_GOOD, training_for
 from tests.tasks.helpers import seeded_network
 
 OWN = """

@@ -7,7 +7,7 @@ import pytest
 
 from rdsearch.tasks import NETWORKS, Task
 from rdsearch.tasks.plausibility import doubts
-from rdsearch.tasks.recipes import EXPECTED_ACCURACY, KNOWN_GOOD, expected_accuracy
+from rdsearch.tasks.training.recipes import EXPECTED_ACCURACY, KNOWN_GOOD, expected_accuracy
 from tests.tasks.helpers import blobs, seeded_network
 
 

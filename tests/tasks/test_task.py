@@ -17,7 +17,7 @@ from rdsearch.tasks import Task
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Batch
 from rdsearch.tasks.state import load_state
-from rdsearch.tasks.training import Epoch, train
+from rdsearch.tasks.training.train import Epoch, train
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,
@@ -181,7 +181,7 @@ def test_a_copy_for_a_search_travels_without_the_test_split(monkeypatch: pytest.
     sent = pickle.dumps(task.for_search())
     assert marker.tobytes() not in sent
     received = pickle.loads(sent)  # noqa: S301
-    monkeypatch.setattr("rdsearch.tasks.baseline.train", forbidden)
+    monkeypatch.setattr("rdsearch.tasks.training.baseline.train", forbidden)
     assert received.fingerprint == task.fingerprint
     assert received.score(filled(received)) == task.score(filled(task))
     with pytest.raises(TaskError, match="never sees"):

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from rdsearch.base.device import contiguous
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
-from rdsearch.tasks.hooks import StepHook
-from rdsearch.tasks.interruption import resume_from, save_progress
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
-from rdsearch.tasks.stepper import Loss, Stepper, hold
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.interruption import resume_from, save_progress
+from rdsearch.tasks.training.stepper import Loss, Stepper, hold
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from torch import nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import accuracy
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training import Epoch, train
+from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.training.train import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network
 
 SGD = TrainingConfig(epochs=2, lr=0.05, batch_size=32, optimizer="sgd", weight_decay=0.1)

@@ -20,8 +20,8 @@ from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, state_fingerprint, to_numpy
-from rdsearch.tasks.stepper import Loss
-from rdsearch.tasks.training import Progress, train
+from rdsearch.tasks.training.stepper import Loss
+from rdsearch.tasks.training.train import Progress, train
 
 BASELINES = "baselines"
 """The folder inside the cache."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rdsearch.base.files import write_atomically
-from rdsearch.tasks.stepper import Stepper
+from rdsearch.tasks.training.stepper import Stepper
 
 SAVE_SECONDS = 30.0
 """Trainings shorter than this write nothing; longer ones lose no more than this and an epoch."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from rdsearch.base.device import arrange
 from rdsearch.base.inputs import forward
 from rdsearch.errors import TaskError
-from rdsearch.tasks.hooks import StepHook
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch
+from rdsearch.tasks.training.hooks import StepHook
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From the network's output and the targets of a batch to the scalar that is minimised."""

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.baseline import baseline_state
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
+from rdsearch.tasks.training.baseline import baseline_state
 from tests.tasks.helpers import blobs, seeded_network, small_network
 
 QUICK = TrainingConfig(epochs=1, lr=0.02, batch_size=32)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from rdsearch.tasks.baseline import baseline_state
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training import Epoch, train
+from rdsearch.tasks.training.baseline import baseline_state
+from rdsearch.tasks.training.train import Epoch, train
 from tests.tasks.helpers import seeded_network
 
 LONG = TrainingConfig(epochs=5, lr=0.02, batch_size=32, weight_decay=0.01)
@@ -52,7 +52,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, spli
 
 @pytest.fixture
 def every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdsearch.tasks.interruption.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("rdsearch.tasks.training.interruption.SAVE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("every_epoch")

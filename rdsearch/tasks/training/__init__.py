@@ -1,0 +1,1 @@
+"""Training: one loop, its steps and hooks, what an interruption leaves, and the dense baseline."""
