@@ -12,7 +12,7 @@ import numpy as np
 from rdsearch.compression.rounds import Baseline
 from rdsearch.points.front import hypervolume_history
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.constraints import feasible, reference_accuracy
+from rdsearch.search.study.constraints import feasible, reference_accuracy
 
 PLAIN = "plain"
 """The contender whose final median all others are measured by."""

@@ -35,10 +35,10 @@ from rdsearch.compression.rounds import Baseline
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.progress import Progress
-from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.window import Windowed
+from rdsearch.search.run.progress import Progress
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.study.ledger import Ledger
+from rdsearch.search.study.window import Windowed
 from tests.search.paced import ROUNDS, paced_space, paced_task
 
 TRIAL_SECONDS, WORKERS = 1.0, 2

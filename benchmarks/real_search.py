@@ -36,8 +36,8 @@ from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import SearchFile, load_search_file
 from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.results import read_results
-from rdsearch.search.session import ray_session
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.run.session import ray_session
 from rdsearch.tasks.evaluation import top1
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.task import Task

@@ -21,7 +21,7 @@ from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import Ours, Plain, Table, simulate
 from rdsearch.compression.rounds import Baseline
 from rdsearch.config.searchfile import SearchConfig
-from rdsearch.search import samplers
+from rdsearch.search.study import samplers
 
 TABLES = Path(__file__).parent / "tables"
 BASELINES: Mapping[str, tuple[int, Baseline]] = {

@@ -19,10 +19,10 @@ from rdsearch.compression.rounds import Baseline, Checkpoint
 from rdsearch.config.searchfile import SearchConfig, SearchFile, load_search_file
 from rdsearch.config.space import Choice, Range, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.search.constraints import past_hope
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.trainable import PAST_HOPE
+from rdsearch.search.run.trainable import PAST_HOPE
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.study.constraints import past_hope
+from rdsearch.search.study.ledger import Ledger
 
 ROUNDS = "pruning.rounds"
 METRICS, MODES = ("size_bytes", "val_accuracy"), ("min", "max")

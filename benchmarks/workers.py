@@ -28,11 +28,11 @@ from rdsearch.config.space import Choice, RecipeSpace
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.points.table import read_points
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.samplers import TPE_WINDOW
-from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.window import Windowed
+from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.study.ledger import Ledger
+from rdsearch.search.study.samplers import TPE_WINDOW
+from rdsearch.search.study.window import Windowed
 
 PUBLISHED = Path(__file__).parents[1] / "results/mnist_lenet300"
 BASELINE_BYTES, BASELINE_ACCURACY, DROP = 1_066_440, 0.9836, 0.05

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rdsearch.points.point import OperatingPoint as OperatingPoint
     from rdsearch.search.api import resume as resume
     from rdsearch.search.api import search as search
-    from rdsearch.search.results import load_front as load_front
-    from rdsearch.search.testsplit import score_on_test as score_on_test
+    from rdsearch.search.outcome.results import load_front as load_front
+    from rdsearch.search.outcome.testsplit import score_on_test as score_on_test
     from rdsearch.tasks.task import Task as Task
 
 __version__ = "0.1.0"
@@ -34,9 +34,9 @@ _PUBLIC = {
     "Task": "rdsearch.tasks.task",
     "compress": "rdsearch.compression.rounds",
     "load": "rdsearch.compression.loading",
-    "load_front": "rdsearch.search.results",
+    "load_front": "rdsearch.search.outcome.results",
     "resume": "rdsearch.search.api",
-    "score_on_test": "rdsearch.search.testsplit",
+    "score_on_test": "rdsearch.search.outcome.testsplit",
 }
 _MODULES = ("coding", "search", "testing")
 

@@ -16,9 +16,9 @@ from rdsearch.errors import MissingDataError, RdsearchError, TaskError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rdsearch.search.folder import SearchFolder
-    from rdsearch.search.results import Results
-    from rdsearch.search.runner import Limits
+    from rdsearch.search.outcome.results import Results
+    from rdsearch.search.run.runner import Limits
+    from rdsearch.search.store.folder import SearchFolder
     from rdsearch.tasks.settings import TaskConfig
 
 INTERRUPTED = 130
@@ -111,7 +111,7 @@ def search(
 def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
     from rdsearch.search.api import limits_of
-    from rdsearch.search.folder import SearchFolder
+    from rdsearch.search.store.folder import SearchFolder
 
     _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
 
@@ -152,7 +152,7 @@ def front(
     from rdsearch.base.units import parse_size
     from rdsearch.report.search import ancestor_names, importance_lines
     from rdsearch.report.table import front_table, front_text
-    from rdsearch.search.results import misses_text, read_results
+    from rdsearch.search.outcome.results import misses_text, read_results
 
     limits = max_drop is not None or max_bytes is not None
     if knee + standard_error + limits + layers > 1:
@@ -185,7 +185,7 @@ def front(
 
 def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> None:
     from rdsearch.report.layers import layer_table, layer_text
-    from rdsearch.search.layers import layer_points
+    from rdsearch.search.outcome.progressive import layer_points
 
     points = layer_points(results)
     if form != "table":
@@ -201,8 +201,8 @@ def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> Non
 def test(directory: str) -> None:
     """Read the test split, once, for the files on the front, and write what it says beside them."""
     from rdsearch.report.table import front_table
-    from rdsearch.search.results import read_results, write_results
-    from rdsearch.search.testsplit import BASELINE, read_test_split
+    from rdsearch.search.outcome.results import read_results, write_results
+    from rdsearch.search.outcome.testsplit import BASELINE, read_test_split
 
     read = read_test_split(read_results(directory), say=click.echo)
     results = read_results(directory)
@@ -219,7 +219,7 @@ def test(directory: str) -> None:
 @click.argument("directory")
 def report(directory: str) -> None:
     """Write one self-contained HTML page about a search."""
-    from rdsearch.search.results import read_results, write_results
+    from rdsearch.search.outcome.results import read_results, write_results
 
     results = read_results(directory)
     write_results(results)
@@ -349,7 +349,7 @@ def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
     """
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_search_file
-    from rdsearch.search.cluster import available_cores
+    from rdsearch.search.run.cluster import available_cores
 
     path = find_space(space)
     file = load_search_file(path, overrides, cores=available_cores())

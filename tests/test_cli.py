@@ -19,7 +19,7 @@ from rdsearch import cli
 from rdsearch.coding.networkfile import layer_ends
 from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.search.folder import SearchFolder
+from rdsearch.search.store.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
 
 Run = Callable[..., tuple[int, str, str]]
@@ -84,7 +84,7 @@ def test_front_table_shows_every_point_of_front_csv(run: Run, search_copy: Path)
 
 def test_front_files_have_the_sizes_and_accuracies_that_are_printed(run: Run, search_copy: Path) -> None:
     from rdsearch.compression.loading import load
-    from rdsearch.search.runner import task_of
+    from rdsearch.search.run.runner import task_of
 
     run("report", search_copy)
     task = task_of(SearchFolder.open(search_copy).search_file())
@@ -114,7 +114,7 @@ def test_front_table_says_how_sure_its_accuracies_are(run: Run, search_copy: Pat
 
 
 def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
-    from rdsearch.search.results import load_front
+    from rdsearch.search.outcome.results import load_front
 
     front = load_front(search_copy)
     for options, wanted in (

@@ -10,7 +10,7 @@ import pytest
 import rdsearch
 from rdsearch.compression.loading import decode
 from rdsearch.points.front import Front
-from rdsearch.search.folder import SearchFolder
+from rdsearch.search.store.folder import SearchFolder
 
 PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("results/*/front.csv"))
 
@@ -37,7 +37,7 @@ def test_published_files_have_the_sizes_of_their_table_and_decode(published: Pat
 
 
 def test_published_files_have_the_accuracies_of_their_table(published: Path) -> None:
-    from rdsearch.search.runner import task_of
+    from rdsearch.search.run.runner import task_of
     from rdsearch.tasks.splits import Split
 
     if "RDSEARCH_DATA" not in os.environ:

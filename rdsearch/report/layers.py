@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rdsearch.report.table import format_ratio
-from rdsearch.search.layers import FIGURES, LayerPoint
+from rdsearch.search.outcome.progressive import FIGURES, LayerPoint
 
 
 def layer_table(points: Sequence[LayerPoint], *, caption: str | None = None) -> Table:

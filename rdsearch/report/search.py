@@ -13,10 +13,10 @@ from rdsearch.report.image import front_png
 from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import front_table
-from rdsearch.search.constraints import reference_accuracy
-from rdsearch.search.importance import importances
-from rdsearch.search.lineage import ancestors
-from rdsearch.search.results import Results, misses_text
+from rdsearch.search.outcome.importance import importances
+from rdsearch.search.outcome.lineage import ancestors
+from rdsearch.search.outcome.results import Results, misses_text
+from rdsearch.search.study.constraints import reference_accuracy
 
 
 def summarize(results: Results) -> SearchSummary:

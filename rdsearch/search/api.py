@@ -13,11 +13,11 @@ from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.points.front import Front
-from rdsearch.search.cluster import available_cores
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.results import Results, read_results, write_results
-from rdsearch.search.runner import Ending, Limits, run_search
-from rdsearch.search.warm_start import warm_start as read_warm_start
+from rdsearch.search.outcome.results import Results, read_results, write_results
+from rdsearch.search.run.cluster import available_cores
+from rdsearch.search.run.runner import Ending, Limits, run_search
+from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.study.warm_start import warm_start as read_warm_start
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from rdsearch.config.ready import find_space, first_comment, ready_spaces
 from rdsearch.config.searchfile import load_search_file, load_task_file
 from rdsearch.errors import ConfigError
-from rdsearch.search.heuristics import heuristics
+from rdsearch.search.study.heuristics import heuristics
 
 
 @pytest.mark.parametrize("name", ready_spaces())

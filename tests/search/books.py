@@ -14,9 +14,9 @@ from rdsearch.compression.rounds import Checkpoint
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.studies import STUDY_NAME, StudyPlace
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.store.studies import STUDY_NAME, StudyPlace
+from rdsearch.search.study.ledger import Ledger
 
 TREE: dict[str, Any] = {
     "pruning": {

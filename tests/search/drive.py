@@ -8,7 +8,7 @@ from pathlib import Path
 from rdsearch.config.searchfile import check_search
 from rdsearch.errors import RdsearchError
 from rdsearch.search.api import go_on, limits_of
-from rdsearch.search.folder import SearchFolder
+from rdsearch.search.store.folder import SearchFolder
 from tests.search.paced import paced_space, paced_task
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rdsearch.config.searchfile import ResourceConfig
 from rdsearch.errors import SearchError
-from rdsearch.search import cluster
+from rdsearch.search.run import cluster
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.config.searchfile import AT_LEAST, AT_MOST
-from rdsearch.search.constraints import feasible, nearest_misses, past_hope, violations
+from rdsearch.search.study.constraints import feasible, nearest_misses, past_hope, violations
 from tests.search.books import make_point
 
 

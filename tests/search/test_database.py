@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search.database import DatabaseStudy
+from rdsearch.search.store.database import DatabaseStudy
 from tests.search.books import Books, ledger, states
 from tests.search.postgresql import has_postgresql, postgresql_server
 

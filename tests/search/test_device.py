@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rdsearch.search.device import claim_device, device_index
+from rdsearch.search.run.device import claim_device, device_index
 
 
 @pytest.fixture

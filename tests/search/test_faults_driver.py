@@ -20,9 +20,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from rdsearch.compression.rounds import compress
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.journal import mend
-from rdsearch.search.results import read_results
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.journal import mend
 from tests.search.paced import SEED, evaluations, paced_task
 
 ROOT = Path(__file__).parents[2]

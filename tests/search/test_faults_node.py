@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 import rdsearch
-from rdsearch.search.results import read_results
+from rdsearch.search.outcome.results import read_results
 from tests.search.paced import ROUNDS, evaluations, paced_space, paced_task
 
 ROOT = Path(__file__).parents[2]

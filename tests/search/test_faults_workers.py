@@ -13,7 +13,7 @@ from rich.console import Console
 
 import rdsearch
 from rdsearch.errors import SearchError
-from rdsearch.search.results import Results, read_results
+from rdsearch.search.outcome.results import Results, read_results
 from tests.search.paced import ROUNDS, evaluations, paced_space, paced_task
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def importable() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[None]:
     """A Ray that the searches of this file share; a search alone would start its own."""
-    from rdsearch.search.session import ray_session
+    from rdsearch.search.run.session import ray_session
 
     with importable(), ray_session(None):
         yield

@@ -8,7 +8,7 @@ import yaml
 
 from rdsearch.config.searchfile import SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, SearchError
-from rdsearch.search.folder import SearchFolder
+from rdsearch.search.store.folder import SearchFolder
 
 TREE: dict[str, Any] = {
     "task": {"network": "digits_cnn", "dataset": "digits"},

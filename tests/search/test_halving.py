@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.config.searchfile import HalvingConfig
-from rdsearch.search.halving import Halving, crowding, non_dominated_ranks
+from rdsearch.search.study.halving import Halving, crowding, non_dominated_ranks
 from tests.search.books import make_point
 
 VECTORS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rdsearch.search.heuristics import heuristics
+from rdsearch.search.study.heuristics import heuristics
 from tests.search.books import make_space
 
 METHODS = ["global", "erk", "lamp", "surp"]

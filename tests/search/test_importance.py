@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rdsearch.search.importance import importances
+from rdsearch.search.outcome.importance import importances
 from tests.search.books import make_point, make_space
 
 TREE: dict[str, Any] = {

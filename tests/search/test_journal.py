@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import SearchError
-from rdsearch.search.journal import exclusive, mend
+from rdsearch.search.store.journal import exclusive, mend
 
 
 def test_a_second_holder_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
     code = (
-        "import sys; from pathlib import Path; from rdsearch.search.journal import exclusive\n"
+        "import sys; from pathlib import Path; from rdsearch.search.store.journal import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

@@ -11,10 +11,10 @@ from rich.console import Console
 import rdsearch
 from rdsearch.coding.networkfile import layer_ends
 from rdsearch.report.layers import layer_table, layer_text
-from rdsearch.search import layers
-from rdsearch.search.layers import layer_points
-from rdsearch.search.results import read_results
-from rdsearch.search.runner import task_of
+from rdsearch.search.outcome import progressive as layers
+from rdsearch.search.outcome.progressive import layer_points
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.run.runner import task_of
 from tests.searches import SPACE
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search import lease
-from rdsearch.search.lease import LEASE, Lease
-from rdsearch.search.places import Folder
+from rdsearch.search.store import lease
+from rdsearch.search.store.lease import LEASE, Lease
+from rdsearch.search.store.places import Folder
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +83,6 @@ def test_a_driver_that_was_taken_over_is_told_so_and_leaves_the_lease_alone(plac
 def test_of_two_that_begin_together_one_drives(place: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Lease(place, "there")
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr("rdsearch.search.lease.time.sleep", lambda _: owner(place))
+    monkeypatch.setattr("rdsearch.search.store.lease.time.sleep", lambda _: owner(place))
     with pytest.raises(SearchError, match="in use by process 7 on node-b"), late.held():
         pass

@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 
 from rdsearch.config.searchfile import SAMPLERS
 from rdsearch.errors import SearchError
-from rdsearch.search import ledger as ledger_module
-from rdsearch.search.heuristics import heuristics
-from rdsearch.search.ledger import MAX_ATTEMPTS, Ledger, Proposal
-from rdsearch.search.observations import representative
-from rdsearch.search.store import Outcome
+from rdsearch.search.store.rounds import Outcome
+from rdsearch.search.study import ledger as ledger_module
+from rdsearch.search.study.heuristics import heuristics
+from rdsearch.search.study.ledger import MAX_ATTEMPTS, Ledger, Proposal
+from rdsearch.search.study.observations import representative
 from tests.search.books import TREE, Books, make_point, make_space
 
 
@@ -214,7 +214,7 @@ def test_interruptions_that_are_no_crashes_do_not_count(books: Books) -> None:
 def test_a_proposal_and_a_result_each_wait_for_the_disk_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = books.open()
     flushed: list[int] = []
-    monkeypatch.setattr("rdsearch.search.journal.os.fsync", flushed.append)
+    monkeypatch.setattr("rdsearch.search.store.journal.os.fsync", flushed.append)
     proposed(ledger, 1)
     assert len(flushed) == 1
     books.complete(0)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rdsearch.points.point import Scalar
-from rdsearch.search.heuristics import heuristics
-from rdsearch.search.lineage import ancestors, distance
+from rdsearch.search.outcome.lineage import ancestors, distance
+from rdsearch.search.study.heuristics import heuristics
 from tests.search.books import make_point, make_space
 
 TREE: dict[str, Any] = {

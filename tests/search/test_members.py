@@ -19,10 +19,10 @@ from rdsearch.base.units import standard_error
 from rdsearch.compression.rounds import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.members import judge, member_key
-from rdsearch.search.results import read_results
-from rdsearch.search.runner import task_of
+from rdsearch.search.outcome.members import judge, member_key
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.run.runner import task_of
+from rdsearch.search.store.folder import SearchFolder
 from tests.search.books import make_point
 from tests.searches import SPACE
 

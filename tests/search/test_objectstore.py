@@ -8,8 +8,8 @@ import pickle
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search.objectstore import ObjectStore, is_address, object_store
-from rdsearch.search.store import RoundStore
+from rdsearch.search.store.objectstore import ObjectStore, is_address, object_store
+from rdsearch.search.store.rounds import RoundStore
 from tests.search.books import make_checkpoint, make_point
 
 

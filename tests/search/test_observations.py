@@ -9,8 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.observations import PREFIX_OF, is_prefix
+from rdsearch.search.study.ledger import Ledger
+from rdsearch.search.study.observations import PREFIX_OF, is_prefix
 from tests.search.books import TREE, Books
 
 

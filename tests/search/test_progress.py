@@ -11,8 +11,8 @@ from rich.console import Console
 
 from rdsearch.compression.rounds import Baseline
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.constraints import reference_accuracy
-from rdsearch.search.progress import Progress
+from rdsearch.search.run.progress import Progress
+from rdsearch.search.study.constraints import reference_accuracy
 
 
 @dataclass

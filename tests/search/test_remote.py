@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rdsearch.search.objectstore import ObjectStore, object_store
-from rdsearch.search.studies import ShippedJournal
+from rdsearch.search.store.objectstore import ObjectStore, object_store
+from rdsearch.search.store.studies import ShippedJournal
 from tests.searches import SPACE
 
 RDSEARCH = [sys.executable, "-c", "from rdsearch.cli import main; main()"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rdsearch.search.results import read_results
+from rdsearch.search.outcome.results import read_results
 from tests.search.test_resume import RDSEARCH, started, wait_for_rounds
 from tests.searches import SPACE
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.results import read_results
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.store.folder import SearchFolder
 from tests.searches import SPACE
 
 RDSEARCH = str(Path(sys.executable).with_name("rdsearch"))
@@ -124,7 +124,7 @@ def test_finished_search_is_extended_by_more_trials(finished: Path, tmp_path: Pa
 
 
 def test_second_driver_on_one_folder_gets_a_clear_error(finished: Path) -> None:
-    from rdsearch.search.journal import exclusive
+    from rdsearch.search.store.journal import exclusive
 
     with exclusive(SearchFolder.open(finished).lock):
         second = subprocess.run([RDSEARCH, "resume", str(finished)], capture_output=True, text=True, timeout=60)

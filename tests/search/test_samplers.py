@@ -10,8 +10,8 @@ import pytest
 
 from rdsearch.config.searchfile import SAMPLERS
 from rdsearch.errors import SearchError
-from rdsearch.search import samplers
-from rdsearch.search.ledger import Ledger, Proposal
+from rdsearch.search.study import samplers
+from rdsearch.search.study.ledger import Ledger, Proposal
 from tests.search.books import TREE, Books, make_space
 
 TRIALS = 14

@@ -15,10 +15,10 @@ from torch import nn
 import rdsearch
 from rdsearch.compression.rounds import Baseline
 from rdsearch.report.search import show_end, write_pictures
-from rdsearch.search.cluster import Slots
-from rdsearch.search.progress import reference_accuracy
-from rdsearch.search.results import read_results
-from rdsearch.search.runner import _announce
+from rdsearch.search.outcome.results import read_results
+from rdsearch.search.run.cluster import Slots
+from rdsearch.search.run.progress import reference_accuracy
+from rdsearch.search.run.runner import _announce
 from rdsearch.tasks.task import Task
 from tests.search.books import Books
 from tests.tasks.helpers import blobs, seeded_network

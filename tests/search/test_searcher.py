@@ -8,9 +8,9 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from rdsearch.search.ledger import Proposal
-from rdsearch.search.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
-from rdsearch.search.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
+from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.study.ledger import Proposal
 
 
 class Books:
@@ -115,7 +115,7 @@ def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkey
     keeping.on_trial_start(0, [], running(searcher, "a"))
     keeping.on_step_end(0, [])
     assert books.started_ == []
-    monkeypatch.setattr("rdsearch.search.searcher._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("rdsearch.search.run.searcher._PATIENCE_SECONDS", 0.0)
     keeping.on_step_end(0, [])
     assert books.started_ == [1]
 

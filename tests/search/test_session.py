@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search import session
+from rdsearch.search.run import session
 
 
 def test_session_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import nn
 
 import rdsearch
-from rdsearch.search.trainable import TrialContext
+from rdsearch.search.run.trainable import TrialContext
 from rdsearch.tasks.task import Task
 from tests.search.paced import paced_space
 

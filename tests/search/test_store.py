@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search.objectstore import object_store
-from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.search.store.objectstore import object_store
+from rdsearch.search.store.rounds import Outcome, RoundStore
 from tests.search.books import make_checkpoint, make_point
 
 

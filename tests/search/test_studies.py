@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rdsearch.errors import SearchError
-from rdsearch.search.places import Folder
-from rdsearch.search.studies import ShippedJournal
+from rdsearch.search.store.places import Folder
+from rdsearch.search.store.studies import ShippedJournal
 from tests.search.books import Books, ledger, states
 
 

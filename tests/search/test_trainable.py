@@ -10,8 +10,8 @@ import pytest
 from rdsearch.compression.rounds import Baseline, measure_baseline
 from rdsearch.config.space import parse_space
 from rdsearch.errors import SearchError
-from rdsearch.search.store import RoundStore
-from rdsearch.search.trainable import TrialContext, trial_points
+from rdsearch.search.run.trainable import TrialContext, trial_points
+from rdsearch.search.store.rounds import RoundStore
 from rdsearch.tasks.task import Task
 
 RECIPE = {
@@ -111,7 +111,7 @@ def test_full_disk_is_worth_another_try(context: TrialContext, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rdsearch.search.places._write", full)
+    monkeypatch.setattr("rdsearch.search.store.places._write", full)
     with pytest.raises(SearchError, match="No space left on device"):
         list(trial_points(context, 0, PARAMETERS, "cpu"))
     assert RoundStore(context.store).outcome(0) is None

@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rdsearch.search.window import Windowed, best
+from rdsearch.search.study.window import Windowed, best
 
 DIRECTIONS = [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE]
 

@@ -16,10 +16,10 @@ from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
 from rdsearch.points.table import read_front, read_points, write_front, write_points
-from rdsearch.search.constraints import feasible, nearest_misses
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.manifest import baseline_of, trials_baseline
-from rdsearch.search.members import judge, member_key
+from rdsearch.search.outcome.manifest import baseline_of, trials_baseline
+from rdsearch.search.outcome.members import judge, member_key
+from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.study.constraints import feasible, nearest_misses
 
 _FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")
 

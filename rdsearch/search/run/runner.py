@@ -16,14 +16,14 @@ from rdsearch.compression.rounds import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.points.point import Scalar
-from rdsearch.search.cluster import Slots, slots
-from rdsearch.search.folder import SearchFolder
-from rdsearch.search.journal import exclusive
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.manifest import baseline_of, make_manifest, trials_baseline
-from rdsearch.search.members import score_members
-from rdsearch.search.session import ray_session
-from rdsearch.search.trainable import TrialContext, run_trial
+from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
+from rdsearch.search.outcome.members import score_members
+from rdsearch.search.run.cluster import Slots, slots
+from rdsearch.search.run.session import ray_session
+from rdsearch.search.run.trainable import TrialContext, run_trial
+from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.journal import exclusive
+from rdsearch.search.study.ledger import Ledger
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
@@ -200,7 +200,7 @@ def _run(
     address: str | None,
     console: Console,
 ) -> None:
-    from rdsearch.search.progress import Progress, ProgressCallback
+    from rdsearch.search.run.progress import Progress, ProgressCallback
 
     places = slots(file.resources, grows=address is not None)
     store = folder.store
@@ -264,7 +264,7 @@ def _fit(
 ) -> None:
     from ray import tune
 
-    from rdsearch.search.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
+    from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rdsearch.errors import SearchError
-from rdsearch.search.places import Place, R, T
+from rdsearch.search.store.places import Place, R, T
 
 SCHEMES = ("s3",)
 """Object stores that are known to work."""

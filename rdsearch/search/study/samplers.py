@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import SearchError
-from rdsearch.search.window import Windowed
+from rdsearch.search.study.window import Windowed
 
 TPE_START_UP = 5
 """Complete trials before the estimator proposes: as many as the ready searches have heuristics, which spread over the

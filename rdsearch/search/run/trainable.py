@@ -12,10 +12,10 @@ from rdsearch.compression.rounds import Baseline, rounds
 from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.search.constraints import past_hope
-from rdsearch.search.device import claim_device
-from rdsearch.search.places import Place
-from rdsearch.search.store import Outcome, RoundStore
+from rdsearch.search.run.device import claim_device
+from rdsearch.search.store.places import Place
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.study.constraints import past_hope
 from rdsearch.tasks.task import Task
 
 ROUND = "pruning_round"

@@ -17,10 +17,10 @@ from rdsearch.base.units import format_duration, format_size
 from rdsearch.compression.rounds import Baseline
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.constraints import feasible, reference_accuracy
-from rdsearch.search.ledger import Ledger
-from rdsearch.search.store import RoundStore
-from rdsearch.search.trainable import ROUND
+from rdsearch.search.run.trainable import ROUND
+from rdsearch.search.store.rounds import RoundStore
+from rdsearch.search.study.constraints import feasible, reference_accuracy
+from rdsearch.search.study.ledger import Ledger
 
 _SECONDS_BETWEEN_LINES = 5.0
 _GROWTH = 0.05

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import SearchError
-from rdsearch.search.cluster import available_cores
+from rdsearch.search.run.cluster import available_cores
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"

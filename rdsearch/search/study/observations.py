@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, create_trial
 from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.schedules import prefix_consistent
-from rdsearch.search.constraints import feasible, violations
+from rdsearch.search.study.constraints import feasible, violations
 
 ROUNDS = "pruning.rounds"
 PREFIX_OF = "prefix_of"

@@ -16,7 +16,7 @@ from rdsearch.compression.loading import load
 from rdsearch.compression.rounds import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.constraints import feasible
+from rdsearch.search.study.constraints import feasible
 from rdsearch.tasks.task import Task
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rdsearch.errors import SearchError
-from rdsearch.search.places import Place
+from rdsearch.search.store.places import Place
 
 LEASE = ".lock"
 BEAT_SECONDS = 10.0

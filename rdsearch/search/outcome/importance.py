@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.observations import representative
+from rdsearch.search.study.observations import representative
 
 FEWEST_TRIALS = 10
 """With fewer the figures would be noise."""

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from rdsearch.base.files import write_atomically
 from rdsearch.config.yamlfile import parse_yaml
 from rdsearch.errors import SearchError
-from rdsearch.search.objectstore import ObjectStore
+from rdsearch.search.store.objectstore import ObjectStore
 from rdsearch.tasks.folders import cache_folder
 
 TRIALS = "trials"

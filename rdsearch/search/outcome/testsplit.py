@@ -10,8 +10,8 @@ from rdsearch.compression.loading import load
 from rdsearch.compression.rounds import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
-from rdsearch.search.results import Results, digest, file_of, read_results, write_results
-from rdsearch.search.runner import task_of
+from rdsearch.search.outcome.results import Results, digest, file_of, read_results, write_results
+from rdsearch.search.run.runner import task_of
 from rdsearch.tasks.task import Task
 
 BASELINE = "baseline"

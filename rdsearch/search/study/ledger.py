@@ -21,12 +21,12 @@ from rdsearch.config.searchfile import GRID, LEARNING, SAMPLERS, SearchConfig
 from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.search.constraints import violations
-from rdsearch.search.halving import Halving
-from rdsearch.search.heuristics import heuristics
-from rdsearch.search.observations import is_prefix, prefix_observation, prefix_of, representative
-from rdsearch.search.store import Outcome, RoundStore
-from rdsearch.search.studies import StudyPlace, study_place
+from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.store.studies import StudyPlace, study_place
+from rdsearch.search.study.constraints import violations
+from rdsearch.search.study.halving import Halving
+from rdsearch.search.study.heuristics import heuristics
+from rdsearch.search.study.observations import is_prefix, prefix_observation, prefix_of, representative
 
 MAX_ATTEMPTS = 5
 """A trial whose worker or driver crashed so often without finishing one more round is given up."""

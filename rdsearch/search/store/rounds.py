@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from rdsearch.compression.rounds import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.places import Folder, Place
+from rdsearch.search.store.places import Folder, Place
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
 OUTCOME, ERRORS = "outcome.json", "errors.log"

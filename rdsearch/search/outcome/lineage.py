@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rdsearch.base.units import format_number
 from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.search.heuristics import METHOD, RATE, heuristics
+from rdsearch.search.study.heuristics import METHOD, RATE, heuristics
 
 _ALL = 1_000_000
 

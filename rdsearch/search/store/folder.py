@@ -12,12 +12,12 @@ from rdsearch.base.files import write_atomically
 from rdsearch.config.searchfile import SearchFile, check_search
 from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
-from rdsearch.search.database import DatabaseStudy
-from rdsearch.search.mirror import CONFIG, TRIALS, Mirror
-from rdsearch.search.objectstore import is_address, object_store
-from rdsearch.search.places import Folder
-from rdsearch.search.store import RoundStore
-from rdsearch.search.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
+from rdsearch.search.store.database import DatabaseStudy
+from rdsearch.search.store.mirror import CONFIG, TRIALS, Mirror
+from rdsearch.search.store.objectstore import is_address, object_store
+from rdsearch.search.store.places import Folder
+from rdsearch.search.store.rounds import RoundStore
+from rdsearch.search.store.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ class SearchFolder:
         self._upload(self.tests)
 
     def read_whole_part(self) -> dict[str, float]:
-        """Scores on the whole validation part by `rdsearch.search.members.member_key`; empty before the end."""
+        """Scores on the whole validation part by `rdsearch.search.outcome.members.member_key`; empty before the end."""
         return _read_json(self.whole_part, "") if self.whole_part.exists() else {}
 
     def write_whole_part(self, scores: dict[str, float]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdsearch.errors import SearchError
-from rdsearch.search.journal import exclusive
-from rdsearch.search.studies import StudyPlace
+from rdsearch.search.store.journal import exclusive
+from rdsearch.search.store.studies import StudyPlace
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rdsearch.base.files import write_atomically
 from rdsearch.errors import SearchError
-from rdsearch.search.journal import BatchedJournal, mend
-from rdsearch.search.lease import Lease
-from rdsearch.search.places import Place
+from rdsearch.search.store.journal import BatchedJournal, mend
+from rdsearch.search.store.lease import Lease
+from rdsearch.search.store.places import Place
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -8,7 +8,7 @@ from typing import Any
 
 from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.search.results import read_results
+from rdsearch.search.outcome.results import read_results
 
 _BUDGETS = "pruning.budgets."
 

@@ -13,8 +13,8 @@ from rdsearch.errors import SearchError
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.search.results import Results, file_of
-from rdsearch.search.runner import task_of
+from rdsearch.search.outcome.results import Results, file_of
+from rdsearch.search.run.runner import task_of
 from rdsearch.tasks.task import Task
 
 

@@ -12,8 +12,8 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
-from rdsearch.search.ledger import Ledger, Proposal
-from rdsearch.search.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.study.ledger import Ledger, Proposal
 
 _PATIENCE_SECONDS = 1.0
 """A cluster that holds fewer trials than there may be at a time never has all of them running."""

@@ -1,0 +1,1 @@
+"""The run: Ray, its workers, and the driver that feeds them."""
