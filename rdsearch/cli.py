@@ -184,7 +184,7 @@ def front(
 
 
 def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> None:
-    from rdsearch.report.layers import layer_table, layer_text
+    from rdsearch.report.progressive import layer_table, layer_text
     from rdsearch.search.outcome.progressive import layer_points
 
     points = layer_points(results)

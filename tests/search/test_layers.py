@@ -10,7 +10,7 @@ from rich.console import Console
 
 import rdsearch
 from rdsearch.coding.networkfile import layer_ends
-from rdsearch.report.layers import layer_table, layer_text
+from rdsearch.report.progressive import layer_table, layer_text
 from rdsearch.search.outcome import progressive as layers
 from rdsearch.search.outcome.progressive import layer_points
 from rdsearch.search.outcome.results import read_results
