@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.pruning.surp_reference import refine_slowly
 
 from benchmarks.machine import machine
 from rdsearch.coding import encode_arrays
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.methods.surp_steps import Refinement, Rule, refine
 from rdsearch.pruning.prune import prune
+from tests.pruning.methods.surp_reference import refine_slowly
 
 RESNET20_WEIGHTS = 272_474
 LARGE = 15_000_000

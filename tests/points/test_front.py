@@ -342,6 +342,6 @@ def test_the_front_loads_without_the_heavy_libraries() -> None:
         "import sys, rdsearch.points.front, rdsearch.points.table, rdsearch.report.table\n"
         "print({'ray', 'optuna', 'torch', 'pandas', 'plotly', 'matplotlib'} & set(sys.modules))"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "set()"

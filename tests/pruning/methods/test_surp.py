@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pruning.surp_reference import refine_slowly
 
 from rdsearch.errors import PruningError
 from rdsearch.pruning.methods.surp_steps import Rule, refine
 from rdsearch.pruning.prune import prune
+from tests.pruning.methods.surp_reference import refine_slowly
 from tests.pruning.networks import random_weights
 
 N = 200_000

@@ -18,7 +18,7 @@ from rdsearch.search.study.heuristics import heuristics
 from rdsearch.search.study.warm_start import warm_start
 from tests.search.books import Books, make_space
 
-EARLIER = Path(__file__).parents[2] / "results" / "mnist_lenet300"
+EARLIER = Path(__file__).parents[3] / "results" / "mnist_lenet300"
 
 
 def space(*overrides: str) -> RecipeSpace:
