@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
-from rdsearch.compression.rounds import dense_network
+from rdsearch.compression.measure import dense_network
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import hypervolume_history
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.study.constraints import feasible, reference_accuracy

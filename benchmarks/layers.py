@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from benchmarks.quantization import machine
-from rdsearch.coding.networkfile import layer_ends, part_sizes
+from rdsearch.coding.networkfile import part_sizes, prefix_ends
 from rdsearch.compression.loading import load
+from rdsearch.compression.measure import dense_network
 from rdsearch.compression.pack import pack
-from rdsearch.compression.rounds import dense_network
 from rdsearch.config.recipe import QuantizationRecipe, RetrainRecipe
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights
@@ -49,7 +49,7 @@ def of_weights(data: bytes) -> int:
 
 def accuracies(task: Task, data: bytes, test: Split) -> Points:
     """(bytes, accuracy) of each prefix."""
-    return [(end, task.score(load(data[:end], into=task.fresh_network()), split=test)) for end in layer_ends(data)]
+    return [(end, task.score(load(data[:end], into=task.fresh_network()), split=test)) for end in prefix_ends(data)]
 
 
 def plot(path: Path, curves: dict[str, Points]) -> None:
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{count} layers: {len(data):,} bytes, {len(data) / single - 1:+.2%}; "
                 f"weights {of_weights(data):,}, {of_weights(data) / single_weights - 1:+.2%}"
             )
-        ends = layer_ends(data)
+        ends = prefix_ends(data)
         scores = accuracies(task, data, test) if count == 1 or count in (options.scored or options.layers) else []
         if scores:
             curves[f"{count} layers" if count > 1 else "without layers"] = scores

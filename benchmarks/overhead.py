@@ -31,7 +31,7 @@ from rich.console import Console
 
 import rdsearch
 from benchmarks.pruning import machine
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint

@@ -31,7 +31,8 @@ from torch import nn
 import rdsearch
 from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import METRICS, MODES, tune_space
-from rdsearch.compression.rounds import Baseline, compress, measure_baseline
+from rdsearch.compression.measure import Baseline, measure_baseline
+from rdsearch.compression.rounds import compress
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import SearchFile, load_search_file
 from rdsearch.config.space import RecipeSpace

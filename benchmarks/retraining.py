@@ -15,7 +15,8 @@ import torch
 import yaml
 
 from benchmarks.quantization import machine
-from rdsearch.compression.rounds import compress, measure_baseline
+from rdsearch.compression.measure import measure_baseline
+from rdsearch.compression.rounds import compress
 from rdsearch.points.point import OperatingPoint
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.settings import TaskConfig

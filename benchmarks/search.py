@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
 from benchmarks.simulation import Ours, Plain, Table, simulate
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.search.study import samplers
 

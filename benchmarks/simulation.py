@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.curves import Step
-from rdsearch.compression.rounds import Baseline, Checkpoint
+from rdsearch.compression.checkpoint import Checkpoint
+from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchConfig, SearchFile, load_search_file
 from rdsearch.config.space import Choice, Range, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar

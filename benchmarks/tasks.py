@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from rdsearch.base.device import choose_device
-from rdsearch.compression.rounds import dense_network
+from rdsearch.compression.measure import dense_network
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import load_task_file
 from rdsearch.pruning.weights import prunable_weights

@@ -233,7 +233,7 @@ def report(directory: str) -> None:
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
     from rdsearch.base.device import choose_device
-    from rdsearch.compression.rounds import measure_baseline
+    from rdsearch.compression.measure import measure_baseline
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_task_file
     from rdsearch.tasks.loading import load_task
@@ -335,7 +335,7 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
     data = truncated(file, parse_size(max_bytes))
     write_atomically(output, data)
     network = decode_network(data)
-    click.echo(f"{output}: {len(data):,} bytes, {network.layer} of {network.layers} quality layers")
+    click.echo(f"{output}: {len(data):,} bytes, {network.refinement} of {network.refinements} quality layers")
 
 
 @app.command()

@@ -16,7 +16,7 @@ import yaml
 
 import rdsearch
 from rdsearch import cli
-from rdsearch.coding.networkfile import layer_ends
+from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.search.store.folder import SearchFolder
@@ -228,7 +228,7 @@ def part_bytes(out: str) -> list[int]:
 def test_a_layered_file_is_cut_at_the_finest_layer_that_fits(run: Run, rdz: Path, tmp_path: Path) -> None:
     layered, cut = tmp_path / "layered.rdz", tmp_path / "cut.rdz"
     layered.write_bytes(relayered(rdz))
-    ends = layer_ends(layered.read_bytes())
+    ends = prefix_ends(layered.read_bytes())
     status, out, _ = run("truncate", layered, "--max-bytes", ends[2] - 1, "-o", cut)
     assert status == 0
     assert f"{ends[1]:,} bytes, 2 of 4 quality layers" in out

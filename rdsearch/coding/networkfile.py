@@ -14,20 +14,26 @@ from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.levels import Levels, decode_levels, encode_levels
-from rdsearch.coding.progressive import Layer, LayeredLevels, decode_layered, encode_layered, layer_parts
+from rdsearch.coding.progressive import (
+    ProgressiveLevels,
+    Refinement,
+    decode_progressive,
+    encode_progressive,
+    refinement_parts,
+)
 from rdsearch.errors import FileFormatError
 
 LayoutOf = Callable[[str], Layout]
 """Finds the layout of a registered network by its id; raises LookupError for an unknown one."""
 
-NETWORK, WEIGHTS, VECTORS, BUFFERS, RECIPE, LAYER = 1, 2, 3, 4, 5, FIRST_LINK
+NETWORK, WEIGHTS, VECTORS, BUFFERS, RECIPE, REFINEMENT = 1, 2, 3, 4, 5, FIRST_LINK
 SECTION_NAMES = {
     NETWORK: "network",
     WEIGHTS: "weights",
     VECTORS: "biases and normalisation",
     BUFFERS: "buffers",
     RECIPE: "recipe",
-    LAYER: "quality layer",
+    REFINEMENT: "quality layer",
 }
 MAX_VALUES = 2**31
 """More values than this in one file are refused before memory is taken for them."""
@@ -51,8 +57,8 @@ class NetworkFile:
         buffers: Values of each ``buffer`` entry, by name.
         network_id: Registered id; with it a file needs neither names nor shapes.
         recipe: What made the file; optional, and its bytes count.
-        layer: Quality layers that were there to be read; levels and steps are those of the last one.
-        layers: Quality layers that the file was written with.
+        refinement: Quality layers that were there to be read; levels and steps are those of the last one.
+        refinements: Quality layers that the file was written with.
     """
 
     layout: Layout
@@ -61,8 +67,8 @@ class NetworkFile:
     buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
     network_id: str | None = None
     recipe: Mapping[str, Any] | None = None
-    layer: int = 1
-    layers: int = 1
+    refinement: int = 1
+    refinements: int = 1
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The network's state dict: float32 values, and ``buffer`` entries as they are.
@@ -113,7 +119,7 @@ def _values(levels: Levels) -> np.ndarray:
     return values
 
 
-def encode_file(network: NetworkFile, coarser: Sequence[Layer] = ()) -> bytes:
+def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> bytes:
     """The bytes of a ``.rdz`` file.
 
     Args:
@@ -131,7 +137,7 @@ def encode_file(network: NetworkFile, coarser: Sequence[Layer] = ()) -> bytes:
     if network.recipe is not None:
         sections.append((RECIPE, zlib.compress(json.dumps(network.recipe, separators=(",", ":")).encode(), 9)))
     if coarser:
-        sections += [(LAYER, payload) for payload in encode_layered(weights, vectors, coarser)]
+        sections += [(REFINEMENT, payload) for payload in encode_progressive(weights, vectors, coarser)]
     return write_sections(sections)
 
 
@@ -157,9 +163,9 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
     weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
     vectors = vector_shapes(layout)
     if layers:
-        levels = decode_layered(layers, weights, vectors)
+        levels = decode_progressive(layers, weights, vectors)
     else:
-        levels = LayeredLevels(
+        levels = ProgressiveLevels(
             decode_levels(sections[WEIGHTS], weights, SECTION_NAMES[WEIGHTS]),
             decode_levels(sections[VECTORS], vectors, SECTION_NAMES[VECTORS]),
             written=1,
@@ -171,8 +177,8 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
         buffers=_decode_buffers(sections.get(BUFFERS), list(layout.of("buffer"))),
         network_id=network_id,
         recipe=_decode_recipe(sections.get(RECIPE)),
-        layer=max(len(layers), 1),
-        layers=levels.written,
+        refinement=max(len(layers), 1),
+        refinements=levels.written,
     )
 
 
@@ -183,7 +189,7 @@ def _sections(data: bytes) -> tuple[dict[int, bytes], list[bytes]]:
     for kind, payload in read_sections(data):
         if kind not in SECTION_NAMES:
             raise FileFormatError(f"the file has a section of unknown kind {kind}; install a newer rdsearch")
-        if kind == LAYER:
+        if kind == REFINEMENT:
             layers.append(payload)
         elif kind in sections:
             raise FileFormatError(f"the file has two sections of kind {kind}; it is spliced or damaged")
@@ -198,7 +204,7 @@ def _sections(data: bytes) -> tuple[dict[int, bytes], list[bytes]]:
     return sections, layers
 
 
-def layer_ends(data: bytes) -> list[int]:
+def prefix_ends(data: bytes) -> list[int]:
     """Where a file may be cut: the end of each quality layer that is there; the file's own end where it has none.
 
     Raises:
@@ -216,7 +222,7 @@ def part_sizes(data: bytes) -> dict[str, int]:
     sections, layers = _sections(data)
     parts = {SECTION_NAMES[kind]: len(payload) for kind, payload in sections.items()}
     for number, payload in enumerate(layers, start=1):
-        for kind, size in zip((WEIGHTS, VECTORS), layer_parts(payload), strict=True):
+        for kind, size in zip((WEIGHTS, VECTORS), refinement_parts(payload), strict=True):
             parts[f"layer {number}: {SECTION_NAMES[kind]}"] = size
     parts["header and checksums"] = len(data) - sum(parts.values())
     return parts

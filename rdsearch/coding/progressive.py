@@ -25,13 +25,13 @@ from rdsearch.coding.container import Cursor, varint
 from rdsearch.coding.levels import Levels, Shapes, decode_steps, encode_steps
 from rdsearch.errors import FileFormatError
 
-MAX_LAYERS = 64
+MAX_REFINEMENTS = 64
 MAX_SHIFT = 16
 _LARGEST = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True)
-class Layer:
+class Refinement:
     """What a layer says beside the cells of every weight.
 
     Attributes:
@@ -49,7 +49,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class LayeredLevels:
+class ProgressiveLevels:
     """What the layers of a file say.
 
     Attributes:
@@ -63,12 +63,14 @@ class LayeredLevels:
     written: int
 
 
-def encode_layered(weights: Sequence[Levels], vectors: Sequence[Levels], coarser: Sequence[Layer]) -> list[bytes]:
+def encode_progressive(
+    weights: Sequence[Levels], vectors: Sequence[Levels], coarser: Sequence[Refinement]
+) -> list[bytes]:
     """One payload a layer: those of ``coarser``, then the last one with every level as it is."""
-    from rdsearch.coding.refinement import encode_differences, encode_layers
+    from rdsearch.coding.refinement import encode_differences, encode_refinements
 
     layers = [*coarser, _finest(weights, vectors)]
-    coded = encode_layers([levels for levels, _ in weights], [layer.cells for layer in layers])
+    coded = encode_refinements([levels for levels, _ in weights], [layer.cells for layer in layers])
     payloads = []
     differences = [_differences(*pair) for pair in zip([None, *layers], layers, strict=False)]
     for layer, cells, levels in zip(layers, coded, encode_differences(differences), strict=True):
@@ -81,11 +83,11 @@ def encode_layered(weights: Sequence[Levels], vectors: Sequence[Levels], coarser
     return payloads
 
 
-def _finest(weights: Sequence[Levels], vectors: Sequence[Levels]) -> Layer:
-    return Layer([FINEST] * len(weights), [0] * len(weights), 0, [levels for levels, _ in vectors])
+def _finest(weights: Sequence[Levels], vectors: Sequence[Levels]) -> Refinement:
+    return Refinement([FINEST] * len(weights), [0] * len(weights), 0, [levels for levels, _ in vectors])
 
 
-def _encode_cells(layer: Layer) -> bytes:
+def _encode_cells(layer: Refinement) -> bytes:
     rows = [[cells.dead for cells in layer.cells], [cells.width for cells in layer.cells], layer.offsets]
     return encode_arrays([np.array(rows, np.int32)])
 
@@ -101,37 +103,37 @@ def _decode_cells(payload: bytes, count: int, what: str) -> tuple[list[Cells], l
     return [Cells(dead, width) for dead, width in zip(rows[0], rows[1], strict=True)], rows[2]
 
 
-def _differences(before: Layer | None, layer: Layer) -> list[np.ndarray]:
+def _differences(before: Refinement | None, layer: Refinement) -> list[np.ndarray]:
     if before is None:
         return list(layer.vectors)
     shift = before.shift - layer.shift
     return [np.asarray(new - (old << shift)) for old, new in zip(before.vectors, layer.vectors, strict=True)]
 
 
-def decode_layered(payloads: Sequence[bytes], weights: Shapes, vectors: Shapes) -> LayeredLevels:
+def decode_progressive(payloads: Sequence[bytes], weights: Shapes, vectors: Shapes) -> ProgressiveLevels:
     """Read the layers that are there, one or more.
 
     Raises:
         FileFormatError: A layer is damaged, or does not follow the one before it.
     """
-    from rdsearch.coding.refinement import decode_layers
+    from rdsearch.coding.refinement import decode_refinements
 
     start, layers = _split(payloads, len(weights), len(vectors))
     last = layers[-1]
-    cells = decode_layers(
+    cells = decode_refinements(
         [layer.weights for layer in layers], [shape for _, shape in weights], [layer.cells for layer in layers]
     )
     complete = len(layers) == start.layers
     levels = cells if complete else [c.levels(a, o) for c, a, o in zip(last.cells, cells, last.offsets, strict=True)]
     unit = 1 if complete else OFFSET_UNIT
-    return LayeredLevels(
+    return ProgressiveLevels(
         weights=_named(weights, levels, [step / unit for step in start.weight_steps]),
         vectors=_named(vectors, _vectors(layers, vectors), [step * 2**last.shift for step in start.vector_steps]),
         written=start.layers,
     )
 
 
-def layer_parts(payload: bytes) -> tuple[int, int]:
+def refinement_parts(payload: bytes) -> tuple[int, int]:
     """Bytes of a layer that are for weights, and for biases and normalisation.
 
     Raises:
@@ -167,10 +169,10 @@ def _split(payloads: Sequence[bytes], weights: int, vectors: int) -> tuple[_Star
     count = cursor.varint()
     start = _Start(count, decode_steps(cursor, weights, "weights"), decode_steps(tail, vectors, "biases"))
     halves[0] = cursor.rest(), tail.rest()
-    if not len(payloads) <= count <= MAX_LAYERS:
+    if not len(payloads) <= count <= MAX_REFINEMENTS:
         raise FileFormatError(
             f"the file has {len(payloads)} quality layers and says that it was written with {count}, of at most "
-            f"{MAX_LAYERS}; it is spliced or damaged"
+            f"{MAX_REFINEMENTS}; it is spliced or damaged"
         )
     layers = [
         _coded(head, tail, weights, f"quality layer {number}", last=number == count)

@@ -25,7 +25,7 @@ Array = NDArray[np.int32]
 Shape = tuple[int, ...]
 
 
-def encode_layers(arrays: Sequence[Array], layers: Sequence[Sequence[Cells]]) -> list[bytes]:
+def encode_refinements(arrays: Sequence[Array], layers: Sequence[Sequence[Cells]]) -> list[bytes]:
     """Code tensors of levels in layers.
 
     Args:
@@ -76,7 +76,9 @@ def decode_differences(payloads: Sequence[bytes], shapes: Sequence[Shape]) -> li
     return groups
 
 
-def decode_layers(payloads: Sequence[bytes], shapes: Sequence[Shape], layers: Sequence[Sequence[Cells]]) -> list[Array]:
+def decode_refinements(
+    payloads: Sequence[bytes], shapes: Sequence[Shape], layers: Sequence[Sequence[Cells]]
+) -> list[Array]:
     """The cells of every weight as the last of ``layers`` says; one payload a layer.
 
     Raises:

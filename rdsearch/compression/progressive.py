@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from rdsearch.base.inputs import Inputs
 from rdsearch.coding.cells import OFFSET_UNIT, Cells
 from rdsearch.coding.levels import Levels
-from rdsearch.coding.progressive import MAX_SHIFT, Layer
+from rdsearch.coding.networkfile import NetworkFile
+from rdsearch.coding.progressive import MAX_SHIFT, Refinement
+from rdsearch.compression.resolutions import choose_cells
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics, scale_and_shift
 
 SHIFT = 2
@@ -22,49 +24,43 @@ _LARGEST = 2**20
 """Levels of a coarse layer's normalisation are cut off here: a channel that is all but dead has an extreme scale."""
 
 
-def coarser_layers(
-    cells: Sequence[Sequence[Cells]],
-    network: nn.Module,
-    decoded: nn.Module,
-    weights: Mapping[str, Levels],
-    vectors: Mapping[str, Levels],
-    calibration: Sequence[Inputs],
-) -> list[Layer]:
+def coarser_networks(
+    count: int, file: NetworkFile, network: nn.Module, decoded: nn.Module, calibration: Sequence[Inputs]
+) -> list[Refinement]:
     """The quality layers before the last one.
 
     Args:
-        cells: What each of them knows of each weight tensor, in the order of ``weights``.
+        count: Quality layers wanted, the last one included.
+        file: The last one: levels and steps of every weight, bias and normalisation.
         network: The float network; batch normalisation is matched to its statistics.
         decoded: The network with the last layer's values; not changed.
-        weights: Levels and steps of every weight in the last layer, by name.
-        vectors: Levels and steps of every bias and normalisation in the last layer, in the file's order.
         calibration: Inputs for matching; none where batch normalisation stays as it is in the last layer.
     """
+    cells = choose_cells([levels for levels, _ in file.weights.values()], count)
     return [
-        _layer(one, network, decoded, weights, vectors, calibration, min(SHIFT + distance, MAX_SHIFT))
+        _refinement(one, network, decoded, file, calibration, min(SHIFT + distance, MAX_SHIFT))
         for one, distance in zip(cells, reversed(range(len(cells))), strict=True)
     ]
 
 
-def _layer(
+def _refinement(
     cells: Sequence[Cells],
     network: nn.Module,
     decoded: nn.Module,
-    weights: Mapping[str, Levels],
-    vectors: Mapping[str, Levels],
+    file: NetworkFile,
     calibration: Sequence[Inputs],
     shift: int,
-) -> Layer:
+) -> Refinement:
     coarse = copy.deepcopy(decoded)
     offsets = []
-    for one, (name, (levels, step)) in zip(cells, weights.items(), strict=True):
+    for one, (name, (levels, step)) in zip(cells, file.weights.items(), strict=True):
         known = one.of(levels)
         offsets.append(_centroid(one, known, levels))
         values = one.levels(known, offsets[-1]).astype(np.float32) * np.float32(step / OFFSET_UNIT)
         with torch.no_grad():
             coarse.get_parameter(name).copy_(torch.from_numpy(values))
     match_statistics(coarse, network, calibration)
-    return Layer(cells, offsets, shift, _vectors(coarse, vectors, shift))
+    return Refinement(cells, offsets, shift, _vectors(coarse, file.vectors, shift))
 
 
 def _centroid(cells: Cells, known: np.ndarray, levels: np.ndarray) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,89 +14,21 @@ from torch import Tensor, nn
 from rdsearch.base.device import checked_device
 from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.compression.calibration import calibration_inputs, training_inputs
+from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import GradualPruning
-from rdsearch.compression.loading import decode, fill
+from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline
 from rdsearch.compression.pack import LevelTrainer, pack
 from rdsearch.config.recipe import PruningRecipe, Recipe
 from rdsearch.config.space import load_recipe
-from rdsearch.errors import TaskError, TrialError
+from rdsearch.errors import TaskError
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
-from rdsearch.tasks.state import load_state, to_numpy
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.train import training_steps
-
-FLOAT32_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """The dense network that every operating point is compared with.
-
-    Attributes:
-        accuracy: Its validation score.
-        size_bytes: Its float32 parameters and running statistics.
-    """
-
-    accuracy: float
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a trial needs to go on after a round.
-
-    Attributes:
-        round: The last round that is done.
-        state: The float network's state dict, as numpy arrays.
-        masks: Survivors of each prunable weight, boolean arrays of its shape.
-    """
-
-    round: int
-    state: Mapping[str, np.ndarray]
-    masks: Mapping[str, np.ndarray]
-
-    def to_bytes(self) -> bytes:
-        """The checkpoint as ``.safetensors``, masks at one bit a weight."""
-        from safetensors.numpy import save
-
-        packed = {f"mask.{name}": np.packbits(mask) for name, mask in self.masks.items()}
-        state = {f"state.{name}": np.asarray(array, order="C") for name, array in self.state.items()}
-        return save(state | packed, metadata={"round": str(self.round)})
-
-    @classmethod
-    def from_bytes(cls, data: bytes, round_: int) -> Checkpoint:
-        """Read `to_bytes`'s form; ``round_`` is the round that it was taken after."""
-        from safetensors.numpy import load
-
-        tensors = load(data)
-        state = {name.removeprefix("state."): array for name, array in tensors.items() if name.startswith("state.")}
-        masks = {
-            name: _unpacked(tensors[f"mask.{name}"], state[name].shape) for name in state if f"mask.{name}" in tensors
-        }
-        return cls(round_, state, masks)
-
-
-def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.unpackbits(bits, count=int(np.prod(shape, dtype=np.int64))).reshape(shape).astype(bool)
-
-
-def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline:
-    """Evaluate the dense network on the validation part."""
-    state = task.dense_state()
-    network = dense_network(task, state)
-    size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
-    return Baseline(_score(task, network, device), size)
-
-
-def _score(task: Task, network: nn.Module, device: str | torch.device) -> float:
-    """The same each time, whatever the network draws at random."""
-    with isolated_rng(0):
-        return task.score(network.to(device), device=device)
 
 
 def compress(
@@ -185,7 +117,7 @@ def rounds(
             seconds=time.perf_counter() - started,
             parameters=dict(parameters) if parameters is not None else recipe.flat(),
         )
-        yield point, _checkpoint(network, masks, number)
+        yield point, Checkpoint.of(network, masks, number)
 
 
 def _prune_and_retrain(
@@ -263,46 +195,5 @@ def _seeds(seed: int, number: int) -> tuple[int, int, int, int]:
     return int(pruning), int(training), int(levels), int(others)
 
 
-def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
-    """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller."""
-    file = decode(data)
-    network = task.fresh_network()
-    fill(network, file)
-    score = _score(task, network, device)
-    if not np.isfinite(score):
-        raise TrialError(f"the decoded network scores {score} on the validation part; the score must be a number")
-    # Not the file's levels: of tied weights a file may keep another name than pruning does.
-    state = file.state_dict()
-    weights = [state[name] for name in pruned]
-    count = sum(array.size for array in weights)
-    return OperatingPoint(
-        size_bytes=len(data),
-        val_accuracy=score,
-        accuracy_drop=baseline.accuracy - score,
-        compression_ratio=baseline.size_bytes / len(data),
-        sparsity=1.0 - sum(int(np.count_nonzero(array)) for array in weights) / count,
-        rate_bits_per_weight=8 * len(data) / count,
-        seconds=0.0,
-        round=0,
-        data=data,
-    )
-
-
-def dense_network(task: Task, state: Mapping[str, np.ndarray] | None = None) -> nn.Module:
-    """A fresh network of the task with its dense weights, or with those of ``state``."""
-    network = task.fresh_network()
-    load_state(network, task.dense_state() if state is None else state)
-    return network
-
-
 def _masks_on(device: torch.device, masks: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(mask)).to(device) for name, mask in masks.items()}
-
-
-def _checkpoint(network: nn.Module, masks: Mapping[str, Tensor], number: int) -> Checkpoint:
-    # Copies: on a CPU, .numpy() shares memory with what the next round changes.
-    return Checkpoint(
-        number,
-        to_numpy(network.state_dict()),
-        {name: np.array(mask.cpu().numpy()) for name, mask in masks.items()},
-    )

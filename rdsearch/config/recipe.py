@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rdsearch.base.schema import Settings, flatten, known
-from rdsearch.coding.progressive import MAX_LAYERS
+from rdsearch.coding.progressive import MAX_REFINEMENTS
 from rdsearch.points.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.pruning.schedules import prefix_consistent
@@ -126,7 +126,7 @@ class QuantizationRecipe(Settings):
     holds no scale for it. Needs ``reestimate_batchnorm: false``, which would give every channel a scale again."""
     calibration: int = Field(1024, ge=2)
     """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at."""
-    layers: int = Field(1, ge=1, le=MAX_LAYERS)
+    layers: int = Field(1, ge=1, le=MAX_REFINEMENTS)
     """Quality layers of the file: it can be cut after each to a smaller file of a coarser network. 1 makes the smallest
     file; coarsely quantised networks have fewer layers than asked for."""
     training: LevelTraining = LevelTraining()

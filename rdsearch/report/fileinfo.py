@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.networkfile import NetworkFile, layer_ends, part_sizes
+from rdsearch.coding.networkfile import NetworkFile, part_sizes, prefix_ends
 from rdsearch.compression.loading import decode, read_file
 
 
@@ -23,7 +23,7 @@ def file_info(path: Path) -> RenderableType:
     """
     data = read_file(path)
     file = decode(path)
-    layers: list[RenderableType] = [Text(), _layers(data)] if file.layers > 1 else []
+    layers: list[RenderableType] = [Text(), _layers(data)] if file.refinements > 1 else []
     return Group(_heading(path, data, file), Text(), _parts(data), *layers, Text(), _tensors(file))
 
 
@@ -32,7 +32,7 @@ def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
     zeros = count - sum(_nonzero(levels) for levels, _ in file.weights.values())
     network = file.network_id or "not a registered one; the file lists its tensors"
     sparsity = zeros / count if count else 0.0
-    layers = f"quality layers: {file.layer} of {file.layers}\n" if file.layers > 1 else ""
+    layers = f"quality layers: {file.refinement} of {file.refinements}\n" if file.refinements > 1 else ""
     return Text(
         f"{path}: {len(data):,} bytes\nnetwork: {network}\n{layers}"
         f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight"
@@ -52,7 +52,7 @@ def _layers(data: bytes) -> Table:
     """What a prefix of the file costs, layer after layer."""
     table = _table("layer", "bytes", "up to its end", "share")
     before = 0
-    for number, end in enumerate(layer_ends(data), start=1):
+    for number, end in enumerate(prefix_ends(data), start=1):
         table.add_row(str(number), f"{end - before:,}", f"{end:,}", f"{end / len(data):.1%}")
         before = end
     return table

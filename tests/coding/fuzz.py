@@ -31,10 +31,10 @@ from rdsearch.coding.networkfile import (
     NetworkFile,
     decode_file,
     encode_file,
-    layer_ends,
+    prefix_ends,
     vector_shapes,
 )
-from rdsearch.coding.progressive import Layer
+from rdsearch.coding.progressive import Refinement
 from rdsearch.errors import FileFormatError
 
 LIMIT = 4 << 30
@@ -73,7 +73,7 @@ def layered(file: NetworkFile) -> bytes:
     """The file in three quality layers."""
     vectors = [file.vectors[name][0] for name, _ in vector_shapes(LAYOUT)]
     coarser = [
-        Layer([Cells(width, width)] * 2, [width] * 2, shift, [levels >> shift for levels in vectors])
+        Refinement([Cells(width, width)] * 2, [width] * 2, shift, [levels >> shift for levels in vectors])
         for width, shift in ((8, 3), (2, 1))
     ]
     return encode_file(file, coarser)
@@ -86,7 +86,7 @@ CORPUS = [
     encode_file(network(3, 0.0, None, None)),
     layered(network(4, 5.0, "small", None)),
 ]
-PREFIXES = [data[:end] for data in CORPUS for end in layer_ends(data)]
+PREFIXES = [data[:end] for data in CORPUS for end in prefix_ends(data)]
 """Every file, and what a layered one may be cut to."""
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import Cells
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file, layer_ends
-from rdsearch.coding.progressive import Layer
+from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file, prefix_ends
+from rdsearch.coding.progressive import Refinement
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -71,8 +71,8 @@ def layered() -> bytes:
     )
     vectors = [levels for levels, _ in network.vectors.values()]
     coarser = [
-        Layer([Cells(4, 4), Cells(12, 8)], [12, 20], 3, [(levels >> 3) + 1 for levels in vectors]),
-        Layer([Cells(2, 2), Cells(4, 8)], [3, 21], 1, [(levels >> 1) - 2 for levels in vectors]),
+        Refinement([Cells(4, 4), Cells(12, 8)], [12, 20], 3, [(levels >> 3) + 1 for levels in vectors]),
+        Refinement([Cells(2, 2), Cells(4, 8)], [3, 21], 1, [(levels >> 1) - 2 for levels in vectors]),
     ]
     return encode_file(network, coarser)
 
@@ -156,7 +156,7 @@ def main() -> None:
         np.savez_compressed(GOLDEN / f"arrays_{name}.npz", *arrays)
     data = layered()
     (GOLDEN / "layered.rdz").write_bytes(data)
-    for number, end in enumerate(layer_ends(data), start=1):
+    for number, end in enumerate(prefix_ends(data), start=1):
         state = decode_file(data[:end], no_network).state_dict()
         np.savez_compressed(GOLDEN / f"layered_{number}.npz", **state)
 

@@ -15,7 +15,7 @@ from rdsearch.coding.cells import Cells
 from rdsearch.coding.container import read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, NetworkFile, decode_file, encode_file
-from rdsearch.coding.progressive import Layer
+from rdsearch.coding.progressive import Refinement
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3 << 30
@@ -56,7 +56,7 @@ def layered_zeros_of(shape: tuple[int, ...]) -> bytes:
         return Layout((Entry("weight", "w", shape),))
 
     tiny = NetworkFile(layout((1, 1)), {"w": (np.zeros((1, 1), np.int32), 1.0)}, {})
-    sections = read_sections(encode_file(tiny, [Layer([Cells(4, 4)], [8], 0, [])]))
+    sections = read_sections(encode_file(tiny, [Refinement([Cells(4, 4)], [8], 0, [])]))
     forged = b"\x01" + zlib.compress(layout(shape).to_json(), 9)
     return write_sections([(kind, forged if kind == NETWORK else payload) for kind, payload in sections])
 

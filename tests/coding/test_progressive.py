@@ -21,11 +21,11 @@ from rdsearch.coding.networkfile import (
     NetworkFile,
     decode_file,
     encode_file,
-    layer_ends,
     part_sizes,
+    prefix_ends,
     vector_shapes,
 )
-from rdsearch.coding.progressive import Layer
+from rdsearch.coding.progressive import Refinement
 from rdsearch.errors import FileFormatError
 from tests.coding.test_networkfile import LAYOUT, assert_same, small, unknown
 
@@ -33,7 +33,7 @@ Chain = list[list[Cells]]
 CHAIN: Chain = [[Cells(3, 4), Cells(3, 2)], [Cells(3, 2), Cells(1, 2)], [FINEST, Cells(1, 2)]]
 
 
-def coarser(network: NetworkFile, chain: Chain = CHAIN, shifts: Sequence[int] = (2, 2, 1)) -> list[Layer]:
+def coarser(network: NetworkFile, chain: Chain = CHAIN, shifts: Sequence[int] = (2, 2, 1)) -> list[Refinement]:
     """Layers whose biases are those of the network, a little off."""
     random = np.random.default_rng(7)
     names = [name for name, _ in vector_shapes(network.layout)]
@@ -41,13 +41,13 @@ def coarser(network: NetworkFile, chain: Chain = CHAIN, shifts: Sequence[int] = 
     for cells, shift in zip(chain, shifts, strict=True):
         vectors = [(network.vectors[name][0] >> shift) + random.integers(-2, 3) for name in names]
         offsets = [OFFSET_UNIT * one.width // 3 for one in cells]
-        layers.append(Layer(cells, offsets, shift, [np.asarray(vector, np.int32) for vector in vectors]))
+        layers.append(Refinement(cells, offsets, shift, [np.asarray(vector, np.int32) for vector in vectors]))
     return layers
 
 
 NETWORK_FILE = small()
 DATA = encode_file(NETWORK_FILE, coarser(NETWORK_FILE))
-ENDS = layer_ends(DATA)
+ENDS = prefix_ends(DATA)
 
 
 def payloads(data: bytes = DATA) -> list[bytes]:
@@ -63,13 +63,13 @@ def with_layers(layers: Sequence[bytes]) -> bytes:
 def test_the_whole_file_is_the_network_that_was_coded() -> None:
     found = decode_file(DATA, unknown)
     assert_same(found, NETWORK_FILE)
-    assert (found.layer, found.layers) == (4, 4)
+    assert (found.refinement, found.refinements) == (4, 4)
 
 
 def test_the_bytes_up_to_the_end_of_any_layer_are_a_coarser_network() -> None:
     for count, (end, layer) in enumerate(zip(ENDS, coarser(NETWORK_FILE), strict=False), start=1):
         found = decode_file(DATA[:end], unknown)
-        assert (found.layer, found.layers) == (count, 4)
+        assert (found.refinement, found.refinements) == (count, 4)
         assert found.buffers.keys() == NETWORK_FILE.buffers.keys()
         for name, cells, offset in zip(found.weights, layer.cells, layer.offsets, strict=True):
             levels, step = NETWORK_FILE.weights[name]
@@ -85,8 +85,8 @@ def test_the_bytes_up_to_the_end_of_any_layer_are_a_coarser_network() -> None:
 def test_every_prefix_of_the_golden_file_decodes_to_what_it_always_did(number: int) -> None:
     golden = Path(__file__).parent / "golden"
     data = (golden / "layered.rdz").read_bytes()
-    found = decode_file(data[: layer_ends(data)[number - 1]], unknown)
-    assert (found.layer, found.layers) == (number, 3)
+    found = decode_file(data[: prefix_ends(data)[number - 1]], unknown)
+    assert (found.refinement, found.refinements) == (number, 3)
     with np.load(golden / f"layered_{number}.npz") as wanted:
         state = found.state_dict()
         assert set(state) == set(wanted.files)
@@ -116,7 +116,7 @@ def test_layers_of_another_file_are_refused() -> None:
         NETWORK_FILE, weights={name: (-array, step) for name, (array, step) in NETWORK_FILE.weights.items()}
     )
     foreign = encode_file(other, coarser(other))
-    ends = layer_ends(foreign)
+    ends = prefix_ends(foreign)
     for mine in ENDS[:-1]:
         for start, end in itertools.pairwise(ends):
             with pytest.raises(FileFormatError, match="its checksum does not match"):
@@ -145,8 +145,8 @@ def test_the_parts_of_every_prefix_add_up_and_name_the_layers() -> None:
 def test_a_file_without_coarser_layers_is_no_layered_one() -> None:
     data = encode_file(NETWORK_FILE)
     assert [kind for kind, _ in read_sections(data)][:3] == [NETWORK, WEIGHTS, VECTORS]
-    assert layer_ends(data) == [len(data)]
-    assert (decode_file(data, unknown).layer, decode_file(data, unknown).layers) == (1, 1)
+    assert prefix_ends(data) == [len(data)]
+    assert (decode_file(data, unknown).refinement, decode_file(data, unknown).refinements) == (1, 1)
 
 
 def test_a_network_without_weights_may_have_layers() -> None:
@@ -154,7 +154,7 @@ def test_a_network_without_weights_may_have_layers() -> None:
     network = replace(NETWORK_FILE, layout=layout, weights={}, buffers={})
     data = encode_file(network, coarser(network, [[]], [2]))
     assert_same(decode_file(data, unknown), network)
-    assert decode_file(data[: layer_ends(data)[0]], unknown).layer == 1
+    assert decode_file(data[: prefix_ends(data)[0]], unknown).refinement == 1
 
 
 FIRST, SECOND, THIRD, LAST = payloads()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, Cells
-from rdsearch.coding.refinement import decode_layers, encode_layers
+from rdsearch.coding.refinement import decode_refinements, encode_refinements
 from rdsearch.errors import FileFormatError
 
 SHAPES = [(6, 5, 3, 3), (40, 30), (7,), (0, 4), (4, 1, 5, 5), (9, 8, 1, 1), ()]
@@ -25,7 +25,7 @@ def layers(chain: list[Cells]) -> list[list[Cells]]:
 
 def assert_decoded(payloads: list[bytes], tensors: list[np.ndarray], wanted: list[list[Cells]]) -> None:
     for count in range(1, len(payloads) + 1):
-        found = decode_layers(payloads[:count], [tensor.shape for tensor in tensors], wanted[:count])
+        found = decode_refinements(payloads[:count], [tensor.shape for tensor in tensors], wanted[:count])
         for array, tensor, cells in zip(found, tensors, wanted[count - 1], strict=True):
             np.testing.assert_array_equal(array, cells.of(tensor))
             assert array.dtype == np.int32
@@ -33,27 +33,27 @@ def assert_decoded(payloads: list[bytes], tensors: list[np.ndarray], wanted: lis
 
 
 def test_every_layer_decodes_to_its_cells() -> None:
-    assert_decoded(encode_layers(arrays(), layers(CHAIN)), arrays(), layers(CHAIN))
+    assert_decoded(encode_refinements(arrays(), layers(CHAIN)), arrays(), layers(CHAIN))
 
 
 def test_tensors_may_be_refined_in_different_layers() -> None:
     wanted = layers(CHAIN)
     wanted[1] = [wanted[0][0], *wanted[1][1:]]
     wanted[2] = [wanted[1][0], wanted[2][1], *wanted[1][2:]]
-    assert_decoded(encode_layers(arrays(), wanted), arrays(), wanted)
+    assert_decoded(encode_refinements(arrays(), wanted), arrays(), wanted)
 
 
 @given(st.lists(st.integers(-70, 70) | st.just(0), min_size=1, max_size=60), st.integers(0, 4))
 def test_every_tensor_comes_back(values: list[int], first: int) -> None:
     tensor = np.array(values, np.int32).reshape(1, -1)
     chain = [[cells] for cells in CHAIN[first:]]
-    assert_decoded(encode_layers([tensor], chain), [tensor], chain)
+    assert_decoded(encode_refinements([tensor], chain), [tensor], chain)
 
 
 def test_tensors_of_zeros_and_none_at_all_cost_next_to_nothing() -> None:
     zeros = [np.zeros((50, 40), np.int32)] * len(SHAPES)
-    assert sum(map(len, encode_layers(zeros, layers(CHAIN)))) < 12
-    assert encode_layers([np.zeros((0, 3), np.int32)], [[Cells(2, 2)], [FINEST]]) == [b"", b""]
+    assert sum(map(len, encode_refinements(zeros, layers(CHAIN)))) < 12
+    assert encode_refinements([np.zeros((0, 3), np.int32)], [[Cells(2, 2)], [FINEST]]) == [b"", b""]
     assert_decoded([b"", b""], [np.zeros((0, 3), np.int32)], [[Cells(2, 2)], [FINEST]])
 
 
@@ -61,19 +61,19 @@ def test_layers_cost_little_beside_one_payload() -> None:
     random = np.random.default_rng(5)
     rows = np.exp(random.standard_normal((64, 1, 1, 1)))
     tensors = [np.rint(rows * random.laplace(size=(64, 32, 3, 3))).astype(np.int32) for _ in range(3)]
-    layered = encode_layers(tensors, [[cells] * 3 for cells in (Cells(4, 4), Cells(2, 2), FINEST)])
+    layered = encode_refinements(tensors, [[cells] * 3 for cells in (Cells(4, 4), Cells(2, 2), FINEST)])
     assert sum(map(len, layered)) < 1.02 * len(encode_arrays(tensors))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_damaged_layers_give_other_cells_or_a_clear_error(seed: int, layer: int) -> None:
     random = np.random.default_rng(seed)
-    payloads = encode_layers(arrays(), layers(CHAIN))
+    payloads = encode_refinements(arrays(), layers(CHAIN))
     damaged = bytearray(payloads[layer])
     damaged[random.integers(len(damaged))] ^= 1 << int(random.integers(8))
     cut = bytes(damaged[: random.integers(1, len(damaged) + 1)])
     try:
-        found = decode_layers([*payloads[:layer], cut], SHAPES, layers(CHAIN)[: layer + 1])
+        found = decode_refinements([*payloads[:layer], cut], SHAPES, layers(CHAIN)[: layer + 1])
     except FileFormatError:
         return
     coarse, fine = CHAIN[layer - 1], CHAIN[layer]
@@ -85,8 +85,8 @@ def test_damaged_layers_give_other_cells_or_a_clear_error(seed: int, layer: int)
 
 
 def test_a_layer_that_ends_too_early_or_too_late_is_refused() -> None:
-    payloads = encode_layers(arrays(), layers(CHAIN))
+    payloads = encode_refinements(arrays(), layers(CHAIN))
     with pytest.raises(FileFormatError, match="a quality layer of 4 bytes ends before"):
-        decode_layers([payloads[0], payloads[1][:4]], SHAPES, layers(CHAIN)[:2])
+        decode_refinements([payloads[0], payloads[1][:4]], SHAPES, layers(CHAIN)[:2])
     with pytest.raises(FileFormatError, match="left over"):
-        decode_layers([payloads[0], payloads[1] + b"\1" * 40], SHAPES, layers(CHAIN)[:2])
+        decode_refinements([payloads[0], payloads[1] + b"\1" * 40], SHAPES, layers(CHAIN)[:2])

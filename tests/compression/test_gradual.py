@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import PRUNINGS, GradualPruning, planned
-from rdsearch.compression.rounds import Checkpoint, compress, rounds
+from rdsearch.compression.rounds import compress, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import PruningError, TaskError
 from rdsearch.pruning.prune import prune

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.coding.container import varint, write_sections
-from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, layer_ends, part_sizes
-from rdsearch.compression.loading import decode, fill, layout_of, load, registered_layout, save_state, truncated
+from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, part_sizes, prefix_ends
+from rdsearch.compression.layout import layout_of, registered_layout
+from rdsearch.compression.loading import decode, fill, load, save_state, truncated
 from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import FileFormatError, RdsearchError, TaskError
@@ -228,12 +229,12 @@ def test_truncated_gives_the_file_where_it_fits_and_says_so_where_not() -> None:
 def test_truncated_gives_the_finest_layer_that_fits() -> None:
     settings = QuantizationRecipe(step=0.1, layers=4)
     data = pack(made("digits_cnn"), lambda: made("digits_cnn"), settings, [], network_id="digits_cnn")
-    ends = layer_ends(data)
+    ends = prefix_ends(data)
     assert len(ends) == 4
     for number, end in enumerate(ends, start=1):
         cut = truncated(data, end)
         assert cut == data[:end] == truncated(data, end + 1)
-        assert (decode(cut).layer, decode(cut).layers) == (number, 4)
+        assert (decode(cut).refinement, decode(cut).refinements) == (number, 4)
         assert truncated(cut, len(data)) == cut
     with pytest.raises(FileFormatError, match=f"the first quality layer alone takes {ends[0]:,}, which cannot"):
         truncated(data, ends[0] - 1)
@@ -242,7 +243,7 @@ def test_truncated_gives_the_finest_layer_that_fits() -> None:
 def test_a_coarser_network_has_the_function_of_its_own_weights_alone() -> None:
     settings = QuantizationRecipe(step=0.1, layers=3)
     data = pack(made("own"), Own, settings, [])
-    for end in layer_ends(data):
+    for end in prefix_ends(data):
         state = load(data[:end])
         decoded = load(data[:end], into=Own()).eval()
         assert all(torch.equal(value, state[name].to(value.dtype)) for name, value in decoded.state_dict().items())

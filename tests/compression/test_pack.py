@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.coding.networkfile import layer_ends
+from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.loading import decode, load
 from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
@@ -166,7 +166,7 @@ def test_a_method_that_looks_at_inputs_asks_for_them(network: nn.Module) -> None
 
 def test_the_last_layer_is_the_network_of_a_file_without_layers(network: nn.Module) -> None:
     single, layered = packed(network, step=0.05), packed(network, step=0.05, layers=4)
-    assert decode(layered).layers == 4
+    assert decode(layered).refinements == 4
     for name, value in load(single).items():
         assert torch.equal(load(layered)[name], value), name
 
@@ -179,7 +179,7 @@ def test_finer_layers_come_closer_to_the_float_network(network: nn.Module) -> No
     data, x = packed(network, step=0.05, layers=4, bias_bits=12), inputs(2)
     with torch.no_grad():
         errors = [
-            float((load(data[:end], into=make()).eval()(x) - network(x)).square().mean()) for end in layer_ends(data)
+            float((load(data[:end], into=make()).eval()(x) - network(x)).square().mean()) for end in prefix_ends(data)
         ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.1 * errors[0]
@@ -189,20 +189,20 @@ def test_batch_normalisation_is_matched_in_every_layer(network: nn.Module) -> No
     def error_of_first_layer(**settings: object) -> float:
         data = packed(network, step=0.1, layers=3, bias_bits=12, **settings)
         with torch.no_grad():
-            first = load(data[: layer_ends(data)[0]], into=make()).eval()(inputs())
+            first = load(data[: prefix_ends(data)[0]], into=make()).eval()(inputs())
             return float((first.mean(0) - network(inputs()).mean(0)).abs().max())
 
     assert error_of_first_layer() < 0.2 * error_of_first_layer(reestimate_batchnorm=False)
 
 
 def test_a_network_of_few_levels_has_as_many_layers_as_can_be_told_apart(network: nn.Module) -> None:
-    assert decode(packed(network, step=10.0, layers=8)).layers < 8
+    assert decode(packed(network, step=10.0, layers=8)).refinements < 8
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
     data = packed(network, layers=3)
-    assert decode(data).layers == 1
-    assert layer_ends(data) == [len(data)]
+    assert decode(data).refinements == 1
+    assert prefix_ends(data) == [len(data)]
 
 
 def test_a_layers_step_is_multiplied_by_that_of_the_first_pattern_that_matches(network: nn.Module) -> None:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from rdsearch.compression.calibration import training_inputs
+from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.loading import decode, load
-from rdsearch.compression.rounds import Baseline, Checkpoint, compress, measure_baseline, rounds
+from rdsearch.compression.measure import Baseline, measure_baseline
+from rdsearch.compression.rounds import compress, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError, RdsearchError, TaskError, TrialError
 from rdsearch.points.point import OperatingPoint

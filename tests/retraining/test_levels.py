@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from rdsearch.compression.loading import decode, load
+from rdsearch.compression.measure import dense_network
 from rdsearch.compression.pack import pack
-from rdsearch.compression.rounds import compress, dense_network, rounds
+from rdsearch.compression.rounds import compress, rounds
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import RdsearchError
 from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bits, quantize_uniform
@@ -170,6 +171,6 @@ def test_a_file_of_trained_levels_may_have_quality_layers(task: Task) -> None:
     single, layered = (
         next(iter(compress(task, tree(1, step=0.2, layers=layers), device="cpu"))).data or b"" for layers in (1, 3)
     )
-    assert decode(layered).layers == 3
+    assert decode(layered).refinements == 3
     for name, value in load(single).items():
         assert torch.equal(load(layered)[name], value)

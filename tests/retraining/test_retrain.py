@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from rdsearch.compression.rounds import Checkpoint, compress, dense_network, rounds
+from rdsearch.compression.checkpoint import Checkpoint
+from rdsearch.compression.measure import dense_network
+from rdsearch.compression.rounds import compress, rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import RdsearchError, TaskError, TrialError
 from rdsearch.retraining.retrain import require_finite, retrain

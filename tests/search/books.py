@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from rdsearch.compression.rounds import Checkpoint
+from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import RecipeSpace, parse_space
 from rdsearch.points.point import OperatingPoint

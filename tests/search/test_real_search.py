@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.curves import Curve, curve
 from benchmarks.real_search import read, steps_of, with_processor_time, write
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 
 BASELINE = Baseline(0.98, 100_000)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 import rdsearch
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.report.search import show_end, write_pictures
 from rdsearch.search.outcome.results import read_results
 from rdsearch.search.run.cluster import Slots

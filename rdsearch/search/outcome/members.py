@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rdsearch.base.device import choose_device
 from rdsearch.compression.loading import load
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.study.constraints import feasible

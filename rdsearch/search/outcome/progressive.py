@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rdsearch.base.device import choose_device
-from rdsearch.coding.networkfile import layer_ends
-from rdsearch.compression.rounds import Baseline, measure
+from rdsearch.coding.networkfile import prefix_ends
+from rdsearch.compression.measure import Baseline, measure
 from rdsearch.errors import SearchError
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
@@ -55,7 +55,7 @@ def layer_points(results: Results, *, task: Task | None = None) -> list[LayerPoi
     found = []
     for number, point in enumerate(results.front, start=1):
         data = file_of(point).read_bytes()
-        *coarser, _ = ends = layer_ends(data)
+        *coarser, _ = ends = prefix_ends(data)
         for layer, end in enumerate(coarser, start=1):
             key = hashlib.sha256(data[:end]).hexdigest()
             if key not in known:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rdsearch.base.device import choose_device
 from rdsearch.compression.loading import load
-from rdsearch.compression.rounds import dense_network
+from rdsearch.compression.measure import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, digest, file_of, read_results, write_results

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rdsearch.base.units import format_duration, format_size
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.run.trainable import ROUND

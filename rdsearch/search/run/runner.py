@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.device import choose_device
-from rdsearch.compression.rounds import Baseline, measure_baseline
+from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.points.point import Scalar

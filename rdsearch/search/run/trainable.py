@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdsearch.compression.rounds import Baseline, rounds
+from rdsearch.compression.measure import Baseline
+from rdsearch.compression.rounds import rounds
 from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.point import OperatingPoint, Scalar

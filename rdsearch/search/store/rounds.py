@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from safetensors import SafetensorError
 
-from rdsearch.compression.rounds import Checkpoint
+from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.store.places import Folder, Place

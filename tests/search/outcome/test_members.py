@@ -16,7 +16,7 @@ from rich.console import Console
 
 import rdsearch
 from rdsearch.base.units import standard_error
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.outcome.members import judge, member_key

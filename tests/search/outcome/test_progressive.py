@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import rdsearch
-from rdsearch.coding.networkfile import layer_ends
+from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.report.progressive import layer_table, layer_text
 from rdsearch.search.outcome import progressive as layers
 from rdsearch.search.outcome.progressive import layer_points
@@ -36,8 +36,8 @@ def test_every_prefix_of_the_fronts_files_has_its_own_size_and_score(layered: Pa
     assert len(points) > len(results.front)
     for point in points:
         data = point.figures.path.read_bytes()
-        assert point.layers == len(layer_ends(data))
-        prefix = data[: layer_ends(data)[point.layer - 1]]
+        assert point.layers == len(prefix_ends(data))
+        prefix = data[: prefix_ends(data)[point.layer - 1]]
         assert point.figures.size_bytes == len(prefix)
         assert point.figures.val_accuracy == task.score(rdsearch.load(prefix, into=task.fresh_network()))
         assert point.figures.accuracy_drop == results.front.baseline_accuracy - point.figures.val_accuracy

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from rdsearch.compression.rounds import Baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.run.progress import Progress
 from rdsearch.search.study.constraints import reference_accuracy

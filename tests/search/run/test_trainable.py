@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rdsearch.compression.rounds import Baseline, measure_baseline
+from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.space import parse_space
 from rdsearch.errors import SearchError
 from rdsearch.search.run.trainable import TrialContext, trial_points

@@ -1,0 +1,68 @@
+"""Which tensors a network has, as a file lists them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rdsearch.coding.layout import Entry, Layout
+from rdsearch.errors import TaskError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@lru_cache(maxsize=64)
+def registered_layout(network_id: str) -> Layout:
+    """The layout of a registered network.
+
+    Raises:
+        LookupError: No network has this id.
+        TaskError: The id's options are not the network's, or say how it starts.
+    """
+    import torch
+
+    from rdsearch.tasks.networks.identity import build_network
+
+    with torch.device("meta"):
+        return layout_of(build_network(network_id))
+
+
+def layout_of(network: nn.Module) -> Layout:
+    """The layout of a network's parameters and buffers; no value is read, a network on ``meta`` will do.
+
+    Raises:
+        TaskError: A parameter is neither of real numbers nor frozen whole numbers.
+    """
+    from rdsearch.quantization.batchnorm import batchnorm_layers
+
+    normalisations = batchnorm_layers(network)
+    entries: list[Entry] = []
+    first_names: dict[int, str] = {}
+    done: set[str] = set()
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        layer = name.rpartition(".")[0]
+        if layer in normalisations:
+            if layer not in done:
+                done.add(layer)
+                eps = repr(normalisations[layer].eps)
+                entries.append(Entry("batchnorm", layer, (normalisations[layer].num_features,), eps))
+            continue
+        if id(tensor) in first_names:
+            entries.append(Entry("tied", name, tuple(tensor.shape), first_names[id(tensor)]))
+            continue
+        first_names[id(tensor)] = name
+        entries.append(_entry(name, tensor))
+    return Layout(tuple(entries))
+
+
+def _entry(name: str, tensor: Tensor) -> Entry:
+    from torch import nn
+
+    shape = tuple(tensor.shape)
+    if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
+        return Entry("weight" if tensor.dim() >= 2 else "vector", name, shape)
+    if tensor.is_complex():
+        raise TaskError(f"parameter {name!r} has complex values; only real networks can be coded")
+    dtype = "float32" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    return Entry("buffer", name, shape, dtype)

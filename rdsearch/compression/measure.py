@@ -1,0 +1,78 @@
+"""The figures of the dense network, and of a file by its own bytes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from rdsearch.base.randomness import isolated_rng
+from rdsearch.compression.loading import decode, fill
+from rdsearch.errors import TrialError
+from rdsearch.points.point import OperatingPoint
+from rdsearch.tasks.state import load_state
+from rdsearch.tasks.task import Task
+
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The dense network that every operating point is compared with.
+
+    Attributes:
+        accuracy: Its validation score.
+        size_bytes: Its float32 parameters and running statistics.
+    """
+
+    accuracy: float
+    size_bytes: int
+
+
+def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline:
+    """Evaluate the dense network on the validation part."""
+    state = task.dense_state()
+    network = dense_network(task, state)
+    size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
+    return Baseline(_score(task, network, device), size)
+
+
+def _score(task: Task, network: nn.Module, device: str | torch.device) -> float:
+    """The same each time, whatever the network draws at random."""
+    with isolated_rng(0):
+        return task.score(network.to(device), device=device)
+
+
+def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
+    """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller."""
+    file = decode(data)
+    network = task.fresh_network()
+    fill(network, file)
+    score = _score(task, network, device)
+    if not np.isfinite(score):
+        raise TrialError(f"the decoded network scores {score} on the validation part; the score must be a number")
+    # Not the file's levels: of tied weights a file may keep another name than pruning does.
+    state = file.state_dict()
+    weights = [state[name] for name in pruned]
+    count = sum(array.size for array in weights)
+    return OperatingPoint(
+        size_bytes=len(data),
+        val_accuracy=score,
+        accuracy_drop=baseline.accuracy - score,
+        compression_ratio=baseline.size_bytes / len(data),
+        sparsity=1.0 - sum(int(np.count_nonzero(array)) for array in weights) / count,
+        rate_bits_per_weight=8 * len(data) / count,
+        seconds=0.0,
+        round=0,
+        data=data,
+    )
+
+
+def dense_network(task: Task, state: Mapping[str, np.ndarray] | None = None) -> nn.Module:
+    """A fresh network of the task with its dense weights, or with those of ``state``."""
+    network = task.fresh_network()
+    load_state(network, task.dense_state() if state is None else state)
+    return network
