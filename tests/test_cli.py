@@ -84,7 +84,7 @@ def test_front_table_shows_every_point_of_front_csv(run: Run, search_copy: Path)
 
 def test_front_files_have_the_sizes_and_accuracies_that_are_printed(run: Run, search_copy: Path) -> None:
     from rdsearch.compression.loading import load
-    from rdsearch.search.run.runner import task_of
+    from rdsearch.search.task import task_of
 
     run("report", search_copy)
     task = task_of(SearchFolder.open(search_copy).search_file())

@@ -37,7 +37,7 @@ def test_published_files_have_the_sizes_of_their_table_and_decode(published: Pat
 
 
 def test_published_files_have_the_accuracies_of_their_table(published: Path) -> None:
-    from rdsearch.search.run.runner import task_of
+    from rdsearch.search.task import task_of
     from rdsearch.tasks.splits import Split
 
     if "RDSEARCH_DATA" not in os.environ:

@@ -3,53 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.levels import Levels
+from rdsearch.coding.networkfile import NetworkFile
 from rdsearch.compression.quantize import Decoded
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift
-from rdsearch.quantization.uniform import Quantized, quantize_to_bits
+from rdsearch.quantization.uniform import Quantized, quantize_scale, quantize_to_bits
 
 
-def weight_levels(weights: Mapping[str, Quantized]) -> dict[str, Levels]:
-    """Levels and step of every weight, as a file holds them."""
-    return {name: _levels(quantized) for name, quantized in weights.items()}
+def contents(
+    decoded: Decoded, layout: Layout, bias_bits: int, network_id: str | None, recipe: Mapping[str, Any] | None
+) -> NetworkFile:
+    """What is in a network's file.
 
-
-def vector_levels(decoded: Decoded, layout: Layout, bits: int) -> dict[str, Levels]:
-    """Biases, and the scale and shift of batch normalisations, in ``bits`` bits each.
+    Args:
+        decoded: The weights' levels, and a network with the biases, normalisations and buffers that go with them.
+        layout: The network's tensors.
+        bias_bits: Bits of each bias, and of each scale and shift.
+        network_id: Registered id, which saves names and shapes.
+        recipe: Stored in the file when given.
 
     Raises:
-        QuantizationError: One is not finite.
+        QuantizationError: A bias or normalisation is not finite.
     """
-    state = decoded.network.state_dict()
-    normalisations = batchnorm_layers(decoded.network)
+    return NetworkFile(
+        layout=layout,
+        weights={name: _levels(quantized) for name, quantized in decoded.weights.items()},
+        buffers=_buffers(decoded.network, layout),
+        vectors=_vectors(decoded.network, layout, bias_bits),
+        network_id=network_id,
+        recipe=recipe,
+    )
+
+
+def _vectors(network: nn.Module, layout: Layout, bits: int) -> dict[str, Levels]:
+    """Biases, and the scale and shift of batch normalisations."""
+    state = network.state_dict()
+    normalisations = batchnorm_layers(network)
     vectors: dict[str, Levels] = {}
     for entry in layout.entries:
         if entry.kind == "vector":
             vectors[entry.name] = _levels(quantize_to_bits(state[entry.name], bits))
         elif entry.kind == "batchnorm":
             scale, shift = scale_and_shift(normalisations[entry.name])
-            vectors[f"{entry.name}.scale"] = _levels(_ones(scale) or quantize_to_bits(scale, bits))
+            vectors[f"{entry.name}.scale"] = _levels(quantize_scale(scale, bits))
             vectors[f"{entry.name}.shift"] = _levels(quantize_to_bits(shift, bits))
     return vectors
 
 
-def buffer_values(decoded: Decoded, layout: Layout) -> dict[str, np.ndarray]:
+def _buffers(network: nn.Module, layout: Layout) -> dict[str, np.ndarray]:
     """Buffers as they are, floats as float32."""
-    state: Mapping[str, Tensor] = decoded.network.state_dict()
+    state: Mapping[str, Tensor] = network.state_dict()
     return {entry.name: _buffer(state[entry.name]) for entry in layout.of("buffer")}
-
-
-def _ones(scale: Tensor) -> Quantized | None:
-    """A folded layer's scale, as cheap as can be."""
-    if not torch.allclose(scale, torch.ones_like(scale), rtol=0.0, atol=1e-6):
-        return None
-    return Quantized(np.ones(scale.shape, np.int32), 1.0)
 
 
 def _levels(quantized: Quantized) -> Levels:

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from rdsearch.base.inputs import Inputs
-from rdsearch.coding.networkfile import NetworkFile, encode_file
-from rdsearch.compression.contents import buffer_values, vector_levels, weight_levels
+from rdsearch.coding.networkfile import encode_file
+from rdsearch.compression.contents import contents
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.progressive import coarser_networks
-from rdsearch.compression.quantize import Decoded, foldable_form, quantize
+from rdsearch.compression.quantize import Decoded, quantize
 from rdsearch.compression.unread import forget_unread
 from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.quantization.folding import folded
 from rdsearch.quantization.uniform import Quantized
 
 LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]
@@ -52,7 +53,8 @@ def pack(
         TaskError: The calibration inputs hold something else than tensors with one entry for each example.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
-    network = foldable_form(network, fresh_network, settings)
+    if settings.fold_batchnorm:
+        network = folded(network, fresh_network)
     layout = layout_of(network)
     names = [entry.name for entry in layout.of("weight")]
     decoded = quantize(network, names, fresh_network, settings, calibration)
@@ -60,13 +62,7 @@ def pack(
         decoded = Decoded(decoded.network, train_levels(decoded.network, decoded.weights))
     if calibration:
         decoded = Decoded(decoded.network, forget_unread(decoded.network, decoded.weights, calibration[0]))
-    file = NetworkFile(
-        layout=layout,
-        weights=weight_levels(decoded.weights),
-        vectors=vector_levels(decoded, layout, settings.bias_bits),
-        buffers=buffer_values(decoded, layout),
-        network_id=network_id,
-        recipe=recipe,
-    )
+    file = contents(decoded, layout, settings.bias_bits, network_id, recipe)
     matched = calibration if settings.reestimate_batchnorm else []
-    return encode_file(file, coarser_networks(settings.layers, file, network, decoded.network, matched))
+    coarser = coarser_networks(settings.layers, file, network, decoded.network, matched)
+    return encode_file(file, coarser)

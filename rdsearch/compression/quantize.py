@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,11 +10,10 @@ from torch import nn
 
 from rdsearch.base.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.pruning.patterns import matches, require_matches
 from rdsearch.quantization import METHODS
-from rdsearch.quantization.folding import folded
 from rdsearch.quantization.method import Work
-from rdsearch.quantization.uniform import Quantized, survivor_rms
+from rdsearch.quantization.steps import plain_weights, steps_of
+from rdsearch.quantization.uniform import Quantized
 
 WeightLevels: TypeAlias = dict[str, Quantized]
 """Levels and step of every weight, by its name in the state dict."""
@@ -54,29 +53,24 @@ def quantize(
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    plain = plain_weights(settings.plain, names)
     work = Work(
         network,
         copied(network, fresh_network),
-        steps=_steps(network, names, settings),
+        steps=steps_of(
+            network,
+            names,
+            settings.step,
+            granularity=settings.granularity,
+            multipliers=settings.step_multipliers,
+        ),
         dead_zone=settings.dead_zone,
         rate_weight=settings.rate_weight,
-        plain=_plain(names, settings),
+        plain=plain,
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,
     )
-    weights = METHODS.load(settings.method)(work)
-    return Decoded(work.coarse, weights)
-
-
-def foldable_form(
-    network: nn.Module, fresh_network: Callable[[], nn.Module], settings: QuantizationRecipe
-) -> nn.Module:
-    """The network itself, or a copy with batch normalisation folded where the recipe asks for it.
-
-    Raises:
-        QuantizationError: There is no batch normalisation to fold.
-    """
-    return folded(network, fresh_network) if settings.fold_batchnorm else network
+    return Decoded(work.coarse, METHODS.load(settings.method)(work))
 
 
 def copied(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
@@ -84,22 +78,3 @@ def copied(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Mod
     copy = fresh_network().to(next(iter(network.parameters())).device)
     copy.load_state_dict(network.state_dict())
     return copy.eval()
-
-
-def _steps(network: nn.Module, names: Sequence[str], settings: QuantizationRecipe) -> dict[str, float]:
-    """Of each weight: the recipe's step in units of the survivors' root mean square, times the weight's multiplier."""
-    require_matches(settings.step_multipliers, names, "quantization.step_multipliers")
-    state = network.state_dict()
-    shared = survivor_rms([state[name] for name in names])
-    units = {name: shared if settings.granularity == "network" else survivor_rms([state[name]]) for name in names}
-    return {name: settings.step * _multiplier(settings.step_multipliers, name) * unit for name, unit in units.items()}
-
-
-def _multiplier(multipliers: Mapping[str, float], name: str) -> float:
-    found = (multiplier for pattern, multiplier in multipliers.items() if matches(name, pattern))
-    return next(found, 1.0)
-
-
-def _plain(names: Sequence[str], settings: QuantizationRecipe) -> frozenset[str]:
-    require_matches(settings.plain, names, "quantization.plain")
-    return frozenset(name for name in names for pattern in settings.plain if matches(name, pattern))

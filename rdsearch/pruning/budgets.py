@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rdsearch.base.patterns import matches, require_matches
 from rdsearch.errors import PruningError
 from rdsearch.pruning.apportion import apportion
 from rdsearch.pruning.layers import Allocation, Choice, Layers
-from rdsearch.pruning.patterns import matches, require_matches
 
 # Beyond this a multiplier is a slip, and ratios of counts lose their digits.
 LARGEST_MULTIPLIER = 1e6

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
+from rdsearch.base.patterns import matches, require_matches
 from rdsearch.errors import PruningError
-from rdsearch.pruning.patterns import matches, require_matches
 
 # Which attributes of which modules are matrices or kernels whose entries may be zero. A subclass is its base.
 PRUNABLE_ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -29,7 +29,7 @@ def prunable_weights(network: nn.Module, skip: Sequence[str] = ()) -> dict[str, 
     Args:
         network: Any module; it is not traced and not run.
         skip: Glob patterns of weights to leave out (``"classifier*"``); see
-            :func:`rdsearch.pruning.patterns.matches`.
+            :func:`rdsearch.base.patterns.matches`.
 
     Returns:
         Name in the state dict to the live parameter, in the network's order. A parameter that several layers

@@ -15,6 +15,9 @@ from rdsearch.errors import QuantizationError
 MAX_LEVEL = 2**24
 """Largest level: beyond it a float32 product ``level * step`` would not be exact to half a step."""
 
+_ONE = 1e-6
+"""A scale this near to 1 is 1."""
+
 _NEXT_STEP = 1 + 2**-8
 """Half a unit in the last of a bfloat16's 8 significant bits: this factor and rounding give the next one."""
 
@@ -110,6 +113,17 @@ def quantize_to_bits(values: Tensor, bits: int) -> Quantized:
         step = snap_step(step * _NEXT_STEP)
     # So small that no step can tell it from zero.
     return quantize_uniform(values if step else torch.zeros_like(values), step)
+
+
+def quantize_scale(scale: Tensor, bits: int) -> Quantized:
+    """A normalisation's scale as `quantize_to_bits` has it; that of a folded layer, which is 1, as cheap as can be.
+
+    Raises:
+        QuantizationError: A value is not finite.
+    """
+    if torch.allclose(scale, torch.ones_like(scale), rtol=0.0, atol=_ONE):
+        return Quantized(np.ones(scale.shape, np.int32), 1.0)
+    return quantize_to_bits(scale, bits)
 
 
 def dequantize(quantized: Quantized) -> np.ndarray:

@@ -14,10 +14,10 @@ from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_sear
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, read_results, write_results
+from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
 from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.store.folder import SearchFolder
-from rdsearch.search.study.warm_start import warm_start as read_warm_start
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:

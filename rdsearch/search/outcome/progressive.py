@@ -14,7 +14,7 @@ from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.search.outcome.results import Results, file_of
-from rdsearch.search.run.runner import task_of
+from rdsearch.search.task import task_of
 from rdsearch.tasks.task import Task
 
 

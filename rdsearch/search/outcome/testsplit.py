@@ -11,7 +11,7 @@ from rdsearch.compression.measure import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, digest, file_of, read_results, write_results
-from rdsearch.search.run.runner import task_of
+from rdsearch.search.task import task_of
 from rdsearch.tasks.task import Task
 
 BASELINE = "baseline"

@@ -24,7 +24,7 @@ from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.journal import exclusive
 from rdsearch.search.study.ledger import Ledger
-from rdsearch.tasks.loading import load_task
+from rdsearch.search.task import task_of
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
 
@@ -130,20 +130,6 @@ def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: 
         highlight=False,
         soft_wrap=True,
     )
-
-
-def task_of(file: SearchFile) -> Task:
-    """The task that a search file names.
-
-    Raises:
-        SearchError: It names none, since the search was begun with a `Task` object.
-    """
-    if file.task is None:
-        raise SearchError(
-            "this search was begun with a Task object: from Python, give the same one as task= to rdsearch.resume "
-            "or rdsearch.score_on_test"
-        )
-    return load_task(file.task)
 
 
 def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Console, command: str | None) -> Baseline:

@@ -21,8 +21,8 @@ from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.outcome.members import judge, member_key
 from rdsearch.search.outcome.results import read_results
-from rdsearch.search.run.runner import task_of
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.task import task_of
 from tests.search.books import make_point
 from tests.searches import SPACE
 

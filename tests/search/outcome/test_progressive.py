@@ -14,7 +14,7 @@ from rdsearch.report.progressive import layer_table, layer_text
 from rdsearch.search.outcome import progressive as layers
 from rdsearch.search.outcome.progressive import layer_points
 from rdsearch.search.outcome.results import read_results
-from rdsearch.search.run.runner import task_of
+from rdsearch.search.task import task_of
 from tests.searches import SPACE
 
 

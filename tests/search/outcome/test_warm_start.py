@@ -13,9 +13,9 @@ from rdsearch.config.yamlfile import apply_override, read_yaml
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.api import start
 from rdsearch.search.outcome.results import read_results
+from rdsearch.search.outcome.warm_start import warm_start
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.study.heuristics import heuristics
-from rdsearch.search.study.warm_start import warm_start
 from tests.search.books import Books, make_space
 
 EARLIER = Path(__file__).parents[3] / "results" / "mnist_lenet300"
