@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from rdsearch.coding.counting import count, counted, decayed, weight, with_room
 from rdsearch.coding.mixing import code_adaptive, code_bit, code_mixed, compiled
 from rdsearch.coding.state import (
     AT,
@@ -31,7 +32,6 @@ from rdsearch.coding.state import (
     SIGN_BASE,
     SIGN_CONTEXTS,
     SIGN_KIND,
-    STATISTIC_LIMIT,
     TOP_LEVEL,
     TREE_BASE,
     TREE_CONTEXTS,
@@ -41,12 +41,6 @@ from rdsearch.coding.state import (
     State,
     Tape,
 )
-
-
-@compiled
-def weight(values: NDArray[np.int32], index: int) -> int:
-    """One weight, in 64 bits: the magnitude of -2^31 needs 32."""
-    return int(np.int64(values[index]))
 
 
 @compiled
@@ -199,10 +193,8 @@ def code_tensor(
                 prior += 1
                 columns_left = columns_a_prior
             kernel_sum = 0
-            if not decoding and np.int64(coder[AT]) + DECISIONS_PER_WEIGHT * taps > tape.size:
-                larger = np.empty(2 * tape.size + DECISIONS_PER_WEIGHT * taps, np.uint32)
-                larger[: np.int64(coder[AT])] = tape[: np.int64(coder[AT])]
-                tape = larger
+            if not decoding:
+                tape = with_room(tape, coder, DECISIONS_PER_WEIGHT * taps)
             for tap in range(taps):
                 here = start + tap
                 seen = column * taps + tap
@@ -334,18 +326,11 @@ def code_tensor(
                     previous_sign = 1 + sign
                     row_signs += sign
                     row_count += 1
-                    column_signs[column] += sign
-                    column_counts[column] += 1
-                    tap_signs[tap] += sign
-                    tap_counts[tap] += 1
-                    counted = min(magnitude, STATISTIC_LIMIT)
-                    kernel_sum += counted
-                    row_sum += counted
-                    column_sums[column] += counted
-                    tap_sums[tap] += counted
-                    recent += (counted * 4096 - recent) >> 3
-                else:
-                    recent -= recent >> 3
+                    kernel_sum += counted(magnitude)
+                    row_sum += counted(magnitude)
+                    count(column, magnitude, sign, column_sums, column_counts, column_signs)
+                    count(tap, magnitude, sign, tap_sums, tap_counts, tap_signs)
+                recent = decayed(recent, magnitude)
                 if decoding and (coder[FAULT] or coder[AT] > coder[END] + np.uint64(LOOKAHEAD)):
                     return OVERRUN, tape
             kernels += 1

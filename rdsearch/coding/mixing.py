@@ -45,7 +45,7 @@ _WORD_RANGE = np.uint64(1 << 32)
 _ONE = np.uint64(1)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-SOURCES = ("state.py", "mixing.py", "kernels.py")
+SOURCES = ("state.py", "mixing.py", "counting.py", "kernels.py")
 
 
 def compiled(function: Function, *, allocates: bool = False) -> Function:

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding.kernels import dozen, few, known, lean, level_of, ternary, weight
+from rdsearch.coding.counting import count, counted, decayed, weight, with_room
+from rdsearch.coding.kernels import dozen, few, known, lean, level_of, ternary
 from rdsearch.coding.mixing import code_mixed, compiled
 from rdsearch.coding.state import (
     AT,
@@ -29,7 +30,6 @@ from rdsearch.coding.state import (
     SIGN_BASE,
     SIGN_CONTEXTS,
     SIGN_KIND,
-    STATISTIC_LIMIT,
     TOP_LEVEL,
     Coder,
     State,
@@ -84,7 +84,7 @@ def refine_tensor(
     for row in range(rows):
         for column in range(columns):
             for tap in range(taps):
-                magnitude = min(abs(weight(values, index)), STATISTIC_LIMIT)
+                magnitude = counted(abs(weight(values, index)))
                 coarse_rows[row] += magnitude
                 coarse_columns[column + 1] += magnitude
                 coarse_taps[tap] += magnitude
@@ -119,11 +119,9 @@ def refine_tensor(
             column_context = known(level_of(column_coarse, quarter_octaves))
             kernel_sum = 0
             for tap in range(taps):
-                kernel_sum += min(abs(weight(values, start + tap)), STATISTIC_LIMIT)
-            if not decoding and np.int64(coder[AT]) + (MAX_OPTIONS + 1) * taps > tape.size:
-                larger = np.empty(2 * tape.size + (MAX_OPTIONS + 1) * taps, np.uint32)
-                larger[: np.int64(coder[AT])] = tape[: np.int64(coder[AT])]
-                tape = larger
+                kernel_sum += counted(abs(weight(values, start + tap)))
+            if not decoding:
+                tape = with_room(tape, coder, (MAX_OPTIONS + 1) * taps)
             for tap in range(taps):
                 here = start + tap
                 before = weight(values, here)
@@ -237,9 +235,9 @@ def refine_tensor(
                             decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, tape
                         )
                         value = -magnitude if negative else magnitude
-                        kernel_sum += min(magnitude, STATISTIC_LIMIT)
+                        kernel_sum += counted(magnitude)
                     if before:
-                        kernel_sum += min(magnitude, STATISTIC_LIMIT) - min(abs(before), STATISTIC_LIMIT)
+                        kernel_sum += counted(magnitude) - counted(abs(before))
                     values[here] = value
                     if decoding and (coder[FAULT] or coder[AT] > coder[END] + np.uint64(LOOKAHEAD)):
                         return OVERRUN, tape
@@ -248,16 +246,9 @@ def refine_tensor(
                     previous_sign = 1 + sign
                     row_signs += sign
                     row_count += 1
-                    column_signs[column] += sign
-                    column_counts[column] += 1
-                    tap_signs[tap] += sign
-                    tap_counts[tap] += 1
-                    counted = min(magnitude, STATISTIC_LIMIT)
-                    row_sum += counted
-                    column_sums[column] += counted
-                    tap_sums[tap] += counted
-                    recent += (counted * 4096 - recent) >> 3
-                else:
-                    recent -= recent >> 3
+                    row_sum += counted(magnitude)
+                    count(column, magnitude, sign, column_sums, column_counts, column_signs)
+                    count(tap, magnitude, sign, tap_sums, tap_counts, tap_signs)
+                recent = decayed(recent, magnitude)
             kernels += 1
     return OK, tape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,9 +17,43 @@ from rdsearch.errors import QuantizationError
 from rdsearch.quantization.batchnorm import batchnorm_layers, require_several
 from rdsearch.quantization.inputs import TREATED, Layer, on_input
 from rdsearch.quantization.method import Work
+from rdsearch.quantization.moments import Moments
+from rdsearch.quantization.solver.solve import solve
+from rdsearch.quantization.uniform import Quantized
 
 BY_RATE = (nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention)
 """Their weights are rounded by rate: they have no inputs of their own to look at."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What a method that looks at the inputs of layers knows before it begins.
+
+    Attributes:
+        work: What is quantised.
+        layers: The layers that it treats, by the weight's name.
+        batch: The calibration inputs.
+        restored: Names of the weights whose layers' outputs keep their mean whatever the levels, see `mean_restored`.
+    """
+
+    work: Work
+    layers: dict[str, Layer]
+    batch: Inputs
+    restored: set[str]
+
+    @classmethod
+    def of(cls, work: Work) -> Treatment:
+        """Look at the float network.
+
+        Raises:
+            QuantizationError: A weight is not finite, or there is not exactly one batch with several examples.
+        """
+        layers = treated_layers(work)
+        return cls(work, layers, calibration_batch(work), mean_restored(work, layers))
+
+    def solve(self, name: str, moments: Moments) -> Quantized:
+        """Levels of a layer's weight by the moments of its inputs."""
+        return solve(self.work, name, self.layers[name], moments, name in self.restored)
 
 
 def treated_layers(work: Work) -> dict[str, Layer]:

@@ -14,8 +14,8 @@ from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
 from rdsearch.coding.networkfile import (
-    LAYER,
     NETWORK,
+    REFINEMENT,
     VECTORS,
     WEIGHTS,
     NetworkFile,
@@ -51,13 +51,13 @@ ENDS = prefix_ends(DATA)
 
 
 def payloads(data: bytes = DATA) -> list[bytes]:
-    return [payload for kind, payload in read_sections(data) if kind == LAYER]
+    return [payload for kind, payload in read_sections(data) if kind == REFINEMENT]
 
 
 def with_layers(layers: Sequence[bytes]) -> bytes:
     """A file with these layers, whose checksums are right."""
-    others = [(kind, payload) for kind, payload in read_sections(DATA) if kind != LAYER]
-    return write_sections([*others, *((LAYER, payload) for payload in layers)])
+    others = [(kind, payload) for kind, payload in read_sections(DATA) if kind != REFINEMENT]
+    return write_sections([*others, *((REFINEMENT, payload) for payload in layers)])
 
 
 def test_the_whole_file_is_the_network_that_was_coded() -> None:
@@ -190,11 +190,11 @@ def test_layers_that_do_not_fit_are_refused(layers: list[bytes], said: str) -> N
 
 
 def test_layers_beside_a_plain_section_of_weights_are_refused() -> None:
-    sections = [(NETWORK, dict(read_sections(DATA))[NETWORK]), (WEIGHTS, b""), (LAYER, FIRST)]
+    sections = [(NETWORK, dict(read_sections(DATA))[NETWORK]), (WEIGHTS, b""), (REFINEMENT, FIRST)]
     with pytest.raises(FileFormatError, match="quality layers and a weights section"):
         decode_file(write_sections(sections), unknown)
     with pytest.raises(FileFormatError, match="no network section"):
-        decode_file(write_sections([(LAYER, FIRST)]), unknown)
+        decode_file(write_sections([(REFINEMENT, FIRST)]), unknown)
 
 
 def test_biases_that_leave_int32_are_refused() -> None:

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.quantization.inputs import Layer, layer_input
-from rdsearch.quantization.layers import calibration_batch, mean_restored, require_treated, running, treated_layers
+from rdsearch.quantization.layers import Treatment, require_treated, running
 from rdsearch.quantization.method import Work, finish
 from rdsearch.quantization.methods.rate_aware import round_others
 from rdsearch.quantization.moments import Moments, parts, thinning
-from rdsearch.quantization.solver.solve import solve
 from rdsearch.quantization.uniform import Quantized
 
 
@@ -27,11 +26,10 @@ def hessian(work: Work) -> dict[str, Quantized]:
         QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
             that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
     """
-    layers, batch = treated_layers(work), calibration_batch(work)
-    restored = mean_restored(work, layers)
-    moments = _observe(work.network, layers, batch)
+    treatment = Treatment.of(work)
+    moments = _observe(work.network, treatment.layers, treatment.batch)
     require_treated(work, moments)
-    solved = {name: solve(work, name, layers[name], moments[name], name in restored) for name in moments}
+    solved = {name: treatment.solve(name, found) for name, found in moments.items()}
     levels = solved | round_others(work, solved)
     finish(work, levels)
     return levels

@@ -20,18 +20,10 @@ from rdsearch.quantization.batchnorm import (
     set_scale_and_shift,
 )
 from rdsearch.quantization.inputs import Layer, on_input
-from rdsearch.quantization.layers import (
-    calibration_batch,
-    coarse_layer,
-    mean_restored,
-    require_treated,
-    running,
-    treated_layers,
-)
+from rdsearch.quantization.layers import Treatment, coarse_layer, require_treated, running
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.methods.rate_aware import round_others
 from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
-from rdsearch.quantization.solver.solve import solve
 from rdsearch.quantization.uniform import Quantized
 
 Wanted = dict[str, tuple[list[Tensor], int]]
@@ -47,9 +39,8 @@ def sequential(work: Work) -> dict[str, Quantized]:
         QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
             that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
     """
-    layers, batch = treated_layers(work), calibration_batch(work)
-    restored = mean_restored(work, layers)
-    wanted, statistics = _observe(work.network, layers, batch)
+    treatment = Treatment.of(work)
+    wanted, statistics = _observe(work.network, treatment.layers, treatment.batch)
     require_treated(work, wanted)
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
     levels = round_others(work, dict(wanted))
@@ -57,8 +48,7 @@ def sequential(work: Work) -> dict[str, Quantized]:
 
     def quantize(name: str, inputs: Tensor) -> None:
         if name not in solved:
-            moments = _compared(layers[name], inputs, *wanted.pop(name))
-            solved[name] = solve(work, name, layers[name], moments, name in restored)
+            solved[name] = treatment.solve(name, _compared(treatment.layers[name], inputs, *wanted.pop(name)))
 
     normalisations = batchnorm_layers(work.coarse) if work.match_batchnorm else {}
 
@@ -68,7 +58,7 @@ def sequential(work: Work) -> dict[str, Quantized]:
     handles = [on_input(coarse_layer(work, name), partial(quantize, name)) for name in wanted]
     handles += [on_input(layer, partial(match, name)) for name, layer in normalisations.items()]
     with running(work.coarse, handles):
-        forward(work.coarse, batch)
+        forward(work.coarse, treatment.batch)
     require_treated(work, solved)
     return levels | solved
 
