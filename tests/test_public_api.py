@@ -21,28 +21,40 @@ def imported_by(code: str) -> set[str]:
     listing = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
-    return {name.partition(".")[0] for name in listing.stdout.split()}
+    return set(listing.stdout.splitlines()[-1].split())
+
+
+def packages(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "own", "others"),
     [
-        "import rdsearch",
-        "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
-        "try: cli.main()\nexcept SystemExit: pass",
+        ("import rdsearch", 1, 40),
+        (
+            "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
+            "try: cli.main()\nexcept SystemExit: pass",
+            5,
+            120,
+        ),
     ],
 )
-def test_import_and_help_load_nothing_heavy(code: str) -> None:
-    assert imported_by(code).isdisjoint(HEAVY)
+def test_import_and_help_load_little_and_nothing_heavy(code: str, own: int, others: int) -> None:
+    added = imported_by(code) - imported_by("")
+    assert packages(added).isdisjoint(HEAVY)
+    mine = {name for name in added if packages({name}) == {"rdsearch"}}
+    assert len(mine) <= own, sorted(mine)
+    assert len(added - mine) <= others, sorted(added - mine)
 
 
 def test_checking_a_search_file_does_not_load_torch() -> None:
     code = "from rdsearch.config.searchfile import load_search_file\nfrom rdsearch.config.ready import find_space\n"
-    assert imported_by(code + "load_search_file(find_space('digits'))").isdisjoint(HEAVY)
+    assert packages(imported_by(code + "load_search_file(find_space('digits'))")).isdisjoint(HEAVY)
 
 
 def test_compression_needs_neither_ray_nor_optuna() -> None:
-    assert imported_by("import rdsearch\nrdsearch.compress, rdsearch.load").isdisjoint({"ray", "optuna"})
+    assert packages(imported_by("import rdsearch\nrdsearch.compress, rdsearch.load")).isdisjoint({"ray", "optuna"})
 
 
 def test_import_and_help_take_less_than_700_milliseconds() -> None:

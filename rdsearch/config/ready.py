@@ -7,7 +7,7 @@ from pathlib import Path
 from rdsearch.base.registry import suggest
 from rdsearch.errors import ConfigError
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 # Inside the package when installed; beside it in a checkout.
 _FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
 
