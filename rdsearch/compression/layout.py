@@ -36,11 +36,13 @@ def layout_of(network: nn.Module) -> Layout:
     """
     from rdsearch.quantization.batchnorm import batchnorm_layers
 
+    listed = [(tensor, _entry(name, tensor)) for name, tensor in network.state_dict(keep_vars=True).items()]
     normalisations = batchnorm_layers(network)
     entries: list[Entry] = []
     first_names: dict[int, str] = {}
     done: set[str] = set()
-    for name, tensor in network.state_dict(keep_vars=True).items():
+    for tensor, entry in listed:
+        name = entry.name
         layer = name.rpartition(".")[0]
         if layer in normalisations:
             if layer not in done:
@@ -52,7 +54,7 @@ def layout_of(network: nn.Module) -> Layout:
             entries.append(Entry("tied", name, tuple(tensor.shape), first_names[id(tensor)]))
             continue
         first_names[id(tensor)] = name
-        entries.append(_entry(name, tensor))
+        entries.append(entry)
     return Layout(tuple(entries))
 
 

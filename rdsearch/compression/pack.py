@@ -53,9 +53,9 @@ def pack(
         TaskError: The calibration inputs hold something else than tensors with one entry for each example.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    layout = layout_of(network)
     if settings.fold_batchnorm:
         network = folded(network, fresh_network)
-    layout = layout_of(network)
     names = [entry.name for entry in layout.of("weight")]
     decoded = quantize(network, names, fresh_network, settings, calibration)
     if train_levels is not None:

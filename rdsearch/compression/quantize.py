@@ -11,7 +11,7 @@ from torch import nn
 from rdsearch.base.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.quantization import METHODS
-from rdsearch.quantization.method import Work
+from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.steps import plain_weights, steps_of
 from rdsearch.quantization.uniform import Quantized
 
@@ -53,10 +53,11 @@ def quantize(
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    coarse = copied(network, fresh_network).eval()
     plain = plain_weights(settings.plain, names)
     work = Work(
         network,
-        copied(network, fresh_network),
+        coarse,
         steps=steps_of(
             network,
             names,
@@ -70,11 +71,4 @@ def quantize(
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,
     )
-    return Decoded(work.coarse, METHODS.load(settings.method)(work))
-
-
-def copied(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
-    """A copy on the same device, in evaluation mode."""
-    copy = fresh_network().to(next(iter(network.parameters())).device)
-    copy.load_state_dict(network.state_dict())
-    return copy.eval()
+    return Decoded(coarse, METHODS.load(settings.method)(work))

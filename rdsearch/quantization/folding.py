@@ -14,6 +14,7 @@ from torch import nn
 
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift, set_scale_and_shift
+from rdsearch.quantization.method import copied
 
 _LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -72,9 +73,8 @@ def folded(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Mod
             "quantization.fold_batchnorm: no batch normalisation of this network follows a convolution or linear layer "
             "whose output goes nowhere else; leave the key false"
         )
-    copied = fresh_network().to(next(iter(network.parameters())).device)
-    copied.load_state_dict(network.state_dict())
-    modules, normalisations = dict(copied.named_modules()), batchnorm_layers(copied)
+    copy = copied(network, fresh_network)
+    modules, normalisations = dict(copy.named_modules()), batchnorm_layers(copy)
     with torch.no_grad():
         for name, before in pairs.items():
             layer, (scale, shift) = modules[before], scale_and_shift(normalisations[name])
@@ -85,4 +85,4 @@ def folded(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Mod
                 shift = shift + scale * bias
                 bias.zero_()
             set_scale_and_shift(normalisations[name], torch.ones_like(scale), shift)
-    return copied.train(network.training)
+    return copy.train(network.training)

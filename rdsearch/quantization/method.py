@@ -50,6 +50,13 @@ Method: TypeAlias = Callable[[Work], dict[str, Quantized]]
 """From the work to the levels of every weight in ``work.steps``."""
 
 
+def copied(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
+    """A copy of a network on the same device; ``fresh_network`` makes networks of its architecture."""
+    copy = fresh_network().to(next(iter(network.parameters())).device)
+    copy.load_state_dict(network.state_dict())
+    return copy
+
+
 def put(network: nn.Module, name: str, quantized: Quantized) -> None:
     """Give a network's weight its decoded values."""
     with torch.no_grad():

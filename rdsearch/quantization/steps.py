@@ -37,11 +37,10 @@ def steps_of(
     else:
         units = {name: survivor_rms([state[name]]) for name in names}
     require_matches(multipliers, names, "quantization.step_multipliers")
-    return {name: step * _multiplier(multipliers, name) * unit for name, unit in units.items()}
-
-
-def _multiplier(multipliers: Mapping[str, float], name: str) -> float:
-    return next((multiplier for pattern, multiplier in multipliers.items() if matches(name, pattern)), 1.0)
+    factors = {
+        name: next((factor for pattern, factor in multipliers.items() if matches(name, pattern)), 1.0) for name in names
+    }
+    return {name: step * factors[name] * unit for name, unit in units.items()}
 
 
 def plain_weights(patterns: Iterable[str], names: Sequence[str]) -> frozenset[str]:
