@@ -60,7 +60,8 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
 
     Args:
         path_or_bytes: A file's path, or its bytes.
-        into: A network of the same architecture; its parameters and buffers are replaced.
+        into: A network of the same architecture, wrapped (``DataParallel``, ``torch.compile``) or not; its parameters
+            and buffers are replaced.
 
     Returns:
         A state dict of new tensors on the CPU; or ``into``, filled in.
@@ -85,6 +86,9 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
     """
     import torch
 
+    from rdsearch.base.wrappers import unwrapped
+
+    network = unwrapped(network)
     wanted, found = _described(layout_of(network)), _described(file.layout)
     if wanted != found:
         names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
