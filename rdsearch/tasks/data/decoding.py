@@ -7,8 +7,9 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,39 +24,65 @@ from rdsearch.tasks.folders import cache_folder, cache_subfolder
 Encoded = tuple[str, bytes | None, int]
 """Where an image comes from (for messages), its encoded bytes, and its label."""
 
+Form = tuple[int, int, int]
+"""Channels (1 or 3), height and width of every image of a data set."""
+
 CHUNK = 512
 """Images decoded between two writes."""
 
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+GREY_MODES = ("1", "L", "LA")
+
+DECODED = "decoded"
+"""The folder inside the cache."""
+
+RULES = "2"
+"""Changes when the same files would be decoded to other arrays."""
 
 
-def decode_cached(
-    sources: list[Path], settings: str, count: int, images: Iterable[Encoded], size: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Decode images, or read back what was decoded before.
+@dataclass(frozen=True)
+class Images:
+    """The encoded images of a split.
 
-    Args:
+    Attributes:
         sources: The files; their names, sizes and times of change tell whether the cache still holds.
         settings: Whatever else the result depends on.
         count: How many images there are.
+        read: Begins to read them.
+    """
+
+    sources: Sequence[Path]
+    settings: str
+    count: int
+    read: Callable[[], Iterable[Encoded]]
+
+    def key(self, *more: object) -> str:
+        """Changes when the files do, or what is asked for."""
+        stamps = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in self.sources]
+        return hashlib.sha256("\n".join([RULES, self.settings, *map(str, more), *stamps]).encode()).hexdigest()[:32]
+
+
+def decode_cached(images: Images, size: int | None, form: Form | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Decode images, or read back what was decoded before.
+
+    Args:
         images: Read only when nothing is cached.
         size: Images are scaled and cropped to ``size`` x ``size``; ``None`` when they all have one shape.
+        form: What the training images have come to, and these are to; ``None`` for the training images: one channel
+            when all of them are grey and three otherwise.
 
     Returns:
-        Images (count, channels, height, width) uint8, one channel when the first image is grey and three
-        otherwise; labels (count,) int64. Both read-only memory maps.
+        Images (count, channels, height, width) uint8; labels (count,) int64. Both read-only memory maps.
 
     Raises:
-        TaskError: An image that cannot be decoded, or has another shape than the first.
+        TaskError: An image that cannot be decoded, holds more than 8 bits, or has another shape than the others.
     """
-    stamps = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sources]
-    key = hashlib.sha256("\n".join([settings, str(size), *stamps]).encode()).hexdigest()[:32]
-    folder = cache_folder() / "decoded" / key
+    key = images.key(size, form)
+    folder = cache_folder() / DECODED / key
     if not folder.is_dir():
-        cache_subfolder(folder.parent.name)
+        cache_subfolder(DECODED)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
         try:
-            _decode_into(temporary, count, images, size)
+            _decode_into(temporary, images, size, form)
             temporary.rename(folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
@@ -69,25 +96,44 @@ def decode_cached(
     )
 
 
-def _decode_into(folder: Path, count: int, images: Iterable[Encoded], size: int | None) -> None:
-    iterator = iter(images)
-    labels = np.empty(count, dtype=np.int64)
+def check_cached(images: Images, size: int | None, form: Form) -> None:
+    """Check, by the headers of images alone, that they can be decoded to ``form``; remembered until the files change.
+
+    Raises:
+        TaskError: As `decode_cached` would.
+    """
+    passed = cache_folder() / DECODED / f"{images.key(size, form)}.passed"
+    if passed.exists() or passed.with_suffix("").is_dir():
+        return
+    for entry in images.read():
+        image = _opened(entry)
+        if size is None:
+            _require_shape(entry[0], (form[0], image.height, image.width), form, "the training images")
+    cache_subfolder(DECODED)
+    passed.touch()
+
+
+def form_of(images: np.ndarray) -> Form:
+    """The form of decoded images (n, channels, height, width)."""
+    channels, height, width = images.shape[1:]
+    return channels, height, width
+
+
+def _decode_into(folder: Path, images: Images, size: int | None, form: Form | None) -> None:
+    iterator = iter(images.read())
+    grey = form[0] == 1 if form else all(_opened(entry).mode in GREY_MODES for entry in images.read())
+    others = "the training images" if form else "the first image"
+    labels = np.empty(images.count, dtype=np.int64)
     pixels: np.memmap[Any, Any] | None = None
-    grey: bool | None = None
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(islice(iterator, CHUNK)):
-            if grey is None:
-                grey = open_image(chunk[0]).mode in GREY_MODES
             for entry, image in zip(chunk, pool.map(partial(decode_image, grey=grey, size=size), chunk), strict=True):
+                form = form or form_of(image[None])
+                _require_shape(entry[0], image.shape, form, others)
                 if pixels is None:
                     pixels = np.lib.format.open_memmap(
-                        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *image.shape)
-                    )
-                if image.shape != pixels.shape[1:]:
-                    raise TaskError(
-                        f"{entry[0]} is {image.shape[1]} x {image.shape[2]} pixels, the first image "
-                        f"{pixels.shape[2]} x {pixels.shape[3]}: give options.dataset.size to bring all to one size"
+                        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(images.count, *image.shape)
                     )
                 pixels[done] = image
                 labels[done] = entry[2]
@@ -98,20 +144,46 @@ def _decode_into(folder: Path, count: int, images: Iterable[Encoded], size: int 
     np.save(folder / "labels.npy", labels)
 
 
-def open_image(entry: Encoded) -> Image.Image:
-    """Decode one image, in its own mode and size.
+def _require_shape(where: str, shape: tuple[int, ...], form: Form, others: str) -> None:
+    if shape != form:
+        raise TaskError(
+            f"{where} is {shape[1]} x {shape[2]} pixels, {others} {form[1]} x {form[2]}: give options.dataset.size to "
+            "bring all to one size"
+        )
+
+
+def _opened(entry: Encoded) -> Image.Image:
+    """An image whose header is read, and whose pixels are not.
 
     Raises:
-        TaskError: It cannot be decoded; where it comes from is said.
+        TaskError: It is none, or its pixels do not fit into 8 bits.
     """
     where, data, _ = entry
     if not data:
         raise TaskError(f"{where} holds no image bytes")
     try:
         image = Image.open(io.BytesIO(data))
-        image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TaskError(f"{where} is no readable image: {error}") from None
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise TaskError(
+            f"{where} has pixels of more than 8 bits (mode {image.mode}), which would be cut off: convert the images "
+            "to 8 bits, or give float arrays as .npz"
+        )
+    return image
+
+
+def open_image(entry: Encoded) -> Image.Image:
+    """Decode one image, in its own mode and size.
+
+    Raises:
+        TaskError: It cannot be decoded, or its pixels do not fit into 8 bits; where it comes from is said.
+    """
+    image = _opened(entry)
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TaskError(f"{entry[0]} is no readable image: {error}") from None
     return image
 
 

@@ -7,17 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from rdsearch.errors import MissingDataError, TaskError
-from rdsearch.tasks.data.arrays import ImageOptions, Pair, source_of
-from rdsearch.tasks.data.decoding import Encoded, decode_cached, open_image
+from rdsearch.tasks.data.arrays import ImageOptions, source_of
+from rdsearch.tasks.data.decoding import Encoded, Images, check_cached, decode_cached, form_of, open_image
 from rdsearch.tasks.data.source import DataSource
+from rdsearch.tasks.data.visible import is_visible, visible_files
 from rdsearch.tasks.folders import DATA_VARIABLE, data_folders
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.splits.loader import LoaderSplit
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".jfif")
 HELD_OUT = ("test", "val", "validation")
 
 IMAGENET_CLASSES = 1000
@@ -32,6 +33,9 @@ def image_folder(
     augmentation: str | None = None,
 ) -> DataSource:
     """Read ``train/CLASS/*``, and ``test/CLASS/*`` or ``val/CLASS/*``; decoded once and kept as arrays.
+
+    Hidden files and folders are passed over. The training images alone decide whether all are grey, in every split. Of
+    the test images no more than the headers are looked at before they are asked for.
 
     With both ``test`` and ``val`` the latter is the validation part; ``val`` alone is the test split, as
     ImageNet has it.
@@ -48,15 +52,15 @@ def image_folder(
     """
     test, validation = _held_out(path)
     classes = _classes(path / "train")
-
-    def read(role: str) -> Pair:
-        files = _files(path / role, classes)
-        return decode_cached([file for file, _ in files], ",".join(classes), len(files), _encoded(files), size)
-
+    train = decode_cached(_images(path / "train", classes), size)
+    form = form_of(train[0])
+    held_out = {role: _images(path / role, classes) for role in (test, validation) if role is not None}
+    if test is not None:
+        check_cached(held_out[test], size, form)
     return source_of(
-        read("train"),
-        None if test is None else partial(read, test),
-        None if validation is None else read(validation),
+        train,
+        None if test is None else partial(decode_cached, held_out[test], size, form),
+        None if validation is None else decode_cached(held_out[validation], size, form),
         ImageOptions(mean, std, augmentation),
         str(path),
     )
@@ -84,7 +88,10 @@ def imagenet(root: Path | None = None, transform: Callable[[Any], Any] | None = 
             f"folder that holds imagenet: task.root, or the variable {DATA_VARIABLE}."
         )
     test, _ = _held_out(path)
-    read = partial(_lazy, transform=transform, workers=workers)
+    classes = _classes(path / "train")
+    read = partial(_lazy, classes=classes, transform=transform, workers=workers)
+    if test is not None:
+        _check_classes(path / test, classes)
     return DataSource(
         train=read(path / "train"),
         test=None if test is None else partial(read, path / test),
@@ -92,20 +99,35 @@ def imagenet(root: Path | None = None, transform: Callable[[Any], Any] | None = 
     )
 
 
-def _lazy(folder: Path, transform: Callable[[Any], Any] | None, workers: int) -> Split:
-    from torch.utils.data import DataLoader
-    from torchvision.datasets import ImageFolder
+class _Folder(Dataset[tuple[Any, int]]):
+    """Images that are decoded when they are asked for.
+
+    Args:
+        folder: Holds one folder for each class.
+        classes: The training folder's, which number those of every split.
+        transform: From a PIL image to a tensor.
+    """
+
+    def __init__(self, folder: Path, classes: list[str], transform: Callable[[Any], Any]) -> None:
+        found = [(str(file), label) for file, label in _files(folder, classes)]
+        self.paths = [path for path, _ in found]
+        self.targets = [label for _, label in found]
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        path = self.paths[index]
+        image = open_image((path, Path(path).read_bytes(), 0)).convert("RGB")
+        return self._transform(image), self.targets[index]
+
+
+def _lazy(folder: Path, classes: list[str], transform: Callable[[Any], Any] | None, workers: int) -> Split:
     from torchvision.transforms._presets import ImageClassification
 
-    try:
-        images = ImageFolder(str(folder), transform or ImageClassification(crop_size=224), loader=_load)
-    except OSError as error:
-        raise TaskError(f"{folder}: {error}") from None
+    images = _Folder(folder, classes, transform or ImageClassification(crop_size=224))
     return LoaderSplit(DataLoader(images, num_workers=workers))
-
-
-def _load(path: str) -> Image.Image:
-    return open_image((path, Path(path).read_bytes(), 0)).convert("RGB")
 
 
 def _held_out(path: Path) -> tuple[str | None, str | None]:
@@ -119,22 +141,36 @@ def _held_out(path: Path) -> tuple[str | None, str | None]:
 
 
 def _classes(folder: Path) -> list[str]:
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and is_visible(entry))
     if not classes:
         raise TaskError(f"{folder} holds no folders: one for each class is needed")
     return classes
 
 
-def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+def _check_classes(folder: Path, classes: list[str]) -> list[str]:
+    """The classes of a folder, all of which the training folder has."""
     found = _classes(folder)
     if unknown := [name for name in found if name not in classes]:
         raise TaskError(f"{folder} has the class {unknown[0]!r}, which the training folder does not have")
-    return [
-        (file, classes.index(name))
-        for name in found
-        for file in sorted((folder / name).rglob("*"))
-        if file.suffix.lower() in IMAGE_SUFFIXES
-    ]
+    return found
+
+
+def _files(folder: Path, classes: list[str]) -> Iterator[tuple[Path, int]]:
+    for name in _check_classes(folder, classes):
+        empty = True
+        for file in visible_files(folder / name):
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                empty = False
+                yield file, classes.index(name)
+        if empty:
+            raise TaskError(
+                f"{folder / name} holds no image ({', '.join(IMAGE_SUFFIXES)}), and would be a class: remove the folder"
+            )
+
+
+def _images(folder: Path, classes: list[str]) -> Images:
+    files = list(_files(folder, classes))
+    return Images([file for file, _ in files], ",".join(classes), len(files), partial(_encoded, files))
 
 
 def _encoded(files: list[tuple[Path, int]]) -> Iterator[Encoded]:

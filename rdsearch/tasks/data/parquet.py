@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.data.arrays import ImageOptions, Pair, source_of
-from rdsearch.tasks.data.decoding import Encoded, decode_cached
+from rdsearch.tasks.data.arrays import ImageOptions, source_of
+from rdsearch.tasks.data.decoding import Encoded, Images, check_cached, decode_cached, form_of
 from rdsearch.tasks.data.source import DataSource
+from rdsearch.tasks.data.visible import visible_files
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -56,13 +58,15 @@ def parquet(
     if "train" not in shards:
         raise TaskError(f"{path} has shards for {', '.join(shards)} but none for train")
 
-    def read(role: str) -> Pair:
-        return _read(shards[role], image, label, size)
-
+    images = {role: _images(files, image, label) for role, files in shards.items()}
+    train = decode_cached(images["train"], size)
+    form = form_of(train[0])
+    if "test" in images:
+        check_cached(images["test"], size, form)
     return source_of(
-        read("train"),
-        (lambda: read("test")) if "test" in shards else None,
-        read("validation") if "validation" in shards else None,
+        train,
+        partial(decode_cached, images["test"], size, form) if "test" in images else None,
+        decode_cached(images["validation"], size, form) if "validation" in images else None,
         ImageOptions(mean, std, augmentation),
         str(path),
     )
@@ -72,7 +76,7 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     """Split name to its files, sorted by name."""
     if path.is_file():
         return {"train": [path]}
-    files = sorted(path.rglob("*.parquet"))
+    files = [file for file in visible_files(path) if file.suffix == ".parquet"]
     if not files:
         raise TaskError(f"{path} holds no .parquet file")
     found: dict[str, list[Path]] = {}
@@ -83,7 +87,7 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     return found or {"train": files}
 
 
-def _read(files: list[Path], image: str | None, label: str | None, size: int | None) -> Pair:
+def _images(files: list[Path], image: str | None, label: str | None) -> Images:
     import pyarrow as pa
     from pyarrow import parquet as pq
 
@@ -95,7 +99,7 @@ def _read(files: list[Path], image: str | None, label: str | None, size: int | N
     image = _column(columns, image, IMAGE_COLUMNS, files[0], "image")
     label = _column(columns, label, LABEL_COLUMNS, files[0], "label")
     count = sum(table.metadata.num_rows for table in tables)
-    return decode_cached(files, f"{image} {label}", count, _rows(files, tables, image, label), size)
+    return Images(files, f"{image} {label}", count, partial(_rows, files, tables, image, label))
 
 
 def _column(columns: list[str], given: str | None, usual: Sequence[str], file: Path, option: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,122 @@ def test_an_image_folder_may_hold_all_three_splits(tmp_path: Path) -> None:
     assert (len(source.train), len(source.validation), len(source.test())) == (2, 4, 6)
 
 
+LEFT_BEHIND = (".ipynb_checkpoints", "__MACOSX", "@eaDir", ".cache")
+
+
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+@pytest.mark.parametrize("place", ["train", "train/ant", "train/ant/deeper", "val", "val/bee"])
+def test_what_programs_leave_in_image_folders_is_passed_over(tmp_path: Path, place: str, name: str) -> None:
+    write_folder(tmp_path, "train", 2)
+    write_folder(tmp_path, "val", 1)
+    (tmp_path / place / name).mkdir(parents=True)
+    picture(3).save(tmp_path / place / name / "0.png")
+    (tmp_path / place / "._0.png").write_bytes(b"Mac OS X")
+    source = open_path(str(tmp_path), None, {})
+    assert source.classes == 2
+    assert source.train.labels is not None
+    assert source.train.labels.tolist() == [0, 0, 1, 1]
+    assert source.test is not None
+    assert len(source.test()) == 2
+
+
+def test_hidden_shards_are_passed_over(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "data" / "train-0.parquet", *rows(4))
+    write_parquet(tmp_path / ".cache" / "train-0.parquet", *rows(3))
+    (tmp_path / "data" / "._train-0.parquet").write_bytes(b"Mac OS X")
+    assert len(open_path(str(tmp_path), None, {}).train) == 4
+
+
+def test_a_folder_without_an_image_is_no_class(tmp_path: Path) -> None:
+    write_folder(tmp_path, "train", 1)
+    (tmp_path / "train" / "aaa").mkdir()
+    (tmp_path / "train" / "aaa" / "notes.txt").write_text("none")
+    with pytest.raises(TaskError, match=r"train/aaa holds no image .*remove the folder"):
+        open_path(str(tmp_path), None, {})
+
+
+@pytest.mark.parametrize("grey", ["train", "val", "test"])
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_one_grey_image_among_coloured_ones_is_made_coloured_in_every_split(
+    tmp_path: Path, kind: str, grey: str
+) -> None:
+    for role in ("train", "val", "test"):
+        if kind == "folder":
+            write_folder(tmp_path, role, 2)
+        else:
+            write_parquet(tmp_path / f"{role}.parquet", *rows(4))
+    if kind == "folder":
+        picture(0, mode="L").save(tmp_path / grey / "ant" / "0.png")
+    else:
+        images, labels = rows(4)
+        write_parquet(tmp_path / f"{grey}.parquet", [encoded(picture(0, mode="L")), *images[1:]], labels)
+    source = open_path(str(tmp_path), None, {"mean": 0.0, "std": 1.0})
+    assert source.validation is not None
+    assert source.test is not None
+    splits = {"train": source.train, "val": source.validation, "test": source.test()}
+    assert {pixels(split).shape[1:] for split in splits.values()} == {(3, 5, 6)}
+    first = np.broadcast_to(np.asarray(picture(0, mode="L"))[None], (3, 5, 6))
+    np.testing.assert_allclose(pixels(splits[grey])[0], first / 255, atol=1e-6)
+
+
+def test_a_coloured_test_image_is_made_grey_where_all_training_images_are(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", *rows(3, mode="L"))
+    write_parquet(tmp_path / "test.parquet", *rows(2))
+    source = open_path(str(tmp_path), None, {"mean": 0.0, "std": 1.0})
+    assert source.test is not None
+    np.testing.assert_allclose(pixels(source.test())[0, 0], np.asarray(picture(0).convert("L")) / 255, atol=1e-6)
+
+
+DEEP = {
+    "16 bits": Image.fromarray(np.full((5, 6), 40_000, np.uint16)),
+    "32 bits": Image.fromarray(np.full((5, 6), 40_000, np.int32)),
+    "floats": Image.fromarray(np.full((5, 6), 0.5, np.float32)),
+}
+
+
+@pytest.mark.parametrize("image", DEEP.values(), ids=DEEP)
+@pytest.mark.parametrize("role", ["train", "val", "test"])
+def test_images_of_more_than_8_bits_are_refused_in_every_split_at_once(
+    tmp_path: Path, role: str, image: Image.Image
+) -> None:
+    for split in ("train", "val", "test"):
+        write_folder(tmp_path, split, 2)
+    image.save(tmp_path / role / "bee" / "1.tif")
+    with pytest.raises(TaskError, match=rf"{role}/bee/1\.tif has pixels of more than 8 bits .*convert the images"):
+        open_path(str(tmp_path), None, {})
+
+
+def damage_size(path: Path) -> None:
+    picture(1, (9, 4)).save(path)
+
+
+def damage_bytes(path: Path) -> None:
+    path.write_bytes(b"not an image")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (damage_size, r"test/bee/0\.png is 4 x 9 pixels, the training images 5 x 6: give options\.dataset\.size"),
+        (damage_bytes, r"test/bee/0\.png is no readable image"),
+    ],
+)
+def test_test_images_that_cannot_be_read_later_are_named_at_once(
+    tmp_path: Path, cache: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    write_folder(tmp_path, "train", 2)
+    write_folder(tmp_path, "test", 1)
+    good = (tmp_path / "test" / "bee" / "0.png").read_bytes()
+    damage(tmp_path / "test" / "bee" / "0.png")
+    with pytest.raises(TaskError, match=said):
+        open_path(str(tmp_path), None, {})
+    (tmp_path / "test" / "bee" / "0.png").write_bytes(good)
+    source = open_path(str(tmp_path), None, {})
+    assert len([file for file in (cache / "decoded").iterdir() if file.is_dir()]) == 1  # the training images alone
+    assert source.test is not None
+    assert len(source.test()) == 2
+
+
 def test_image_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="holds no folder 'train'"):
         open_path(str(tmp_path), None, {})
@@ -227,10 +344,8 @@ def test_image_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         open_path(str(tmp_path), None, {})
     write_folder(tmp_path, "train", 1)
     write_folder(tmp_path, "test", 1, ("ant", "cat"))
-    source = open_path(str(tmp_path), None, {})
-    assert source.test is not None
     with pytest.raises(TaskError, match="class 'cat'"):
-        source.test()
+        open_path(str(tmp_path), None, {})
     (tmp_path / "train" / "ant" / "0.png").write_bytes(b"not an image")
     with pytest.raises(TaskError, match=r"ant/0\.png is no readable image"):
         open_path(str(tmp_path), None, {})
@@ -249,6 +364,14 @@ def test_imagenet_is_read_lazily_from_its_folder(tmp_path: Path) -> None:
     inputs, targets = next(iter(source.train.batches(4)))
     assert inputs.shape == (4, 3, 224, 224)
     assert targets.tolist() == [0, 0, 1, 1]
+    (tmp_path / "imagenet" / "train" / ".hidden").mkdir()
+    picture(5).save(tmp_path / "imagenet" / "train" / ".hidden" / "0.png")
+    shutil.rmtree(tmp_path / "imagenet" / "val" / "ant")
+    source = imagenet(tmp_path)
+    assert source.train.labels is not None
+    assert source.train.labels.tolist() == [0, 0, 1, 1]
+    assert source.test is not None
+    assert next(iter(source.test().batches(4)))[1].tolist() == [1]  # numbered as in training
     (tmp_path / "imagenet" / "train" / "bee" / "1.png").write_bytes(b"not an image")
     with pytest.raises(TaskError, match=r"bee/1\.png is no readable image"):
         next(iter(source.train.batches(4)))
