@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.splits import ArraySplit
+from rdsearch.tasks.splits import ArraySplit, as_split
 
 
 def images(count: int = 10) -> np.ndarray:
@@ -130,7 +133,9 @@ def test_augmentation_sees_the_stored_images_and_only_when_asked() -> None:
     [
         (np.zeros((3, 2)), np.zeros(4), {}, "3 inputs but 4 targets"),
         (np.zeros((0, 2)), np.zeros(0), {}, "empty"),
-        (np.array(["a", "b"]), np.zeros(2), {}, "dtype"),
+        (np.array(["a", "b"]), np.zeros(2), {}, "inputs are words such as 'a'"),
+        (np.zeros(2, complex), np.zeros(2), {}, "dtype"),
+        (np.zeros(2), np.array([2**63, 1], np.uint64), {}, "targets go up to 9223372036854775808"),
         (np.zeros((3, 2, 4, 4)), np.zeros(3), {"mean": [0.1, 0.2, 0.3]}, "for each channel"),
     ],
 )
@@ -139,3 +144,79 @@ def test_arrays_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(TaskError, match=said):
         ArraySplit(inputs, targets, **options)  # type: ignore[arg-type]
+
+
+def _big_endian(values: np.ndarray) -> np.ndarray:
+    return values.astype(values.dtype.newbyteorder(">"))
+
+
+def _mapped(values: np.ndarray) -> np.ndarray:
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - as long as the map
+    mapped = np.memmap(file, values.dtype, "w+", shape=values.shape)
+    mapped[:] = values
+    return mapped
+
+
+def _objects(values: np.ndarray) -> np.ndarray:
+    made = np.empty(len(values), object)
+    made[:] = list(values)
+    return made
+
+
+FORMS: dict[str, Callable[[np.ndarray], Any]] = {
+    "lists": lambda values: values.tolist(),
+    "a list of arrays": list,
+    "a tuple of tensors": lambda values: tuple(torch.from_numpy(np.array(values))),
+    "memory maps": _mapped,
+    "big-endian": _big_endian,
+    "every second": lambda values: np.repeat(values, 2, axis=0)[::2],
+    "backwards": lambda values: values[::-1].copy()[::-1],
+    "Fortran order": np.asfortranarray,
+    "objects": _objects,
+    "a tensor with gradients": lambda values: torch.from_numpy(np.array(values)).requires_grad_(
+        values.dtype.kind == "f"
+    ),
+    "a transposed tensor": lambda values: torch.from_numpy(np.array(values.T)).T,
+    "read-only": lambda values: np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The use of `x.T` on tensors:UserWarning")
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_same_numbers_in_any_form_are_the_same_split(form: Callable[[np.ndarray], Any]) -> None:
+    inputs = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    labels = np.arange(6) % 3
+    expected = ArraySplit(inputs, labels)
+    split = as_split((form(inputs), form(labels)))
+    assert split.fingerprint == expected.fingerprint
+    assert torch.equal(read(split)[0], read(expected)[0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_tensors_of_any_precision_are_read_as_float32(dtype: torch.dtype) -> None:
+    values = torch.tensor([[0.5, 1.25], [2.0, -3.0]])
+    inputs, _ = read(as_split((values.to(dtype), [0, 1])))  # type: ignore[arg-type]
+    assert torch.equal(inputs, values)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "said"),
+    [
+        ([np.zeros((3, 8, 8)), np.zeros((3, 9, 8))], [0, 1], "train: examples do not make one array"),
+        ([torch.zeros(3, 8), torch.zeros(3, 9)], [0, 1], "train: examples do not make one array"),
+        (torch.zeros(2, 3).to_sparse(), [0, 1], r"train: a sparse tensor is given: .*to_dense\(\)"),
+        (torch.zeros(2, 3, device="meta"), [0, 1], "train: a meta tensor is given"),
+        (np.ma.masked_equal([[1.0], [2.0]], 2.0), [0, 1], "train: a masked array is given"),
+        ([[1.0], [None]], [0, 1], "train: inputs have dtype object"),
+        ([[1.0], [2.0]], ["cat", "dog"], "train: targets are words such as 'cat': give numbers; of classes their"),
+        ([[1.0], [2.0]], np.array(["cat", "dog"], object), "train: targets are words such as 'cat'"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused_in_one_sentence(inputs: Any, targets: Any, said: str) -> None:
+    with pytest.raises(TaskError, match=said):
+        as_split((inputs, targets), "train")
+
+
+def test_a_list_of_two_examples_is_no_pair_of_arrays() -> None:
+    with pytest.raises(TaskError, match=r"give a pair \(inputs, targets\) in which all examples have one shape"):
+        as_split([(np.zeros(4), 0), (np.zeros(4), 1)], "train")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from rdsearch.errors import TaskError
@@ -138,3 +139,44 @@ def test_batches_that_are_no_pairs_are_refused() -> None:
     triple = TensorDataset(torch.zeros(4, 1), torch.zeros(4), torch.zeros(4))
     with pytest.raises(TaskError, match="pair"):
         next(iter(as_split(triple).batches(2)))
+
+
+class Pairs(Dataset[tuple[Any, Any]]):
+    def __init__(self, inputs: list[Any], targets: list[Any]) -> None:
+        self.pairs = list(zip(inputs, targets, strict=True))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self.pairs[index]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int16, int])
+def test_labels_of_any_kind_of_integers_are_int64(kind: type) -> None:
+    _, targets = next(iter(as_split(Pairs([torch.zeros(2)] * 3, [kind(1), kind(0), kind(2)])).batches(3)))
+    assert targets.dtype == torch.int64
+    assert targets.tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_floats_of_any_kind_are_float32(dtype: torch.dtype) -> None:
+    inputs, targets = next(iter(as_split(Pairs([torch.ones(2, dtype=dtype)] * 3, [0.5] * 3)).batches(3)))
+    assert (inputs.dtype, targets.dtype) == (torch.float32, torch.float32)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_examples_that_cannot_be_joined_are_named(workers: int) -> None:
+    dataset = Pairs([torch.zeros(3, 8, 8), torch.zeros(3, 8, 9)], [0, 1])
+    with pytest.raises(TaskError, match=r"their inputs are \(3, 8, 8\) and \(3, 8, 9\) .*collate_fn"):
+        list(as_split(DataLoader(dataset, num_workers=workers)).batches(2))
+    with pytest.raises(TaskError, match="their inputs are a Image"):
+        list(as_split(Pairs([Image.new("L", (4, 4))] * 2, [0, 1])).batches(2))
+
+
+def test_a_stream_that_gives_another_number_than_it_says_is_refused() -> None:
+    with pytest.raises(TaskError, match="Stream has given 6 examples in a pass, and its length is 7"):
+        values(LoaderSplit(DataLoader(Stream(7), batch_size=2)))
+    split = LoaderSplit(DataLoader(Stream(6), batch_size=4, drop_last=True))
+    assert len(split) == 4
+    assert values(split) == [0, 1, 2, 3]

@@ -22,6 +22,8 @@ RESIDENT_BYTES_MAX = 4 * 2**30
 
 UINT8_MAX = 255.0
 
+INT64_MAX = np.iinfo(np.int64).max
+
 
 def _storable(array: np.ndarray, what: str, *, uint8: bool) -> np.ndarray:
     """``array`` as uint8 (where allowed), int64 or float32, without a copy where it is one of them."""
@@ -29,9 +31,16 @@ def _storable(array: np.ndarray, what: str, *, uint8: bool) -> np.ndarray:
     if uint8 and array.dtype == np.uint8:
         return np.asarray(array)
     if kind in "iub":
+        if array.dtype.type is np.uint64 and array.size and array.max() > INT64_MAX:
+            raise TaskError(f"{what} go up to {array.max()}: whole numbers up to {INT64_MAX} are allowed")
         return np.asarray(array, dtype=np.int64)
     if kind == "f":
         return np.asarray(array, dtype=np.float32)
+    if kind in "US":
+        raise TaskError(
+            f"{what} are words such as {str(array.flat[0])!r}: give numbers; of classes their positions among the "
+            "network's outputs, from 0"
+        )
     raise TaskError(f"{what} have dtype {array.dtype}: numbers are needed (uint8 images, int labels, floats)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -20,7 +21,44 @@ PAIR = 2
 
 
 def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    """A numpy array of the very same numbers, where there is one.
+
+    Raises:
+        TaskError: Examples of different shapes, or something other than numbers.
+    """
+    if isinstance(values, (list, tuple)) and values and all(isinstance(entry, Tensor) for entry in values):
+        try:
+            return _array(torch.stack(list(values)))
+        except RuntimeError as error:
+            raise TaskError(_RAGGED.format(error)) from None
+    if isinstance(values, Tensor):
+        return _from_tensor(values)
+    if np.ma.is_masked(values):
+        raise TaskError("a masked array is given, some of whose entries have no value: fill them, or leave them out")
+    try:
+        array = np.asarray(values)
+        # pandas and lists of arrays give arrays of Python objects, which hold numbers as a rule.
+        return np.array(array.tolist()) if array.dtype == object and array.ndim else array
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TaskError(_RAGGED.format(error)) from None
+
+
+_RAGGED = (
+    "examples do not make one array ({}): give a pair (inputs, targets) in which all examples have one shape, or a "
+    "DataLoader with a collate_fn that joins them"
+)
+
+
+def _from_tensor(tensor: Tensor) -> np.ndarray:
+    kind = "sparse" if tensor.layout != torch.strided else "quantised" if tensor.is_quantized else None
+    if kind or tensor.is_nested or tensor.is_meta:
+        raise TaskError(
+            f"a {kind or ('nested' if tensor.is_nested else 'meta')} tensor is given: give a dense one with values, "
+            "such as tensor.to_dense() or tensor.dequantize()"
+        )
+    tensor = tensor.detach().cpu()
+    # numpy knows no bfloat16; every kind of float is read as float32.
+    return (tensor.float() if tensor.is_floating_point() else tensor.resolve_conj().resolve_neg()).numpy()
 
 
 def as_split(data: Any, role: str = "data") -> Split:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
 
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
 from rdsearch.tasks.splits.base import Batch, Device
+from rdsearch.tasks.splits.samplers import loading_options, positions, set_aside
 
 FINGERPRINT_EXAMPLES = 64
 """Examples, evenly spread, whose content is fingerprinted: reading a whole image folder would take hours."""
@@ -23,15 +24,47 @@ _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Every tensor inside ``value`` (nested tuples, lists, mappings) on ``device``, float64 as float32."""
+    """Every tensor inside ``value`` (nested tuples, lists, mappings) on ``device``, every kind of float as float32."""
     if isinstance(value, Tensor):
-        value = value.float() if value.dtype == torch.float64 else value
+        value = value.float() if value.is_floating_point() else value
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):
         return {key: _to(entry, device) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return tuple(_to(entry, device) for entry in value)
     return value
+
+
+def _whole(targets: Any) -> Any:
+    """Targets of any kind of integers as int64, which losses take."""
+    if isinstance(targets, Tensor) and not targets.dtype.is_floating_point and not targets.dtype.is_complex:
+        return targets if targets.dtype is torch.bool else targets.long()
+    return targets
+
+
+class _Collate:
+    """A collate function that says which examples it cannot join."""
+
+    def __init__(self, function: Callable[[list[Any]], Any]) -> None:
+        self._function = function
+
+    def __call__(self, examples: list[Any]) -> Any:
+        try:
+            return self._function(examples)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise TaskError(
+                f"examples cannot be joined into a batch, their inputs are {_kinds(examples)} ({error}): give all of "
+                "them one shape, or a DataLoader with a collate_fn that joins them"
+            ) from error
+
+
+def _kinds(examples: list[Any]) -> str:
+    """The first two forms that the inputs of examples have."""
+    inputs = [example[0] if isinstance(example, (tuple, list)) and example else example for example in examples]
+    found = dict.fromkeys(
+        str(tuple(np.shape(value))) if hasattr(value, "shape") else f"a {type(value).__name__}" for value in inputs
+    )
+    return " and ".join(list(found)[:2])
 
 
 def _update(digest: Any, value: Any) -> None:
@@ -77,17 +110,22 @@ def dataset_labels(dataset: Any) -> np.ndarray | None:
 
 
 class LoaderSplit:
-    """A torch Dataset, or the Dataset of a DataLoader with the loader's way of collating and its workers.
+    """A torch Dataset, or what a DataLoader reads of one, with the loader's way of collating and its workers.
 
     The order is this project's: the data set's own for evaluation, a seeded shuffle for training, so that
     results repeat. What a data set draws at random is seeded batch by batch for the same reason. A loader of
-    an ``IterableDataset`` is read as it comes.
+    an ``IterableDataset`` is read as it comes. A sampler's choice of examples is kept, not its order; batches are as
+    large as the recipe says, and the last one is never dropped.
 
     Args:
         source: Yields (input, target) examples; inputs may be tuples or mappings of tensors.
 
+    Attributes:
+        set_aside: Options of the loader that have no say here.
+
     Raises:
-        TaskError: An empty source, or an iterable one whose length is not known.
+        TaskError: An empty source, an iterable one whose length is not known, or a loader whose sampler or batches
+            cannot be followed.
     """
 
     def __init__(self, source: Dataset[Any] | DataLoader[Any]) -> None:
@@ -96,8 +134,8 @@ class LoaderSplit:
         self._iterable = loader if isinstance(dataset, IterableDataset) else None
         if isinstance(dataset, IterableDataset) and loader is None:
             raise TaskError("an IterableDataset has no batches of its own: wrap it in a DataLoader")
-        self._dataset = dataset
-        self._loading = {} if loader is None else _loading_options(loader)
+        self._loading: dict[str, Any] = {}
+        self.set_aside: list[str] = []
         try:
             length = len(dataset)
         except TypeError:
@@ -106,9 +144,17 @@ class LoaderSplit:
             ) from None
         if length == 0:
             raise TaskError("an empty split: at least one example is needed")
+        if loader is not None and self._iterable is None:
+            self._loading, self.set_aside = loading_options(loader), set_aside(loader)
+            chosen = positions(loader)
+            dataset = dataset if chosen is None else Subset(dataset, chosen.tolist())
+        self._dataset = dataset
+        self._length = len(dataset)
+        if self._iterable is not None and self._iterable.drop_last and self._iterable.batch_size:
+            self._length -= self._length % self._iterable.batch_size
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._length
 
     @cached_property
     def labels(self) -> np.ndarray | None:
@@ -154,7 +200,7 @@ class LoaderSplit:
         if self._iterable is not None:
             raise TaskError("a loader of an IterableDataset cannot be cut: give validation data of its own")
         part = LoaderSplit(Subset(self._dataset, [int(index) for index in indices]))
-        part._loading = self._loading
+        part._loading, part.set_aside = self._loading, self.set_aside
         return part
 
     def batches(
@@ -172,31 +218,30 @@ class LoaderSplit:
         # Only the reading is seeded, so that the global state is the caller's again between two batches.
         with isolated_rng(seed):
             batches = iter(loader)
-        number = 0
+        number = examples = 0
         while True:
             with isolated_rng(seed + number):
                 batch = next(batches, None)
             if batch is None:
-                return
+                return self._check_count(examples)
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise TaskError(f"a batch is a {type(batch).__name__}: a pair (inputs, targets) is needed")
             inputs, targets = batch
-            yield _to(inputs, device), _to(targets, device)
-            number += 1
+            yield _to(inputs, device), _to(_whole(targets), device)
+            number, examples = number + 1, examples + len(targets)
+
+    def _check_count(self, examples: int) -> None:
+        """A stream says its length itself, and workers that do not share it give everything several times."""
+        if examples != self._length:
+            raise TaskError(
+                f"{type(self._dataset).__name__} has given {examples} examples in a pass, and its length is "
+                f"{self._length}: let __len__ be the number of examples, and __iter__ give each worker its own share"
+            )
 
     def _loader(self, batch_size: int, generator: np.random.Generator | None, seed: int) -> DataLoader[Any]:
         order: Sequence[int] = range(len(self))
         if generator is not None:
             order = [int(index) for index in generator.permutation(len(self))]
         worker_seeds = torch.Generator().manual_seed(seed)
-        return DataLoader(self._dataset, batch_size=batch_size, sampler=order, generator=worker_seeds, **self._loading)
-
-
-def _loading_options(loader: DataLoader[Any]) -> dict[str, Any]:
-    """How a user's loader reads: what is kept of it beside its Dataset."""
-    return {
-        "collate_fn": loader.collate_fn,
-        "num_workers": loader.num_workers,
-        "pin_memory": loader.pin_memory,
-        "worker_init_fn": loader.worker_init_fn,
-    }
+        options = {**self._loading, "collate_fn": _Collate(self._loading.get("collate_fn", default_collate))}
+        return DataLoader(self._dataset, batch_size=batch_size, sampler=order, generator=worker_seeds, **options)
