@@ -88,7 +88,7 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     training = network.training, reference.training
     network.eval()
     reference.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # a network may keep tensors, and is trained on
         for batch in batches:
             share = count_examples(batch) / total
             moments = _moments_of_layers(reference, batch)

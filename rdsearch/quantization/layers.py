@@ -159,7 +159,7 @@ def running(network: nn.Module, handles: list[RemovableHandle]) -> Iterator[None
     training = network.training
     network.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # a network may keep tensors, and is trained on
             yield
     finally:
         for handle in handles:

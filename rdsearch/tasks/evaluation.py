@@ -15,6 +15,7 @@ from rdsearch.base.device import arrange, contiguous
 from rdsearch.base.inputs import forward
 from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
+from rdsearch.tasks.classes import class_numbers, described
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 
@@ -30,12 +31,16 @@ GPU_BATCH_NUMBERS = 2**24
 
 @contextlib.contextmanager
 def _settled(network: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients, deterministic float32 kernels; every module's mode is restored afterwards."""
+    """Eval mode, no gradients but those that are asked for, deterministic float32 kernels.
+
+    Never inference mode, whose tensors a network may keep and cannot be trained with; every module's mode is restored
+    afterwards.
+    """
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         with (
-            torch.inference_mode(),
+            torch.no_grad(),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
             yield
@@ -44,6 +49,7 @@ def _settled(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+@torch.inference_mode(False)
 def evaluate(
     network: nn.Module,
     split: Split,
@@ -52,7 +58,9 @@ def evaluate(
     device: Device = "cpu",
     batch_size: int | None = None,
 ) -> float:
-    """Score a network on a split: eval mode, inference mode, the split's own order.
+    """Score a network on a split: eval mode, without gradients, in the split's own order.
+
+    An evaluation that needs gradients takes them inside ``torch.enable_grad()``, whatever the caller's mode is.
 
     Args:
         network: Moved to ``device``; its training mode is restored.
@@ -92,23 +100,20 @@ def suitable_batch(split: Split, device: torch.device) -> int:
 
 
 def is_classification(output: Any, targets: Any) -> bool:
-    """Whether accuracy can be taken of a batch: logits (b, classes) and whole labels (b,)."""
-    if not isinstance(output, Tensor) or not isinstance(targets, Tensor):
-        return False
-    return output.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
+    """Whether accuracy can be taken of a batch: logits (b, classes) of two classes or more, and one class each."""
+    return class_numbers(output, targets) is not None and output.ndim == 2
 
 
 def no_classification(output: Any, targets: Any) -> str:
     """What :func:`is_classification` finds fault with, in words."""
-    shapes = [
-        f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-        if isinstance(value, Tensor)
-        else type(value).__name__
-        for value in (output, targets)
-    ]
+    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] == 1:
+        return (
+            f"{described(output, targets)}: of one output the largest is always the same; give a score of your own as "
+            "evaluate=, or a network with an output for each class"
+        )
     return (
-        f"output {shapes[0]} and targets {shapes[1]}: accuracy takes logits (b, classes) and whole labels (b,); "
-        "give another score as evaluate="
+        f"{described(output, targets)}: accuracy takes logits (b, classes) and whole labels (b,), the positions among "
+        "the outputs; give another score as evaluate="
     )
 
 
@@ -122,15 +127,26 @@ def labels_out_of_range(role: str, labels: np.ndarray, outputs: int) -> str:
 
 def top1(network: nn.Module, batches: Iterable[Batch]) -> float:
     """Share of the examples whose largest logit is their label's; logits (b, classes), labels (b,)."""
-    correct: Tensor | int = 0
+    # Summed on the device: reading a number back after each batch would make a GPU wait.
+    counts: Tensor | int = 0
     count = 0
-    for inputs, labels in batches:
+    for inputs, targets in batches:
         output = forward(network, inputs)
-        if not is_classification(output, labels):
-            raise TaskError(no_classification(output, labels))
-        # Summed on the device: reading a number back after each batch would make a GPU wait.
-        correct = correct + (output.argmax(dim=1) == labels).sum()
+        labels = class_numbers(output, targets)
+        if labels is None or output.ndim != 2:
+            raise TaskError(no_classification(output, targets))
+        right = output.argmax(dim=1) == labels
+        unknown = (labels < 0) | (labels >= output.shape[1])
+        counts = counts + torch.stack([right.sum(), unknown.sum(), output.isnan().any(dim=1).sum()])
         count += len(labels)
+    correct, outside, undefined = counts.tolist() if isinstance(counts, Tensor) else (0, 0, 0)
+    if outside:
+        raise TaskError(f"{outside} of {count} labels are none of the network's outputs, which count from 0")
+    if undefined:
+        raise TaskError(
+            f"the network's output is not a number for {undefined} of {count} examples: look for NaN in the inputs, "
+            "and for weights that are too large"
+        )
     return float(correct) / count
 
 

@@ -31,7 +31,8 @@ def test_networks_are_evaluated_in_eval_mode_without_gradients_and_their_mode_re
 
     def probe(given: nn.Module, batches: Iterable[Batch]) -> float:
         assert not any(module.training for module in given.modules())
-        assert torch.is_inference_mode_enabled()
+        assert not torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
         return sum(len(targets) for _, targets in batches)
 
     assert evaluate(network, split, probe) == len(split)
@@ -78,7 +79,7 @@ def test_standard_error_of_a_proportion() -> None:
 
 
 @pytest.mark.parametrize(
-    "targets", [np.zeros((20, 4), np.float32), np.zeros(20, np.float32), np.zeros((20, 1), np.int64)]
+    "targets", [np.zeros((20, 4), np.float32), np.zeros(20, np.float32), np.zeros((20, 2), np.int64)]
 )
 def test_accuracy_is_not_taken_of_what_is_no_classification(targets: np.ndarray) -> None:
     split = ArraySplit(np.zeros((20, 4), np.float32), targets)
