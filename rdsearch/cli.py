@@ -252,6 +252,8 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for note in task.notes:
+        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
     for doubt in doubts(task, baseline.accuracy):
         console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
 

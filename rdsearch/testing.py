@@ -26,7 +26,7 @@ def prunable_layers(task: Task, skip: Sequence[str] = ()) -> dict[str, int]:
 
 
 def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
-    """What a task is made of, in a few lines: examples, prunable weights, the dense network's score.
+    """What a task is made of, in a few lines: examples, prunable weights, the dense network's score, notes on it.
 
     Args:
         task: The task; where its weights are still to be trained they are left so.
@@ -47,4 +47,5 @@ def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
         f"dense network: {task.score_text(task.dense_score)}"
         if task.is_trained
         else "the dense network is not trained yet: a search does that first, and so does `rdsearch train`",
+        *task.notes,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -53,6 +54,9 @@ def compress(
     Yields:
         One operating point a round, its file in ``data``.
 
+    Warns:
+        UserWarning: Something about the task is done otherwise than it looks; see `Task.notes`.
+
     Raises:
         ConfigError: The mapping is no recipe; every mistake is listed.
         PruningError: The recipe asks for what this network cannot give.
@@ -62,10 +66,13 @@ def compress(
     if not isinstance(task, Task):
         raise TaskError(f"task is a {type(task).__name__}: give a rdsearch.Task")
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe")
+    for note in task.notes:
+        warnings.warn(note, stacklevel=2)
     for point, _ in rounds(task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe):
         yield point
 
 
+@torch.inference_mode(False)  # gradients are needed whatever the caller's mode is
 def rounds(
     task: Task,
     recipe: Recipe,
@@ -150,7 +157,7 @@ def _prune_and_retrain(
             inputs=lambda: training_inputs(task, pruning.calibration, seed, device),
         )
 
-    if pruning.gradual == 0 or settings.epochs == 0:
+    if pruning.gradual == 0 or settings.epochs == 0 or task.loss is None:
         masks = choose(masks, survivors)
         retrain(network, task, settings, masks, seed=training_seed, device=device)
         return masks

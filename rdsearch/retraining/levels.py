@@ -88,7 +88,8 @@ def train_levels(
         network: The network that decodes from ``levels``, on ``device``. Its weights become those that decode from the
             new levels, its biases and batch normalisations float values to be coded.
         levels: Of each quantised weight.
-        task: Its training part and loss, and its dense network where ``distillation`` asks for it.
+        task: Its training part and loss, without which nothing is trained; and its dense network where ``distillation``
+            asks for it.
         settings: Epochs, learning rate, optimiser.
         bits: Of biases and batch normalisation.
         distillation: The dense network's share.
@@ -102,6 +103,8 @@ def train_levels(
         TaskError: The loss is no finite number, or the outputs are none that distillation can compare.
         TrialError: What is left is not finite.
     """
+    if task.loss is None:
+        return dict(levels)
     for layer in batchnorm_layers(network).values():
         # Scale and shift are what is coded: with statistics of 0 and 1 they are the layer's own parameters.
         set_scale_and_shift(layer, *scale_and_shift(layer))

@@ -32,7 +32,7 @@ def retrain(
     device: torch.device,
     first: Sequence[StepHook] = (),
 ) -> None:
-    """Train the survivors of ``network`` in place.
+    """Train the survivors of ``network`` in place; a task without a loss leaves them as they are.
 
     Optimiser, learning-rate schedule and gates start anew, and everything random comes from ``seed``: what is left
     depends on the weights, the masks and the seed alone.
@@ -56,7 +56,7 @@ def retrain(
     if settings.gates.method is not None:
         # A gate that has closed stays closed: its weight is zero since the round before.
         masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}
-    if settings.epochs > 0:
+    if settings.epochs > 0 and task.loss is not None:
         hooks = [*first, *_hooks(network, task, settings, masks, device)]
         train(network, task.train, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
     require_finite(network, settings.lr, "retrain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,45 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.names import Matched, few, match_names
 from rdsearch.tasks.state import State, check_fit, to_numpy
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts put the weights beside their epoch, optimiser and so on."""
+USUAL_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "model_state",
+    "network",
+    "net",
+    "module",
+    "weights",
+    "params",
+    "state",
+)
+"""Keys under which training scripts put the weights beside their epoch, optimiser and so on; any other is found too,
+but these go first where several hold weights of the network."""
 
-PREFIXES = ("module.", "_orig_mod.")
-"""Put before every name by ``DataParallel`` and by ``torch.compile``."""
+DEPTH = 2
+"""Mappings inside mappings that are looked into for weights."""
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 _REMEDY = "Save the weights alone: torch.save(model.state_dict(), 'weights.pt')."
 
 
-def load_checkpoint(path: Path, network: nn.Module) -> State:
+def load_checkpoint(path: Path, network: nn.Module) -> tuple[State, list[str]]:
     """Read trained weights and check that they are the network's.
 
     Args:
-        path: ``.safetensors``, or ``.pt``, ``.pth``, ``.th``, ``.bin``, ``.ckpt`` written by ``torch.save``:
-            a state dict, bare or under ``state_dict``; names may be prefixed ``module.``.
+        path: ``.safetensors``, or ``.pt``, ``.pth``, ``.th``, ``.bin``, ``.ckpt`` written by ``torch.save``: a state
+            dict, bare or under any key. Names may have prefixes in common; of tied weights one name will do.
         network: Whose weights they are; not changed.
 
     Returns:
-        Every entry of the network's ``state_dict``, in its order.
+        Every entry of the network's ``state_dict``, in its order; and one sentence for each thing that was in the
+        file and is not used.
 
     Raises:
         TaskError: No such file, a damaged one, one that holds pickled code, or another network's weights.
@@ -46,19 +60,28 @@ def load_checkpoint(path: Path, network: nn.Module) -> State:
     path = path.expanduser()
     if not path.is_file():
         raise TaskError(f"checkpoint {path} is no file: name a .safetensors, .pt, .pth or .th file of weights")
-    tensors = _strip_prefixes(_tensors(path))
-    for name, own in network.state_dict().items():
+    own = network.state_dict(keep_vars=True)
+    where, matched, others = _best(_read(path), own, path)
+    tensors = matched.tensors
+    for name, tensor in own.items():
         # A count of batches that no trained network uses; files from before torch 0.4.1 lack it.
         if name.endswith("num_batches_tracked") and name not in tensors:
-            tensors[name] = torch.zeros_like(own)
+            tensors[name] = torch.zeros_like(tensor)
     try:
-        check_fit(tensors, network)
+        _tie(tensors, own)
+        check_fit({**tensors, **matched.misplaced}, network)
     except TaskError as error:
         raise TaskError(f"checkpoint {path}: {error}") from None
-    return to_numpy({name: tensors[name] for name in network.state_dict()})
+    notes = []
+    if others:
+        used = f"the weights under {where}" if where else "the outermost weights"
+        notes.append(f"checkpoint {path}: {used} are read; those under {few(others)} would fit as well")
+    if matched.foreign:
+        notes.append(f"checkpoint {path}: left out, as the network has no such tensors: {few(matched.foreign)}")
+    return to_numpy({name: tensors[name] for name in own}), notes
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -69,7 +92,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path} ends in {path.suffix!r}: known are .safetensors, {', '.join(TORCH_SUFFIXES)}"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise TaskError(
             f"checkpoint {path} holds more than weights, pickled code{_pickled(error)}, which is not run here. "
@@ -78,7 +101,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"checkpoint {path} cannot be read, it may be damaged: {reason} {_REMEDY}") from None
-    return _unwrap(content, path)
 
 
 def _pickled(error: pickle.UnpicklingError) -> str:
@@ -87,19 +109,46 @@ def _pickled(error: pickle.UnpicklingError) -> str:
     return f" ({found[1]})" if found else ""
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        found = sorted(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
-        raise TaskError(f"checkpoint {path} holds no state dict but {found}. {_REMEDY}")
-    return dict(content)
+def _best(content: Any, own: Mapping[str, Tensor], path: Path) -> tuple[str, Matched, list[str]]:
+    """Where the weights lie that fit the network best, these weights, and where others lie that fit as well."""
+    found = {where: match_names(state, own) for where, state in _state_dicts(content)}
+    if not found:
+        described = sorted(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        raise TaskError(f"checkpoint {path} holds no state dict but {described}. {_REMEDY}")
+    best = max(found, key=lambda where: found[where].fitting)
+    if found[best].fitting == 0:  # the largest is told of
+        best = max(found, key=lambda where: len(found[where].misplaced))
+    others = [where for where, matched in found.items() if where != best and matched.fitting == found[best].fitting]
+    return best, found[best], others if found[best].fitting else []
 
 
-def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+def _state_dicts(content: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Mappings that hold tensors, the outer ones and those under usual keys first, by their path."""
+    if not isinstance(content, Mapping) or depth > DEPTH:
+        return
+    tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if tensors:
+        yield where, tensors
+    usual = {key: number for number, key in enumerate(USUAL_KEYS)}
+    for key in sorted(content, key=lambda key: usual.get(key, len(usual))):
+        yield from _state_dicts(content[key], f"{where}.{key}" if where else str(key), depth + 1)
+
+
+def _tie(tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Fill the missing names of tied tensors from the others.
+
+    Raises:
+        TaskError: The file has different values for what the network ties.
+    """
+    names: dict[int, list[str]] = {}
+    for name, tensor in own.items():
+        names.setdefault(id(tensor), []).append(name)
+    for group in names.values():
+        given = [name for name in group if name in tensors]
+        for name in given[1:]:
+            if not torch.equal(tensors[name], tensors[given[0]]):
+                raise TaskError(
+                    f"the network ties {given[0]} and {name}, for which the file has different values: give a network "
+                    "that does not tie them"
+                )
+        tensors |= {name: tensors[given[0]] for name in group if given}

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from rdsearch.base.inputs import forward
 from rdsearch.errors import TaskError
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.calls import call_with_options
 from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
-from rdsearch.tasks.evaluation import labels_out_of_range
 from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
 from rdsearch.tasks.settings import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
@@ -55,7 +53,10 @@ def load_task(config: TaskConfig) -> Task:
         network_id=network_id,
         expected_accuracy=_expected(config),
     )
-    _check_fit(task, config, source.classes)
+    try:
+        task.check_fit()  # a pair that does not fit is refused at once
+    except TaskError as error:
+        raise TaskError(f"network {config.network} and data {config.dataset}: {error}") from error
     return task
 
 
@@ -134,26 +135,3 @@ def _expected(config: TaskConfig) -> float | None:
 
         return published_accuracy(config.network.removeprefix(TORCHVISION_PREFIX), weights)
     return expected_accuracy(config.network, config.dataset)
-
-
-def _check_fit(task: Task, config: TaskConfig, classes: int | None) -> None:
-    """Two examples through the empty network, so that a pair that does not fit is refused at once."""
-    inputs, _ = next(iter(task.train.batches(2)))
-    network = task.fresh_network()
-    try:
-        with torch.inference_mode():
-            output = forward(network, inputs)
-    except (RuntimeError, ValueError, TypeError) as error:
-        shape = tuple(inputs.shape) if isinstance(inputs, torch.Tensor) else type(inputs).__name__
-        raise TaskError(
-            f"network {config.network} does not take the inputs of {config.dataset}, "
-            f"a batch of which is {shape}: {error}"
-        ) from error
-    if not isinstance(output, torch.Tensor) or output.ndim == 0:
-        return
-    outputs = output.shape[-1]
-    if classes is not None and outputs < classes:
-        raise TaskError(f"network {config.network} has {outputs} outputs, {config.dataset} has {classes} classes")
-    for role, split in (("train", task.train), ("validation", task.validation)):
-        if split.labels is not None and not 0 <= split.labels.min() <= split.labels.max() < outputs:
-            raise TaskError(labels_out_of_range(role, split.labels, outputs))

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.names import few
 
 State = dict[str, np.ndarray]
 """Tensor name to array. Floats are float32, whatever precision they were trained in; integers stay."""
-
-KEYS_SHOWN = 4
-"""Names given in a message before the rest is counted only."""
 
 
 def to_numpy(state: Mapping[str, Tensor]) -> State:
@@ -52,20 +50,15 @@ def check_fit(state: Mapping[str, np.ndarray] | Mapping[str, Tensor], network: n
     given = {name: tuple(value.shape) for name, value in state.items()}
     problems = []
     if missing := [name for name in own if name not in given]:
-        problems.append(f"{_few(missing)} missing")
+        problems.append(f"{few(missing)} missing")
     if foreign := [name for name in given if name not in own]:
-        problems.append(f"{_few(foreign)} unknown to the network")
+        problems.append(f"{few(foreign)} unknown to the network")
     if shapes := [
         f"{name} is {given[name]} instead of {own[name]}" for name in own if name in given and given[name] != own[name]
     ]:
-        problems.append(_few(shapes))
+        problems.append(few(shapes))
     if problems:
         raise TaskError(f"the weights are those of another network: {'; '.join(problems)}")
-
-
-def _few(names: list[str]) -> str:
-    rest = len(names) - KEYS_SHOWN
-    return ", ".join(names[:KEYS_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def layout_fingerprint(state: Mapping[str, np.ndarray] | Mapping[str, Tensor]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from pydantic import ValidationError
 from torch import nn
 from torch.utils.data import Dataset
@@ -21,12 +21,14 @@ from rdsearch.base.schema import explain
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checkpoints import load_checkpoint
+from rdsearch.tasks.classes import cross_entropy
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
+from rdsearch.tasks.fit import try_out
 from rdsearch.tasks.settings import TrainingConfig
-from rdsearch.tasks.splits import Split, SplitLike, as_split, cut_validation, draw_subset
+from rdsearch.tasks.splits import LoaderSplit, Split, SplitLike, as_split, cut_validation, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
-from rdsearch.tasks.template import Template, blank
+from rdsearch.tasks.template import Template, blank, copied, plain
 from rdsearch.tasks.training.baseline import baseline_path, baseline_state
 from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress
@@ -42,7 +44,8 @@ class Task:
 
     Args:
         network: A trained network, whose weights are the dense ones; or a function without arguments that
-            makes an untrained one. It is compressed, trained and scored in float32.
+            makes an untrained one. It is compressed, trained and scored in float32, and without wrappers such as
+            ``DataParallel`` or ``torch.compile``.
         train: The training split: a torch Dataset or DataLoader, or a pair (inputs, targets) of arrays.
         validation: The validation split; or how much of ``train`` is cut for it, a count or a share of 1.
         test: The test split, or a function without arguments that reads it; nothing but
@@ -51,7 +54,8 @@ class Task:
             accuracy as a share of 1 when not given.
         name: What the task is called in reports.
         direction: Whether more of what ``evaluate`` returns is better (``"maximize"``) or less.
-        loss: What training and retraining minimise: from output and targets to a scalar.
+        loss: What training and retraining minimise: from output and targets to a scalar. Cross-entropy when not
+            given, where the targets are classes of the network's outputs.
         checkpoint: File with the trained weights, when ``network`` is a function.
         training: How the network is trained when there are no trained weights: the settings of `TrainingConfig`, or a
             mapping of them (``{"epochs": 5}``); with 0 epochs the weights are those that ``network()`` comes with.
@@ -104,20 +108,66 @@ class Task:
         self.seed = seed
         self.expected_accuracy = expected_accuracy
         self.training = _training_config(training)
-        self._factory: Callable[[], nn.Module] = Template(network) if isinstance(network, nn.Module) else network
-        self._dense: State | None = to_numpy(network.state_dict()) if isinstance(network, nn.Module) else None
+        self._factory: Callable[[], nn.Module] = network
+        self._dense: State | None = None
+        if isinstance(network, nn.Module):
+            with torch.inference_mode(False):
+                own = copied(network)
+                self._dense, self._factory = to_numpy(own.state_dict()), Template(own)
+        self._left_out: list[str] = []
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
         self._evaluation = evaluate or top1
-        self._loss: Loss = loss or F.cross_entropy
+        self._loss = loss
         self.train, self.validation = _parts(as_split(train, "train"), validation, seed)
         self._test = test
         self._sealed = False
         self._subset = None if validation_subset is None else draw_subset(self.validation, validation_subset, seed)
 
+    @cached_property
+    def loss(self) -> Loss | None:
+        """What training and retraining minimise; ``None`` where there is nothing.
+
+        That is so for a task with a score of its own, without a loss, whose targets are no classes: cross-entropy would
+        train for something else.
+        """
+        return self._loss or (cross_entropy if self.is_accuracy or self._has_classes else None)
+
+    @cached_property
+    def _has_classes(self) -> bool:
+        with isolated_rng(self.seed):
+            network = self._make()
+        if self._dense is not None:
+            load_state(network, self._dense)
+        return try_out(
+            network.eval(), {"train": self.train, "validation": self.validation}, is_accuracy=self.is_accuracy
+        )
+
+    def check_fit(self) -> None:
+        """Run the network on a few training examples, once, without training it.
+
+        Raises:
+            TaskError: It does not take them, they are not finite, or the targets do not fit the score.
+        """
+        _ = self._has_classes
+
     @property
-    def loss(self) -> Loss:
-        """What training and retraining minimise."""
-        return self._loss
+    def notes(self) -> list[str]:
+        """What is done otherwise than it looks, one sentence each; reads the checkpoint, where there is one."""
+        if self._checkpoint is not None:
+            self.dense_state()
+        roles = {"train": self.train, "validation": self.validation}
+        said = [
+            f"{role}: the DataLoader's {', '.join(split.set_aside)} has no say: every example is read once in a pass, "
+            "in the seed's order, by workers started for it"
+            for role, split in roles.items()
+            if isinstance(split, LoaderSplit) and split.set_aside
+        ]
+        if self.loss is None:
+            said.append(
+                "there is no loss, and the targets are no classes of the network's outputs: the network is not "
+                "retrained; give loss= for that"
+            )
+        return [*said, *self._left_out]
 
     @property
     def is_accuracy(self) -> bool:
@@ -132,12 +182,12 @@ class Task:
         network = blank(self._make())
         return network.eval()
 
+    @torch.inference_mode(False)
     def _make(self) -> nn.Module:
         network = self._factory()
         if not isinstance(network, nn.Module):
             raise TaskError(f"network() returned a {type(network).__name__}: an nn.Module is needed")
-        # Files hold float32 values and data is read as float32, whatever precision the network came in.
-        return network.to("cpu").float()
+        return plain(network)
 
     def initial_state(self) -> State:
         """The weights that training would start from, or the trained ones where the network came with them."""
@@ -151,7 +201,8 @@ class Task:
         """Whether :meth:`dense_state` has no training to do."""
         if self._dense is not None or self._checkpoint is not None or self.training.epochs == 0:
             return True
-        return baseline_path(self.name, self.initial_state(), self.train, self.training, self.seed, self._loss).exists()
+        initial, loss = self.initial_state(), self._training_loss()
+        return baseline_path(self.name, initial, self.train, self.training, self.seed, loss).exists()
 
     def dense_state(self, progress: Progress | None = None, *, device: Device | None = None) -> State:
         """The trained weights: the network's own, the checkpoint's, or those of the baseline.
@@ -167,11 +218,14 @@ class Task:
             Every entry of the network's ``state_dict`` as a read-only array, float32 or integer.
 
         Raises:
-            TaskError: The checkpoint cannot be read or is another network's.
+            TaskError: The checkpoint cannot be read or is another network's; or the network is to be trained, and does
+                not fit its data or has no loss.
         """
         if self._dense is None and self._checkpoint is not None:
-            self._dense = load_checkpoint(self._checkpoint, self._make())
+            self._dense, self._left_out = load_checkpoint(self._checkpoint, self._make())
         if self._dense is None:
+            if self.training.epochs > 0:
+                self.check_fit()
             self._dense = baseline_state(
                 self.name,
                 self._make,
@@ -180,9 +234,17 @@ class Task:
                 seed=self.seed,
                 device=device,
                 progress=progress,
-                loss=self._loss,
+                loss=self._training_loss(),
             )
         return self._dense
+
+    def _training_loss(self) -> Loss:
+        if self.loss is None and self.training.epochs > 0:
+            raise TaskError(
+                "the network has no trained weights, and there is nothing to train it by: evaluate= is no loss, and "
+                "the targets are no classes of its outputs; give loss=, or a checkpoint"
+            )
+        return self.loss or cross_entropy
 
     def score(self, network: nn.Module, *, device: Device = "cpu", split: Split | None = None) -> float:
         """Score of a network on the validation part, or on ``split``; the same every time, and more is better.
@@ -263,7 +325,12 @@ class Task:
         return as_split(self._test(), "test")
 
     def for_search(self) -> Task:
-        """A copy that travels to workers: with the dense weights, and without any way to the test split."""
+        """A copy that travels to workers: with the dense weights, and without any way to the test split.
+
+        Raises:
+            TaskError: The network and its data do not fit; see :meth:`check_fit`.
+        """
+        self.check_fit()
         self.dense_state()
         copied = copy.copy(self)
         copied._test = None

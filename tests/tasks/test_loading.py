@@ -176,11 +176,11 @@ def test_own_factories_are_imported_again_by_a_process_elsewhere(own: str, tmp_p
         ),
         (
             {"network": "lenet300", "dataset": "digits"},
-            r"does not take the inputs of digits, a batch of which is \(2, 1, 8, 8\)",
+            r"lenet300 and data digits: the network does not take its inputs, a batch of which is \(8, 1, 8, 8\)",
         ),
         (
             {"network": "digits_cnn", "dataset": "digits", "options": {"network": {"classes": 4}}},
-            "4 outputs, digits has 10",
+            "labels go from 0 to 9, the network has 4 outputs",
         ),
         ({"network": "digits_cnn", "dataset": "digits", "options": {"dataset": {"fold": 4}}}, "unexpected keyword"),
         ({"network": "digits_cnn", "dataset": "digits", "validation": 1437}, "give a count from 1 to 1436"),
@@ -190,7 +190,7 @@ def test_tasks_that_cannot_be_made_are_refused(own: str, settings: dict[str, Any
     filled = {key: value.format(own=own) if isinstance(value, str) else value for key, value in settings.items()}
     with pytest.raises(TaskError, match=said) as error:
         load_task(config(**filled))
-    assert ("does not take the inputs" in str(error.value)) == ("does not take the inputs" in said)
+    assert ("does not take its inputs" in str(error.value)) == ("does not take its inputs" in said)
 
 
 def test_pairs_without_a_known_recipe_get_the_general_one() -> None:

@@ -231,6 +231,8 @@ def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, 
         highlight=False,
         soft_wrap=True,
     )
+    for note in task.notes:
+        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
     for doubt in doubts(task, baseline.accuracy):
         console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
     console.print(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from torch import nn
@@ -15,6 +14,7 @@ from torch import nn
 from rdsearch.base.device import choose_device
 from rdsearch.base.files import write_atomically
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.tasks.classes import cross_entropy
 from rdsearch.tasks.folders import cache_folder, cache_subfolder
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Split
@@ -55,7 +55,7 @@ def baseline_state(
     seed: int = 0,
     device: Device | None = None,
     progress: Progress | None = None,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> State:
     """Train the dense network, or read it back where it was trained before.
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdsearch.base.device import contiguous
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
+from rdsearch.tasks.classes import cross_entropy
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
@@ -44,6 +44,7 @@ class Epoch:
 Progress = Callable[[Epoch], None]
 
 
+@torch.inference_mode(False)
 def train(
     network: nn.Module,
     split: Split,
@@ -53,11 +54,11 @@ def train(
     device: Device = "cpu",
     masks: Mapping[str, Tensor] | None = None,
     progress: Progress | None = None,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = cross_entropy,
     resume: Path | None = None,
     hooks: Sequence[StepHook] = (),
 ) -> None:
-    """Train ``network`` in place.
+    """Train ``network`` in place, with gradients whatever the caller's mode is.
 
     Args:
         network: Moved to ``device``; left in the mode (training or evaluation) in which it came.
