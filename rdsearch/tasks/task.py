@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -24,8 +23,9 @@ from rdsearch.tasks.checkpoints import load_checkpoint
 from rdsearch.tasks.classes import cross_entropy
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.fit import try_out
+from rdsearch.tasks.parts import parts
 from rdsearch.tasks.settings import TrainingConfig
-from rdsearch.tasks.splits import LoaderSplit, Split, SplitLike, as_split, cut_validation, draw_subset
+from rdsearch.tasks.splits import LoaderSplit, Split, SplitLike, as_split, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.template import Template, blank, copied, plain
@@ -34,9 +34,6 @@ from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress
 
 Direction = Literal["maximize", "minimize"]
-
-VALIDATION_SHARE = 0.1
-"""Of the training split, cut for validation when nothing else is said."""
 
 
 class Task:
@@ -118,8 +115,8 @@ class Task:
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
         self._evaluation = evaluate or top1
         self._loss = loss
-        self.train, self.validation = _parts(as_split(train, "train"), validation, seed)
-        self._test = test
+        self.train, self.validation, self._split_notes = parts(as_split(train, "train"), validation, seed)
+        self._test = test if test is None or _is_function(test) else as_split(test, "test")
         self._sealed = False
         self._subset = None if validation_subset is None else draw_subset(self.validation, validation_subset, seed)
 
@@ -167,7 +164,7 @@ class Task:
                 "there is no loss, and the targets are no classes of the network's outputs: the network is not "
                 "retrained; give loss= for that"
             )
-        return [*said, *self._left_out]
+        return [*said, *self._split_notes, *self._left_out]
 
     @property
     def is_accuracy(self) -> bool:
@@ -320,9 +317,7 @@ class Task:
             raise TaskError("a search never sees the test split: read it from the task itself, after the search")
         if self._test is None:
             raise TaskError(f"task {self.name!r} has no test split: give one as test=")
-        if not callable(self._test) or isinstance(self._test, Dataset):
-            return as_split(self._test, "test")
-        return as_split(self._test(), "test")
+        return as_split(self._test() if _is_function(self._test) else self._test, "test")
 
     def for_search(self) -> Task:
         """A copy that travels to workers: with the dense weights, and without any way to the test split.
@@ -373,9 +368,5 @@ def _check_function(function: object, role: str, given: str) -> None:
     check_takes(function, 2, f"{role} is called with {given}")
 
 
-def _parts(train: Split, validation: SplitLike | int | float | None, seed: int) -> tuple[Split, Split]:
-    if validation is None:
-        validation = VALIDATION_SHARE
-    if isinstance(validation, int | float | np.number):
-        return cut_validation(train, validation, seed)
-    return train, as_split(validation, "validation")
+def _is_function(test: SplitLike | Callable[[], SplitLike] | None) -> TypeGuard[Callable[[], SplitLike]]:
+    return callable(test) and not isinstance(test, Dataset)

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,8 @@ def npz(
     if missing := [key for key in KEYS["train"] if key not in names]:
         raise TaskError(f"{path} holds {', '.join(names)} but not {' and '.join(missing)}")
     roles = {role for role, keys in KEYS.items() if all(key in names for key in keys)}
+    for role in roles - {"train"}:
+        _check_form(path, role)
     return source_of(
         _pair(path, "train"),
         partial(_pair, path, "test") if "test" in roles else None,
@@ -55,6 +58,25 @@ def _names(path: Path) -> list[str]:
             return list(arrays.files)
     except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise TaskError(f"{path} is no readable .npz file: {error}") from None
+
+
+def _check_form(path: Path, role: str) -> None:
+    """Check that a split's inputs are stored as the training inputs are, without reading them."""
+    (shape, dtype), (train_shape, train_dtype) = (_header(path, KEYS[split][0]) for split in (role, "train"))
+    if shape[1:] != train_shape[1:] or (dtype == np.uint8) != (train_dtype == np.uint8):
+        raise TaskError(
+            f"{path}: {KEYS[role][0]} is {dtype} {shape}, {KEYS['train'][0]} is {train_dtype} {train_shape}: store "
+            "both alike; uint8 is divided by 255, and floats are not"
+        )
+
+
+def _header(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        read = np.lib.format.read_array_header_1_0
+        if np.lib.format.read_magic(file) != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
 
 
 def _pair(path: Path, role: str) -> Pair:

@@ -151,6 +151,16 @@ class ArraySplit:
         return len(self._arrays.inputs) if self._indices is None else len(self._indices)
 
     @property
+    def stored_inputs(self) -> np.ndarray:
+        """The inputs as they are stored, of this split and of those that it shares them with, (n, ...)."""
+        return self._arrays.inputs
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Where this split's examples lie in `stored_inputs`, (m,) int64."""
+        return np.arange(len(self)) if self._indices is None else self._indices
+
+    @property
     def labels(self) -> np.ndarray | None:
         """Class of each example, (n,) int64; ``None`` where the targets are no classes."""
         targets = self._arrays.targets
@@ -193,7 +203,7 @@ class ArraySplit:
         device = torch.device(device)
         arrays = self._arrays
         resident = arrays.resident(device)
-        order = np.arange(len(self)) if self._indices is None else self._indices
+        order = self.rows
         if generator is not None:
             order = generator.permutation(order)
         for start in range(0, len(order), batch_size):

@@ -390,6 +390,20 @@ def test_npz_images_get_channels_first(tmp_path: Path, shape: tuple[int, ...]) -
     np.testing.assert_allclose(pixels(source.train), first / 255, atol=1e-6)
 
 
+@pytest.mark.parametrize("role", ["val", "test"])
+def test_npz_splits_that_are_stored_otherwise_are_refused_at_once(tmp_path: Path, role: str) -> None:
+    images = np.zeros((8, 6, 5), np.uint8)
+    for other, said in (
+        (images.astype(np.float32), r"is float32 \(8, 6, 5\)"),
+        (images[:, 1:], r"is uint8 \(8, 5, 5\)"),
+    ):
+        np.savez(
+            tmp_path / "x.npz", x_train=images, y_train=np.arange(8), **{f"x_{role}": other, f"y_{role}": np.arange(8)}
+        )
+        with pytest.raises(TaskError, match=f"x_{role} {said}, x_train is uint8 .*: store both alike"):
+            open_path(str(tmp_path / "x.npz"), None, {})
+
+
 def test_npz_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     for content, said in (
