@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.networkfile import NetworkFile, decode_file, prefix_ends
 from rdsearch.compression.layout import layout_of, registered_layout
-from rdsearch.errors import FileFormatError, RdsearchError
+from rdsearch.errors import FileFormatError, RdsearchError, TaskError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,13 +82,18 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
     """Put a file's values into a network.
 
     Raises:
-        FileFormatError: The network's tensors are not those of the file.
+        FileFormatError: The network's tensors are not those of the file, or cannot be filled.
     """
     import torch
 
     from rdsearch.base.wrappers import unwrapped
+    from rdsearch.tasks.template import require_plain
 
     network = unwrapped(network)
+    try:
+        require_plain(network, values=False)
+    except TaskError as error:
+        raise FileFormatError(f"the file cannot be put into this network: {error}") from None
     wanted, found = _described(layout_of(network)), _described(file.layout)
     if wanted != found:
         names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))

@@ -29,8 +29,12 @@ def plain(network: nn.Module) -> nn.Module:
     return found.to("cpu").float()
 
 
-def require_plain(network: nn.Module) -> None:
+def require_plain(network: nn.Module, *, values: bool = True) -> None:
     """Check that all that a network knows lies in tensors that can be read and written.
+
+    Args:
+        network: Out of its wrappers.
+        values: Whether it has to have some already.
 
     Raises:
         TaskError: It is scripted, lazy, quantised, sharded or without values, or has state beside its tensors.
@@ -41,7 +45,7 @@ def require_plain(network: nn.Module) -> None:
             raise TaskError(f"{where} {problem}")
     tensors = [*network.named_parameters(), *network.named_buffers()]
     for name, tensor in tensors:
-        if problem := _tensor_problem(tensor):
+        if problem := _tensor_problem(tensor, values):
             raise TaskError(f"the network's {name} {problem}")
 
 
@@ -60,10 +64,10 @@ def _module_problem(module: nn.Module) -> str | None:
     return None
 
 
-def _tensor_problem(tensor: Tensor) -> str | None:
+def _tensor_problem(tensor: Tensor, values: bool) -> str | None:
     if is_lazy(tensor):
         return "has no values yet, its layer is lazy: run the network on a batch first"
-    if tensor.is_meta:
+    if values and tensor.is_meta:
         return "lies on the meta device and has no values: make the network on the CPU and load its weights"
     if tensor.is_quantized or hasattr(type(tensor), "__tensor_flatten__"):
         return f"is a {type(tensor).__name__} of {tensor.dtype}, quantised or sharded: give the float network"

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 import rdsearch
 from rdsearch.errors import TaskError
@@ -129,6 +130,40 @@ def test_a_label_or_a_nan_that_a_few_examples_do_not_show_is_met_by_the_score() 
     task = Task(network=seeded_network(), train=blobs(), validation=(INPUTS, labels))
     with pytest.raises(TaskError, match="1 of 240 labels are none of the network's outputs"):
         task.dense_score  # noqa: B018
+
+
+class Pairs(Dataset[tuple[Any, Any]]):
+    def __init__(self, targets: Sequence[Any]) -> None:
+        self.kept = targets
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return INPUTS[index], self.kept[index]
+
+
+@pytest.mark.parametrize("form", ["int32", "one-hot", "column"])
+def test_a_dataset_may_give_labels_in_any_form(form: str) -> None:
+    forms = {"int32": LABELS.astype(np.int32), "one-hot": np.eye(3)[LABELS], "column": LABELS[:, None]}
+    files = [
+        [point.data for point in rdsearch.compress(Task(network=seeded_network(), train=Pairs(given)), RECIPE)]
+        for given in (LABELS, forms[form])
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_dataset_that_gives_words_is_refused() -> None:
+    task = Task(network=seeded_network(), train=Pairs([("cat", "dog", "emu")[label] for label in LABELS]))
+    with pytest.raises(TaskError, match=r"targets words such as '\w+': accuracy takes .*positions among the outputs"):
+        list(rdsearch.compress(task, RECIPE))
+
+
+def test_a_class_for_each_position_is_no_accuracy_but_can_be_retrained() -> None:
+    data = np.zeros((20, 3, 4, 4), np.float32), np.zeros((20, 4, 4), np.int64)
+    with pytest.raises(TaskError, match="accuracy takes logits"):
+        Task(network=nn.Conv2d(3, 5, 1), train=data).check_fit()
+    assert Task(network=nn.Conv2d(3, 5, 1), train=data, evaluate=mean_loss).loss is cross_entropy
 
 
 @pytest.mark.parametrize("form", ["one-hot", "column", "int32", "booleans"])

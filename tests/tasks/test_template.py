@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import rdsearch
-from rdsearch.errors import TaskError
+from rdsearch.errors import FileFormatError, TaskError
 from rdsearch.tasks import Task
 from tests.tasks.helpers import blobs, seeded_network, small_network
 
@@ -52,9 +52,7 @@ CANNOT: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*(TorchScript|torch.jit|torch.ao.quantization|Lazy modules).*")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("given", ["module", "factory"])
 @pytest.mark.parametrize(("make", "said"), CANNOT.values(), ids=CANNOT)
 def test_networks_that_no_file_of_tensors_can_hold_are_refused(
@@ -65,6 +63,15 @@ def test_networks_that_no_file_of_tensors_can_hold_are_refused(
 
     with pytest.raises(TaskError, match=said):
         use()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("kind", [kind for kind in CANNOT if kind != "meta"])
+def test_a_file_is_not_put_into_such_networks_either(kind: str) -> None:
+    make, said = CANNOT[kind]
+    (point,) = rdsearch.compress(Task(network=nn.Linear(4, 3), train=blobs()), RECIPE)
+    with pytest.raises(FileFormatError, match=f"the file cannot be put into this network: .*{said}"):
+        rdsearch.load(point.data, into=make())
 
 
 @pytest.fixture
