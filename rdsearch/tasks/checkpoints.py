@@ -123,7 +123,9 @@ def _best(content: Any, own: Mapping[str, Tensor], path: Path) -> tuple[str, Mat
 
 
 def _state_dicts(content: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Mappings that hold tensors, the outer ones and those under usual keys first, by their path."""
+    """Mappings that hold tensors, also in sequences: outer ones and those under usual keys first, by their path."""
+    if isinstance(content, (list, tuple)):
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping) or depth > DEPTH:
         return
     tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}

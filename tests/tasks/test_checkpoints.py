@@ -34,6 +34,7 @@ CONTENTS: dict[str, Any] = {
     "wrapped": {"state_dict": prefixed("module."), "epoch": 3, "best": 0.9},
     "beside an optimiser": {"model_state_dict": prefixed(""), "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
     "any key": {"student": prefixed("_orig_mod."), "iteration": torch.tensor(7)},
+    "with an optimiser": (prefixed(""), {"lr": 0.1}),
     "two keys": {"checkpoint": {"net": prefixed("")}},
     "averages beside it": {"ema": EMA, "model": prefixed(""), "model_ema": EMA},
     "averages in it": prefixed("model.") | {f"ema_model.{name}": tensor for name, tensor in EMA.items()},
