@@ -38,6 +38,11 @@ def checked_device(device: str | torch.device | None) -> torch.device:
     return place
 
 
+def of_doubles(device: torch.device) -> torch.device:
+    """Where float64 is computed for a device: there, or on the CPU for Apple's GPUs, which have none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 IMAGE_AXES = 4
 """Of the weights of a two-dimensional convolution, and of a batch of images."""
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from rdsearch.base.device import of_doubles
 from rdsearch.quantization.inputs import Layer, groups_of, patches, positions
-
-Floats = NDArray[np.float64]
 
 POSITIONS = 2**15
 """Output positions that moments are taken over, about: more of a convolution's positions are thinned out to these."""
@@ -40,6 +37,8 @@ def sample_outputs(layer: Layer, outputs: Tensor) -> list[Tensor]:
 class Moments:
     """Means of products over the output positions of one layer, group by group, of all inputs added so far.
 
+    They are kept on the layer's device, in float64; on the processor's side of a device that has none.
+
     Args:
         layer: The layer.
     """
@@ -47,10 +46,10 @@ class Moments:
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
         groups, columns = groups_of(layer), layer.weight[0].numel()
-        rows = len(layer.weight) // groups
-        self._xx = torch.zeros(groups, columns, columns, dtype=torch.float64)
-        self._yx = torch.zeros(groups, rows, columns, dtype=torch.float64)
-        self._x = torch.zeros(groups, columns, dtype=torch.float64)
+        self._device = of_doubles(layer.weight.device)
+        self._xx = torch.zeros(groups, columns, columns, dtype=torch.float64, device=self._device)
+        self._x = torch.zeros(groups, columns, dtype=torch.float64, device=self._device)
+        self._yx: Tensor | None = None
         self._y: Tensor | None = None
         self._count = 0
 
@@ -65,43 +64,44 @@ class Moments:
                 (groups, positions, rows). All calls have them, or none.
         """
         x = patches(self._layer, inputs, every, first)
-        self._xx += (x.transpose(1, 2) @ x).cpu()
-        self._x += x.sum(1).cpu()
+        self._xx += (x.transpose(1, 2) @ x).to(self._device)
+        self._x += x.sum(1).to(self._device)
         self._count += x.shape[1]
         if outputs is not None:
-            self._yx += (outputs.transpose(1, 2) @ x).cpu()
-            y = outputs.double().sum(1).cpu()
+            yx = (outputs.transpose(1, 2) @ x).to(self._device, torch.float64)
+            y = outputs.to(self._device, torch.float64).sum(1)
+            self._yx = yx if self._yx is None else self._yx + yx
             self._y = y if self._y is None else self._y + y
 
     @property
-    def input_mean(self) -> Floats:
+    def input_mean(self) -> Tensor:
         """(groups, columns), float64."""
-        return np.asarray((self._x / self._count).numpy())
+        return self._x / self._count
 
     @property
-    def output_mean(self) -> Floats | None:
+    def output_mean(self) -> Tensor | None:
         """(groups, rows), float64; ``None`` without outputs."""
-        return None if self._y is None else np.asarray((self._y / self._count).numpy())
+        return None if self._y is None else self._y / self._count
 
     @property
-    def noise(self) -> Floats:
+    def noise(self) -> Tensor:
         """(groups,), float64: variances below this are rounding, and may come out negative."""
-        return np.asarray(_ROUNDING * np.trace(self.second(False), axis1=1, axis2=2) / self._xx.shape[-1])
+        return self._xx.diagonal(dim1=1, dim2=2).mean(1) / self._count * _ROUNDING
 
-    def second(self, centred: bool) -> Floats:
-        """E[x x'], or the covariance: (groups, columns, columns)."""
-        second: Floats = (self._xx / self._count).numpy()
+    def second(self, centred: bool) -> Tensor:
+        """E[x x'], or the covariance: (groups, columns, columns), float64."""
+        second = self._xx / self._count
         if centred:
             mean = self.input_mean
-            second = second - mean[:, :, None] * mean[:, None, :]
+            second -= mean[:, :, None] * mean[:, None, :]
         return second
 
-    def cross(self, centred: bool) -> Floats | None:
-        """E[y x'], or the covariance: (groups, rows, columns); ``None`` without outputs."""
+    def cross(self, centred: bool) -> Tensor | None:
+        """E[y x'], or the covariance: (groups, rows, columns), float64; ``None`` without outputs."""
         wanted = self.output_mean
-        if wanted is None:
+        if wanted is None or self._yx is None:
             return None
-        cross: Floats = (self._yx / self._count).numpy()
+        cross = self._yx / self._count
         return cross - wanted[:, :, None] * self.input_mean[:, None, :] if centred else cross
 
 

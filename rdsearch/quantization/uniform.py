@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from rdsearch.base.device import of_doubles
 from rdsearch.errors import QuantizationError
 
 MAX_LEVEL = 2**24
@@ -64,34 +64,32 @@ def quantize_uniform(values: Tensor, step: float, dead_zone: float = 1.0) -> Qua
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
     ratio, step = in_steps(values, step)
-    levels = np.rint(ratio)
+    levels = ratio.round()
     # A value just outside the dead zone is never rounded back into it.
-    outside = np.abs(ratio) >= dead_zone / 2
-    levels = np.where(outside, np.where(levels == 0, np.sign(ratio), levels), 0.0)
-    return Quantized(levels.astype(np.int32), step)
+    levels = torch.where(levels == 0, ratio.sign(), levels).masked_fill_(ratio.abs() < dead_zone / 2, 0.0)
+    return Quantized(levels.to(torch.int32).cpu().numpy(), step)
 
 
-def in_steps(values: Tensor, step: float) -> tuple[NDArray[np.float64], float]:
-    """``values / step``, float64 on the CPU, and the step made one that a file can hold (`snap_step`).
+def in_steps(values: Tensor, step: float) -> tuple[Tensor, float]:
+    """``values / step``, float64 where the values are, and the step made one that a file can hold (`snap_step`).
 
     Raises:
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
-    array = values.detach().to(device="cpu", dtype=torch.float64).numpy()
-    if not np.isfinite(array).all():
+    values = values.detach().to(device=of_doubles(values.device), dtype=torch.float64)
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if not math.isfinite(largest):
         raise QuantizationError("weights have NaN or infinite values; the network cannot be quantised")
     step = snap_step(step)
     if step == 0.0:
-        if array.any():
+        if largest:
             raise QuantizationError("step 0 quantises nothing but zeros; give a greater step")
-        return array, 0.0
-    ratio = array / step
-    largest = np.abs(ratio).max(initial=0.0)
-    if largest > MAX_LEVEL:
+        return values, 0.0
+    if largest / step > MAX_LEVEL:
         raise QuantizationError(
-            f"step {step:g} puts a weight on level {largest:.3g}; at most {MAX_LEVEL}: give a greater step"
+            f"step {step:g} puts a weight on level {largest / step:.3g}; at most {MAX_LEVEL}: give a greater step"
         )
-    return ratio, step
+    return values / step, step
 
 
 def quantize_to_bits(values: Tensor, bits: int) -> Quantized:

@@ -63,16 +63,14 @@ def test_moments_are_means_of_products(layer: Any, shape: tuple[int, ...]) -> No
             moments.add(inputs[part], thinning(layer, outputs), first, wanted)
         x, y = patches(layer, inputs).double(), positions(layer, outputs).double()
     count = x.shape[1]
-    torch.testing.assert_close(
-        torch.from_numpy(moments.second(False)), x.transpose(1, 2) @ x / count, rtol=1e-5, atol=1e-6
-    )
+    torch.testing.assert_close(moments.second(False), x.transpose(1, 2) @ x / count, rtol=1e-5, atol=1e-6)
     for group, (inside, outside) in enumerate(zip(x, y, strict=True)):
         joint = torch.cat([outside, inside], 1).T.cov(correction=0)
         rows = outside.shape[1]
         second, cross = moments.second(True)[group], moments.cross(True)
         assert cross is not None
-        torch.testing.assert_close(torch.from_numpy(second), joint[rows:, rows:], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(torch.from_numpy(cross[group]), joint[:rows, rows:], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(second, joint[rows:, rows:], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(cross[group], joint[:rows, rows:], rtol=1e-5, atol=1e-5)
 
 
 def test_many_positions_are_thinned_out_evenly_over_all_of_them() -> None:

@@ -5,65 +5,84 @@ inputs. Its minimum with the price of the bits is looked for by error propagatio
 Stork 1993, in the form of GPTQ, Frantar et al. 2023, with levels by rate as in CERWU, Conzelmann and Bamler 2025, arXiv
 2505.18758) along several paths at once, then by coordinate descent on the same loss, the rates estimated anew from
 the levels after each pass.
+
+All of it runs where the moments are, in float64. On a processor the choices along a row are compiled loops, rows in
+threads; on a GPU they are recorded kernels for many rows. Both take the products of matrices from torch.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from rdsearch.quantization.solver.kernels import descend
+from rdsearch.quantization.solver.descent import descend
 from rdsearch.quantization.solver.propagation import propagate
 from rdsearch.quantization.solver.rates import estimate
-
-Floats = NDArray[np.float64]
-Levels = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 PATHS = (1, 16)
 """Paths that stay open in each propagation: the first one is there for its rates."""
 DESCENTS = 6
 DAMPING = 0.01
 """Of the mean diagonal entry, added to the diagonal: inputs that are always zero have no say otherwise (as GPTQ)."""
+_INVERTED_AT_ONCE = 256
+"""Columns of a triangular matrix that are inverted without splitting it."""
 
 
-def damped(moments: Floats, noise: float = 0.0) -> Floats:
+def damped(moments: Tensor, noise: float = 0.0) -> Tensor:
     """Second moments (columns, columns) that can be inverted, whatever rounding has made of zeros up to ``noise``."""
-    columns = len(moments)
-    mean = float(np.trace(moments)) / columns
-    return np.asarray(moments + (max(DAMPING * mean, noise) or 1.0) * np.eye(columns))
+    mean = float(moments.diagonal().sum()) / len(moments)
+    found = moments.clone()
+    found.diagonal().add_(max(DAMPING * mean, noise) or 1.0)
+    return found
 
 
-def inverse_factor(moments: Floats) -> Floats:
+def inverse_factor(moments: Tensor) -> Tensor:
     """Upper triangular U with U' U the inverse of ``moments``: (columns, columns), float64."""
     # With M upper triangular and M M' the moments, U is the inverse of M: Cholesky's factor is taken of the moments,
     # which are positive definite by more than rounding, and not of their inverse.
-    upper = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
-    return np.ascontiguousarray(np.triu(np.linalg.inv(upper)))
+    return _inverted(torch.linalg.cholesky(moments.flip(0, 1)).flip(0, 1).contiguous())
 
 
-def choose_levels(weights: Floats, alive: Bools, moments: Floats, rate_weight: float, taps: int) -> Levels:
+def _inverted(upper: Tensor) -> Tensor:
+    """Inverse of an upper triangular matrix; by halves, so that nearly all of it is products of matrices."""
+    size = len(upper)
+    if size <= _INVERTED_AT_ONCE:
+        unit = torch.eye(size, dtype=upper.dtype, device=upper.device)
+        return torch.linalg.solve_triangular(upper, unit, upper=True)
+    half = size // 2
+    found = torch.zeros_like(upper)
+    found[:half, :half] = _inverted(upper[:half, :half])
+    found[half:, half:] = _inverted(upper[half:, half:])
+    found[:half, half:] = -found[:half, :half] @ (upper[:half, half:] @ found[half:, half:])
+    return found
+
+
+@torch.inference_mode()
+def choose_levels(
+    weights: Tensor, alive: Tensor, moments: Tensor, factor: Tensor, rate_weight: float, taps: int
+) -> Tensor:
     """Levels of rows that share their inputs.
 
     Args:
-        weights: (rows, columns), in steps.
+        weights: (rows, columns), float64, in steps.
         alive: (rows, columns): the others become zero.
-        moments: (columns, columns): second moments of the inputs, invertible (`damped`).
+        moments: (columns, columns), float64: second moments of the inputs, invertible (`damped`).
+        factor: Their `inverse_factor`.
         rate_weight: Price of a bit: the loss of an error of one step in a weight whose error the weights after it
             make up for (the geometric mean of those), times this.
         taps: Kernel taps; the codec's model looks at them.
 
     Returns:
-        (rows, columns), int32.
+        (rows, columns), int32, on the device of the weights.
     """
-    factor = inverse_factor(moments)
-    rate = np.full(len(weights), rate_weight * float(np.exp(-2 * np.log(np.diag(factor)).mean())))
-    levels = np.rint(np.where(alive, weights, 0.0)).astype(np.int32)
+    weights, alive = weights.contiguous(), alive.contiguous()
+    price = rate_weight * float(torch.exp(-2 * factor.diagonal().log().mean()))
+    rate = torch.full((len(weights),), price, dtype=weights.dtype, device=weights.device)
+    levels = torch.where(alive, weights, 0.0).round().to(torch.int32)
     for paths in PATHS:
-        rates = estimate(levels, taps)
-        propagate(weights, alive, factor, rate, rates.classes, rates.bits, paths, levels)
+        levels = propagate(weights, alive, factor, rate, estimate(levels, taps), paths)
+    gradient = (weights - levels) @ moments
     for _ in range(DESCENTS):
-        rates = estimate(levels, taps)
-        if not descend(weights, alive, moments, rate, rates.classes, rates.bits, levels):
+        if not descend(gradient, alive, moments, rate, estimate(levels, taps), levels):
             break
     return levels

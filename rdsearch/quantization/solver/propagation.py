@@ -3,154 +3,154 @@
 With one path this is the greedy choice of Optimal Brain Surgeon and GPTQ. With several it is the M-algorithm (Anderson
 and Mohan 1984) on the same tree, as decoders of lattices use it: after each weight the cheapest paths so far stay open,
 so that a level that looks worse at first may still win. Weights are in steps: a level is a whole number.
+
+All rows pass through a block of columns together. What the columns beyond have to make up for is then one product of
+matrices. It is taken once for all paths of a row: paths that stay open have parted from each other a few dozen columns
+ago, and what they chose before is the same. Only blocks in which they still differ are looked at path by path.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from rdsearch.base.compiled import compiled
-from rdsearch.quantization.solver.kernels import Floats, Levels, price
+from rdsearch.base.compiled import in_threads
+from rdsearch.quantization.solver.kernels import follow_rows
+from rdsearch.quantization.solver.rates import Rates
+from rdsearch.quantization.solver.tensors import ROWS, follow_block, recorded
 
 BLOCK = 64
-"""Columns after which those beyond make up for the errors at once: what a path needs meanwhile stays in the cache."""
-CANDIDATES = 4
-"""Levels of a weight on a path: zero, and three around what is wanted."""
+"""Columns of a block: the state of a row's paths in it stays in a processor's cache."""
 
 
-@compiled
-def propagate(
-    weights: Floats,
-    alive: NDArray[np.bool_],
-    factor: Floats,
-    rate: Floats,
-    classes: NDArray[np.int16],
-    bits: Floats,
-    paths: int,
-    levels: Levels,
-) -> None:
+@dataclass
+class _Open:
+    """A block of columns in some rows whose paths have not yet agreed on it.
+
+    Attributes:
+        columns: Of the block.
+        rows: (n,), int64: the rows.
+        places: (n, paths), int64: what each path has chosen there, as a place in the two below.
+        picked: (choices, columns): levels.
+        errors: (choices, columns): errors, in units of the pivots.
+    """
+
+    columns: slice
+    rows: Tensor
+    places: Tensor
+    picked: Tensor
+    errors: Tensor
+
+
+def propagate(weights: Tensor, alive: Tensor, factor: Tensor, rate: Tensor, rates: Rates, paths: int) -> Tensor:
     """Choose the levels of every row.
 
     Args:
-        weights: (rows, columns).
+        weights: (rows, columns), float64.
         alive: (rows, columns): others become zero.
         factor: (columns, columns): upper Cholesky factor of the inverse of the second moments.
         rate: (rows,): price of a bit in units of the distortion.
-        classes: (rows, columns): row of ``bits`` for each weight.
-        bits: (classes, magnitudes): cost of each magnitude.
+        rates: Costs of the levels.
         paths: Paths that stay open, at least 1.
-        levels: (rows, columns): filled in.
-    """
-    rows, columns = weights.shape
-    # Two of each: successors are written while the paths that they come from are still read.
-    rest = np.empty((2, paths, columns))
-    chosen = np.empty((2, paths, columns), np.int32)
-    cost = np.empty(paths)
-    for row in range(rows):
-        now, opened = 0, 1
-        rest[now, 0] = weights[row]
-        cost[0] = 0.0
-        for start in range(0, columns, BLOCK):
-            stop = min(start + BLOCK, columns)
-            opened, origins, picked, errors = _through_block(
-                rest[now, :, start:stop],
-                alive[row, start:stop],
-                factor[start:stop, start:stop],
-                rate[row],
-                classes[row, start:stop],
-                bits,
-                opened,
-                cost,
-            )
-            after = 1 - now
-            for path in range(opened):
-                origin = origins[path]
-                chosen[after, path, :start] = chosen[now, origin, :start]
-                chosen[after, path, start:stop] = picked[path]
-                rest[after, path, stop:] = rest[now, origin, stop:]
-                for column in range(start, stop):
-                    error = errors[path, column - start]
-                    if error != 0.0:
-                        for later in range(stop, columns):
-                            rest[after, path, later] -= error * factor[column, later]
-            now = after
-        levels[row] = chosen[now, 0]
-
-
-@compiled
-def _through_block(
-    wanted: Floats,
-    alive: NDArray[np.bool_],
-    factor: Floats,
-    rate: float,
-    classes: NDArray[np.int16],
-    bits: Floats,
-    opened: int,
-    cost: Floats,
-) -> tuple[int, NDArray[np.int64], Levels, Floats]:
-    """Follow the paths through some columns of a row.
-
-    Args:
-        wanted: (paths, columns): what the weights should be on each open path, the errors before made up for.
-        alive: (columns,).
-        factor: (columns, columns).
-        rate: Price of a bit.
-        classes: (columns,).
-        bits: (classes, magnitudes).
-        opened: Open paths, in the order of their costs.
-        cost: (paths,): of each; replaced by those of the paths that stay open.
 
     Returns:
-        How many paths stay open; and of each, in the order of their costs, the path that it comes from (paths,), its
-        levels (paths, columns) and its errors in units of the pivots (paths, columns).
+        (rows, columns), int32, on the device of the weights.
     """
-    paths, columns = wanted.shape
-    rest = np.empty((2, paths, columns))
-    picked = np.empty((2, paths, columns), np.int32)
-    errors = np.empty((2, paths, columns))
-    origins = np.empty((2, paths), np.int64)
-    costs = np.empty(paths * CANDIDATES)
-    now = 0
-    rest[now, :opened] = wanted[:opened]
-    origins[now] = np.arange(paths)
-    for column in range(columns):
-        pivot, price_list = factor[column, column], bits[classes[column]]
-        for path in range(opened):
-            for candidate in range(CANDIDATES):
-                value = rest[now, path, column]
-                level = _level(value, candidate)
-                place = path * CANDIDATES + candidate
-                if candidate == 0 or (level != 0 and alive[column]):
-                    costs[place] = cost[path] + ((value - level) / pivot) ** 2 + rate * price(abs(level), price_list)
-                else:
-                    costs[place] = np.inf
-        order = np.argsort(costs[: opened * CANDIDATES], kind="mergesort")
-        after, kept = 1 - now, 0
-        for place in order[:paths]:
-            if costs[place] == np.inf:
-                break
-            parent = place // CANDIDATES
-            level = _level(rest[now, parent, column], place % CANDIDATES)
-            error = (rest[now, parent, column] - level) / pivot
-            cost[kept] = costs[place]
-            origins[after, kept] = origins[now, parent]
-            picked[after, kept, :column] = picked[now, parent, :column]
-            errors[after, kept, :column] = errors[now, parent, :column]
-            picked[after, kept, column], errors[after, kept, column] = level, error
-            for later in range(column + 1, columns):
-                rest[after, kept, later] = rest[now, parent, later] - error * factor[column, later]
-            kept += 1
-        now, opened = after, kept
-    return opened, origins[now], picked[now], errors[now]
+    levels = torch.empty(weights.shape, dtype=torch.int32, device=weights.device)
+    for start in range(0, len(weights), ROWS):
+        part = slice(start, start + ROWS)
+        some = Rates(rates.classes[part], rates.bits)
+        _propagate(weights[part], alive[part], factor, rate[part], some, paths, levels[part])
+    return levels
 
 
-@compiled
-def _level(value: float, candidate: int) -> int:
-    """Zero, then the magnitude below the floor, the floor and the ceiling, with the sign; 0 where that is none."""
-    if candidate == 0:
-        return 0
-    magnitude = max(math.floor(abs(value)) - 2 + candidate, 0)
-    return magnitude if value > 0 else -magnitude
+def _propagate(
+    weights: Tensor, alive: Tensor, factor: Tensor, rate: Tensor, rates: Rates, paths: int, levels: Tensor
+) -> None:
+    rows, columns = weights.shape
+    common = weights.clone()  # what the weights should be, as far as all paths of a row agree
+    cost = torch.full((rows, paths), torch.inf, dtype=weights.dtype, device=weights.device)
+    cost[:, 0] = 0.0
+    opened: list[_Open] = []
+    for start in range(0, columns, BLOCK):
+        block, beyond = slice(start, min(start + BLOCK, columns)), slice(start + BLOCK, None)
+        wanted = common[:, None, block].repeat(1, paths, 1)
+        for before in opened:
+            missed = before.errors @ factor[before.columns, block]
+            wanted.index_add_(0, before.rows, missed[before.places], alpha=-1.0)
+        classes = rates.classes[:, block]
+        cost, origins, picked, errors = _follow(
+            wanted, alive[:, block], factor[block, block], rate, classes, rates.bits, cost
+        )
+        for before in opened:
+            before.places = before.places.gather(1, origins[before.rows])
+        opened.append(_behind(block, cost, picked, errors))
+        opened = [left for before in opened if (left := _settle(before, common, factor, beyond, levels)) is not None]
+    for before in opened:
+        levels[before.rows, before.columns] = before.picked[before.places[:, 0]]
+
+
+def _behind(block: slice, cost: Tensor, picked: Tensor, errors: Tensor) -> _Open:
+    """What is open just behind a block: its levels and errors (rows, paths, columns), costs (rows, paths)."""
+    places = torch.arange(cost.numel(), device=cost.device).view(cost.shape)
+    # Paths that are not open count as the first one, which always is.
+    places = torch.where(cost < torch.inf, places, places[:, :1])
+    rows = torch.arange(len(cost), device=cost.device)
+    return _Open(block, rows, places, picked.flatten(0, 1), errors.flatten(0, 1))
+
+
+def _settle(block: _Open, common: Tensor, factor: Tensor, beyond: slice, levels: Tensor) -> _Open | None:
+    """Write down what rows agree on, and have the columns beyond make up for it; what is left open, if anything."""
+    agreed = (block.places == block.places[:, :1]).all(1)
+    rows, chosen = block.rows[agreed], block.places[agreed, 0]
+    levels[rows, block.columns] = block.picked[chosen]
+    missed = block.errors[chosen] @ factor[block.columns, beyond]
+    common[:, beyond].index_add_(0, rows, missed, alpha=-1.0)
+    if len(rows) == len(block.rows):
+        return None
+    left, places = block.places[~agreed].unique(return_inverse=True)
+    return _Open(block.columns, block.rows[~agreed], places, block.picked[left], block.errors[left])
+
+
+def _follow(
+    wanted: Tensor, alive: Tensor, factor: Tensor, rate: Tensor, classes: Tensor, bits: Tensor, cost: Tensor
+) -> tuple[Tensor, ...]:
+    """Costs, origins, levels and errors of the paths behind a block of columns: see `tensors.follow_block`."""
+    if wanted.is_cuda:
+        return _follow_on_gpu(wanted, alive, factor, rate, classes, bits, cost)
+    cost, origins = cost.clone(), torch.empty(cost.shape, dtype=torch.int64)
+    picked, errors = torch.empty(wanted.shape, dtype=torch.int32), torch.empty_like(wanted)
+    pivots, prices = factor.contiguous().numpy(), bits.numpy()
+    some = (wanted, alive.contiguous(), rate, classes.contiguous(), cost, origins, picked, errors)
+    of_rows = [tensor.numpy() for tensor in some]
+
+    def follow(part: slice) -> None:
+        wanted, alive, rate, classes, *results = (array[part] for array in of_rows)
+        follow_rows(wanted, alive, pivots, rate, classes, prices, *results)
+
+    in_threads(follow, len(wanted), torch.get_num_threads())
+    return cost, origins, picked, errors
+
+
+def _follow_on_gpu(
+    wanted: Tensor, alive: Tensor, factor: Tensor, rate: Tensor, classes: Tensor, bits: Tensor, cost: Tensor
+) -> tuple[Tensor, ...]:
+    rows, _, columns = wanted.shape
+    below, right = ROWS - rows, BLOCK - columns
+    # Filled up with dead weights, so that one recording serves all.
+    pivots = F.pad(factor, (0, right, 0, right))
+    pivots.diagonal()[columns:] = 1.0
+    cost, origins, picked, errors = recorded(
+        follow_block,
+        F.pad(wanted, (0, right, 0, 0, 0, below)),
+        F.pad(alive, (0, right, 0, below)),
+        pivots,
+        F.pad(rate, (0, below)),
+        F.pad(classes.long(), (0, right, 0, below)),
+        bits,
+        F.pad(cost, (0, 0, 0, below)),
+    )
+    return cost[:rows], origins[:rows], picked[:rows, :, :columns], errors[:rows, :, :columns]

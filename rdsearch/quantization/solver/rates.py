@@ -7,13 +7,11 @@ counted in classes of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Levels = NDArray[np.int32]
-Floats = NDArray[np.float64]
+import torch
+from torch import Tensor
 
 MAGNITUDES = 24
 """Magnitudes with a cost of their own; larger ones cost as many bits more as their logarithm grows."""
@@ -27,61 +25,62 @@ _SIGN_BITS = 1.0
 
 @dataclass(frozen=True)
 class Rates:
-    """Costs of the levels of one tensor.
+    """Costs of the levels of one tensor, on its device.
 
     Attributes:
         classes: (rows, columns), int16: class of each weight's expected magnitude.
         bits: (CLASSES, MAGNITUDES), float64: cost of a magnitude, its sign included.
     """
 
-    classes: NDArray[np.int16]
-    bits: Floats
+    classes: Tensor
+    bits: Tensor
 
-    def of(self, levels: Levels) -> Floats:
+    def of(self, levels: Tensor) -> Tensor:
         """Bits of each level: (rows, columns), float64."""
-        magnitudes = np.abs(levels.astype(np.int64))
-        inside = self.bits[self.classes, np.minimum(magnitudes, MAGNITUDES - 1)]
-        beyond = np.maximum(magnitudes / (MAGNITUDES - 1), 1.0)
-        return np.asarray(inside + 2 * np.log2(beyond))
+        magnitudes = levels.abs().long()
+        inside = self.bits[self.classes.long(), magnitudes.clamp(max=MAGNITUDES - 1)]
+        return inside + 2 * torch.log2((magnitudes.double() / (MAGNITUDES - 1)).clamp(min=1.0))
 
 
-def estimate(levels: Levels, taps: int) -> Rates:
+def estimate(levels: Tensor, taps: int) -> Rates:
     """Rates under which the codec would code a tensor of about these levels.
 
     Args:
         levels: (rows, columns), int32: output channels, and input channels times kernel taps.
         taps: Kernel taps; it divides the columns.
     """
-    magnitudes = np.abs(levels.astype(np.float64))
-    expected = _expected(magnitudes.reshape(len(levels), -1, taps)).reshape(levels.shape)
-    octaves = np.log2(np.maximum(expected, 2.0**_LOWEST_OCTAVE)) - _LOWEST_OCTAVE
-    classes = np.minimum((octaves * _CLASSES_PER_OCTAVE).astype(np.int16), CLASSES - 1)
+    magnitudes = levels.abs()
+    expected = _expected(magnitudes.view(len(levels), -1, taps)).view(levels.shape)
+    octaves = expected.clamp_(min=2.0**_LOWEST_OCTAVE).log2_().sub_(_LOWEST_OCTAVE)
+    classes = octaves.mul_(_CLASSES_PER_OCTAVE).to(torch.int16).clamp_(max=CLASSES - 1)
     return Rates(classes, _bits(classes, magnitudes))
 
 
-def _expected(kernels: Floats) -> Floats:
-    """Expected magnitude of each weight: (rows, columns, taps)."""
-    mean = kernels.mean()
-    if mean == 0.0:
-        return np.zeros_like(kernels)
+def _expected(kernels: Tensor) -> Tensor:
+    """Expected magnitude of each weight, from the magnitudes (rows, columns, taps): float64."""
+    mean = kernels.sum(dtype=torch.float64) / kernels.numel()
 
-    def shrunk(axes: tuple[int, ...]) -> Floats:
-        count = np.prod([kernels.shape[axis] for axis in axes])
-        total = kernels.sum(axis=axes, keepdims=True)
-        return np.asarray((total + _PRIOR_WEIGHTS * mean) / (count + _PRIOR_WEIGHTS) / mean)
+    def shrunk(axes: tuple[int, ...]) -> Tensor:
+        count = math.prod(kernels.shape[axis] for axis in axes)
+        total = kernels.sum(axes, keepdim=True, dtype=torch.float64)
+        share = (total + _PRIOR_WEIGHTS * mean) / (count + _PRIOR_WEIGHTS) / mean
+        return torch.where(mean > 0, share, 0.0)
 
-    return np.asarray(mean * shrunk((1, 2)) * shrunk((0, 2)) * shrunk((0, 1)))
+    return mean * shrunk((1, 2)) * shrunk((0, 2)) * shrunk((0, 1))
 
 
-def _bits(classes: NDArray[np.int16], magnitudes: Floats) -> Floats:
-    kept = np.minimum(magnitudes, MAGNITUDES - 1).astype(np.int64)
-    counts = np.bincount(classes.ravel() * MAGNITUDES + kept.ravel(), minlength=CLASSES * MAGNITUDES)
-    # The prior of a class is the geometric distribution of its mean.
-    middle = 2.0 ** (_LOWEST_OCTAVE + (np.arange(CLASSES) + 0.5) / _CLASSES_PER_OCTAVE)
-    ratio = (middle / (1 + middle))[:, None]
-    prior = (1 - ratio) * ratio ** np.arange(MAGNITUDES)
-    shares = counts.reshape(CLASSES, MAGNITUDES) + _PRIOR_COUNTS * prior
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    bits = -np.log2(np.maximum(shares, 2.0**-30))
+def _bits(classes: Tensor, magnitudes: Tensor) -> Tensor:
+    places = classes.int() * MAGNITUDES + magnitudes.clamp(max=MAGNITUDES - 1)
+    counts = torch.bincount(places.flatten(), minlength=CLASSES * MAGNITUDES).view(CLASSES, MAGNITUDES)
+    shares = counts + _prior().to(counts.device)
+    shares /= shares.sum(1, keepdim=True)
+    bits = -torch.log2(shares.clamp(min=2.0**-30))
     bits[:, 1:] += _SIGN_BITS
-    return np.asarray(bits)
+    return bits
+
+
+def _prior() -> Tensor:
+    """Counts before anything is counted, of a class the geometric distribution of its mean: float64, on the CPU."""
+    middle = 2.0 ** (_LOWEST_OCTAVE + (torch.arange(CLASSES, dtype=torch.float64) + 0.5) / _CLASSES_PER_OCTAVE)
+    ratio = (middle / (1 + middle))[:, None]
+    return _PRIOR_COUNTS * (1 - ratio) * ratio ** torch.arange(MAGNITUDES, dtype=torch.float64)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import Layer
 from rdsearch.quantization.method import Work, put, put_bias
 from rdsearch.quantization.moments import Moments
-from rdsearch.quantization.solver.levels import Floats, choose_levels, damped
-from rdsearch.quantization.uniform import Quantized, dequantize, in_steps
+from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
+from rdsearch.quantization.uniform import Quantized, in_steps
+
+ON_A_PROCESSOR = 2**12
+"""Weights of a matrix that a processor is done with before a GPU has started its kernels."""
 
 
 def solve(work: Work, name: str, layer: Layer, moments: Moments, centred: bool) -> Quantized:
@@ -29,38 +32,41 @@ def solve(work: Work, name: str, layer: Layer, moments: Moments, centred: bool) 
         QuantizationError: The inputs are not finite, or the step is too small.
     """
     second, cross = moments.second(centred), moments.cross(centred)
-    if not np.isfinite(second).all():
+    if not torch.isfinite(second).all():
         raise QuantizationError(f"the inputs of {name} have NaN or infinite values in calibration; check the network")
     weights, step = in_steps(layer.weight, work.steps[name])
-    matrices = weights.reshape(len(second), -1, second.shape[-1])
-    levels = np.zeros(matrices.shape, np.int32)
+    matrices = weights.to(second.device).reshape(len(second), -1, second.shape[-1])
+    place = torch.device("cpu") if matrices[0].numel() <= ON_A_PROCESSOR else second.device
+    levels = torch.zeros(matrices.shape, dtype=torch.int32, device=place)
     taps = math.prod(weights.shape[2:])
-    for group, matrix in enumerate(matrices if step else ()):
-        moment = damped(second[group], float(moments.noise[group]) if centred else 0.0)
-        target = matrix if cross is None else _target(matrix, cross[group] / step, second[group], moment)
-        levels[group] = choose_levels(target, matrix != 0.0, moment, work.rate_weight, taps)
-    quantized = Quantized(levels.reshape(weights.shape), step)
+    for group, matrix in enumerate(matrices.to(place) if step else ()):
+        here = second[group].to(place)
+        moment = damped(here, float(moments.noise[group]) if centred else 0.0)
+        factor = inverse_factor(moment)
+        target = matrix if cross is None else _target(matrix, cross[group].to(place) / step, here, factor)
+        levels[group] = choose_levels(target, matrix != 0.0, moment, factor, work.rate_weight, taps)
+    quantized = Quantized(levels.cpu().numpy().reshape(weights.shape), step)
     put(work.coarse, name, quantized)
     if layer.bias is not None:
-        bias = _restoring_bias(layer, layer.bias, moments, dequantize(quantized).reshape(matrices.shape))
-        put_bias(work.coarse, name, bias)
+        decoded = (levels.float() * step).double().to(second.device)
+        put_bias(work.coarse, name, _restoring_bias(layer, layer.bias, moments, decoded).cpu().numpy())
     return quantized
 
 
-def _target(weights: Floats, cross: Floats, second: Floats, moment: Floats) -> Floats:
+def _target(weights: Tensor, cross: Tensor, second: Tensor, factor: Tensor) -> Tensor:
     """The weights that best restore the wanted outputs: W + (E[y x'] - W E[x x']) (E[x x'] + rho I)^-1."""
-    return np.ascontiguousarray(weights + np.linalg.solve(moment, (cross - weights @ second).T).T)
+    return weights + (cross - weights @ second) @ factor.T @ factor
 
 
-def _restoring_bias(layer: Layer, bias: Tensor, moments: Moments, decoded: np.ndarray) -> Floats:
+def _restoring_bias(layer: Layer, bias: Tensor, moments: Moments, decoded: Tensor) -> Tensor:
     """The bias that gives the outputs the mean that they had, or that is wanted: (rows,)."""
     answered = _mean_outputs(decoded, moments)
     if moments.output_mean is not None:
-        return np.asarray((moments.output_mean - answered).ravel())
-    weights = layer.weight.detach().double().cpu().numpy().reshape(decoded.shape)
-    lost = _mean_outputs(weights, moments) - answered
-    return np.asarray(bias.detach().double().cpu().numpy() + lost.ravel())
+        return (moments.output_mean - answered).flatten()
+    weights = layer.weight.detach().to(decoded).reshape(decoded.shape)
+    return bias.detach().to(decoded) + (_mean_outputs(weights, moments) - answered).flatten()
 
 
-def _mean_outputs(weights: np.ndarray, moments: Moments) -> Floats:
-    return np.asarray(np.einsum("gij,gj->gi", weights.astype(np.float64), moments.input_mean))
+def _mean_outputs(weights: Tensor, moments: Moments) -> Tensor:
+    """(groups, rows), from weights (groups, rows, columns)."""
+    return (weights @ moments.input_mean[..., None]).squeeze(-1)

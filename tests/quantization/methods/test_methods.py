@@ -68,7 +68,7 @@ def difference(work: Work, batch: Tensor) -> float:
 
 
 def bits(levels: dict[str, Quantized]) -> float:
-    matrices = [quantized.levels.reshape(len(quantized.levels), -1) for quantized in levels.values()]
+    matrices = [torch.from_numpy(quantized.levels).flatten(1) for quantized in levels.values()]
     return sum(float(estimate(matrix, 1).of(matrix).sum()) for matrix in matrices)
 
 

@@ -4,15 +4,38 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from rdsearch.quantization.methods.rate_aware import round_by_rate
-from rdsearch.quantization.solver import kernels
-from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
-from rdsearch.quantization.solver.rates import MAGNITUDES, estimate
+from rdsearch.quantization.layers import Layer
+from rdsearch.quantization.methods import rate_aware
+from rdsearch.quantization.moments import Moments
+from rdsearch.quantization.solver import descent, kernels, levels, propagation, rates, tensors
+from rdsearch.quantization.solver.rates import MAGNITUDES
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def choose_levels(weights: np.ndarray, alive: np.ndarray, moments: np.ndarray, price: float, taps: int) -> np.ndarray:
+    squares = torch.from_numpy(moments)
+    found = levels.choose_levels(
+        torch.from_numpy(weights), torch.from_numpy(alive), squares, levels.inverse_factor(squares), price, taps
+    )
+    return found.numpy()
+
+
+def damped(moments: np.ndarray) -> np.ndarray:
+    return levels.damped(torch.from_numpy(moments)).numpy()
+
+
+def round_by_rate(weights: np.ndarray, price: float, taps: int) -> np.ndarray:
+    return rate_aware.round_by_rate(torch.from_numpy(weights), price, taps).numpy()
+
+
+def bits_of(found: np.ndarray, taps: int) -> float:
+    return float(rates.estimate(torch.from_numpy(found), taps).of(torch.from_numpy(found)).sum())
 
 
 def correlated(generator: np.random.Generator, columns: int, samples: int = 200) -> np.ndarray:
@@ -53,32 +76,35 @@ def test_without_a_price_and_with_independent_inputs_levels_are_the_nearest(seed
     assert (round_by_rate(weights, 0.0, 1) == levels).all()
 
 
-def test_the_factor_is_that_of_the_inverse() -> None:
-    moments = damped(correlated(np.random.default_rng(0), 7))
-    factor = inverse_factor(moments)
+@pytest.mark.parametrize("columns", [7, levels._INVERTED_AT_ONCE + 45])
+def test_the_factor_is_that_of_the_inverse(columns: int) -> None:
+    moments = damped(correlated(np.random.default_rng(0), columns) / columns)
+    factor = levels.inverse_factor(torch.from_numpy(moments)).numpy()
     np.testing.assert_array_equal(factor, np.triu(factor))
-    np.testing.assert_allclose(factor.T @ factor @ moments, np.eye(7), atol=1e-9)
+    np.testing.assert_allclose(factor.T @ factor @ moments, np.eye(columns), atol=1e-9)
 
 
-@given(seeds, st.floats(0, 2))
-def test_descent_never_raises_the_loss_with_its_price(seed: int, price: float) -> None:
+@given(seeds, st.floats(0, 2), st.booleans())
+def test_descent_never_raises_the_loss_with_its_price(seed: int, price: float, on_gpu: bool) -> None:
     generator = np.random.default_rng(seed)
-    moments = correlated(generator, 9)
-    weights = generator.normal(0, 2, (5, 9))
-    levels = np.rint(weights).astype(np.int32)
-    rates = estimate(levels, 3)
+    moments = torch.from_numpy(correlated(generator, 9))
+    weights = torch.from_numpy(generator.normal(0, 2, (5, 9)))
+    found = weights.round().int()
+    costs = rates.estimate(found, 3)
+    alive, rate = torch.ones_like(weights, dtype=torch.bool), torch.full((5,), price, dtype=torch.float64)
 
     def objective() -> float:
-        return loss(weights, levels, moments) + price * float(rates.bits[rates.classes, np.abs(levels)].sum())
+        return loss(weights.numpy(), found.numpy(), moments.numpy()) + price * float(costs.of(found).sum())
 
     before = objective()
+    gradient = (weights - found) @ moments
+    descend = descent._descend_on_gpu if on_gpu else descent.descend
     for _ in range(4):
-        changed = kernels.descend(
-            weights, everything(weights.shape), moments, np.full(5, price), rates.classes, rates.bits, levels
-        )
+        changed = descend(gradient, alive, moments, rate, costs, found)
         after = objective()
         assert after <= before * (1 + 1e-9)
         assert changed or after == before
+        torch.testing.assert_close(gradient, (weights - found) @ moments)
         before = after
 
 
@@ -109,9 +135,9 @@ def test_a_higher_price_means_fewer_bits_and_more_zeros() -> None:
     generator = np.random.default_rng(5)
     weights, moments = generator.laplace(0, 1, (32, 72)), damped(correlated(generator, 72))
     found = [choose_levels(weights, everything(weights.shape), moments, price, 9) for price in (0.0, 0.05, 0.5)]
-    zeros = [int((levels == 0).sum()) for levels in found]
-    bits = [float(estimate(levels, 9).of(levels).sum()) for levels in found]
-    losses = [loss(weights, levels, moments) for levels in found]
+    zeros = [int((chosen == 0).sum()) for chosen in found]
+    bits = [bits_of(chosen, 9) for chosen in found]
+    losses = [loss(weights, chosen, moments) for chosen in found]
     assert zeros == sorted(zeros)
     assert zeros[0] < zeros[-1]
     assert bits == sorted(bits, reverse=True)
@@ -120,34 +146,39 @@ def test_a_higher_price_means_fewer_bits_and_more_zeros() -> None:
 
 def test_inputs_that_are_always_zero_are_survived() -> None:
     moments = damped(np.diag([1.0, 0.0, 4.0]))
-    levels = choose_levels(np.array([[1.2, 0.6, -2.4]]), everything((1, 3)), moments, 0.0, 1)
-    assert levels.tolist() == [[1, 1, -2]]
-    assert np.isfinite(inverse_factor(damped(np.zeros((3, 3))))).all()
-
-
-def test_inverse_factor_is_the_upper_factor_of_the_inverse() -> None:
-    from rdsearch.quantization.solver.levels import damped, inverse_factor
-
-    inputs = np.random.default_rng(3).normal(size=(50, 12))
-    moments = damped(inputs.T @ inputs / 50)
-    factor = inverse_factor(moments)
-    np.testing.assert_array_equal(factor, np.triu(factor))
-    np.testing.assert_allclose(factor.T @ factor, np.linalg.inv(moments), rtol=1e-9, atol=1e-9)
+    found = choose_levels(np.array([[1.2, 0.6, -2.4]]), everything((1, 3)), moments, 0.0, 1)
+    assert found.tolist() == [[1, 1, -2]]
+    assert levels.inverse_factor(levels.damped(torch.zeros(3, 3))).isfinite().all()
 
 
 def test_inputs_that_never_vary_are_no_obstacle() -> None:
-    import torch
-    from torch import nn
-
-    from rdsearch.quantization.layers import Layer
-    from rdsearch.quantization.moments import Moments
-    from rdsearch.quantization.solver.levels import choose_levels, damped
-
     layer: Layer = nn.Linear(6, 4)
     inputs = torch.full((64, 6), 1234.567) + torch.linspace(0, 1e-3, 64)[:, None]
     moments = Moments(layer)
     moments.add(inputs, 1)
-    moment = damped(moments.second(centred=True)[0], moments.noise[0])
+    moment = levels.damped(moments.second(centred=True)[0], float(moments.noise[0]))
     weights = layer.weight.detach().double().numpy() * 10
-    levels = choose_levels(weights, weights != 0, moment, 0.04, 1)
-    assert np.isfinite(levels).all()
+    assert np.isfinite(choose_levels(weights, weights != 0, moment.numpy(), 0.04, 1)).all()
+
+
+def test_a_gpu_chooses_the_levels_that_a_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(7)
+    columns = 2 * propagation.BLOCK + 9
+    weights, moments = generator.laplace(0, 30, (21, columns)), damped(correlated(generator, columns))
+    weights[:, ::3] /= 30
+    alive = generator.random(weights.shape) < 0.6
+    compiled = choose_levels(weights, alive, moments, 0.05, 1)
+    for room in (propagation, descent):
+        monkeypatch.setattr(room, "ROWS", 16)
+    monkeypatch.setattr(propagation, "_follow", propagation._follow_on_gpu)
+    monkeypatch.setattr(levels, "descend", descent._descend_on_gpu)
+    np.testing.assert_array_equal(choose_levels(weights, alive, moments, 0.05, 1), compiled)
+
+
+@given(seeds)
+def test_both_find_the_same_cheapest_level(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    values, rate = generator.laplace(0, 10, 20), generator.exponential(size=20)
+    bits = np.cumsum(generator.exponential(size=(20, MAGNITUDES)), 1)
+    found = tensors.cheapest(*(torch.from_numpy(values), 0.7, torch.from_numpy(rate), torch.from_numpy(bits)))
+    assert found.tolist() == [kernels.cheapest(values[k], 0.7, rate[k], bits[k]) for k in range(20)]

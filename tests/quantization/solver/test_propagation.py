@@ -5,10 +5,16 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from rdsearch.quantization.solver.levels import damped, inverse_factor
+from rdsearch.quantization.solver import levels as solver
+from rdsearch.quantization.solver import propagation
 from rdsearch.quantization.solver.propagation import BLOCK, propagate
 from rdsearch.quantization.solver.rates import Rates, estimate
+
+
+def inverse_factor(moments: np.ndarray) -> np.ndarray:
+    return solver.inverse_factor(torch.from_numpy(moments)).numpy()
 
 
 def problem(seed: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, Rates]:
@@ -16,23 +22,25 @@ def problem(seed: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray,
     generator = np.random.default_rng(seed)
     inputs = generator.normal(size=(2 * columns, columns)) @ generator.normal(size=(columns, columns)) + 0.5
     weights = generator.laplace(0, 1.5, (rows, columns))
-    return weights, damped(inputs.T @ inputs / len(inputs)), estimate(np.rint(weights).astype(np.int32), 1)
+    moments = solver.damped(torch.from_numpy(inputs.T @ inputs / len(inputs))).numpy()
+    return weights, moments, estimate(torch.from_numpy(weights).round().int(), 1)
 
 
 def propagated(
     weights: np.ndarray, moments: np.ndarray, rates: Rates, paths: int, price: float, alive: np.ndarray | None = None
 ) -> np.ndarray:
-    levels = np.full(weights.shape, 99, np.int32)
     alive = np.ones(weights.shape, bool) if alive is None else alive
-    rate = np.full(len(weights), price)
-    propagate(weights, alive, inverse_factor(moments), rate, rates.classes, rates.bits, paths, levels)
-    return levels
+    rate = torch.full((len(weights),), price, dtype=torch.float64)
+    factor = solver.inverse_factor(torch.from_numpy(moments))
+    return propagate(torch.from_numpy(weights), torch.from_numpy(alive), factor, rate, rates, paths).numpy()
 
 
 def objective(weights: np.ndarray, levels: np.ndarray, moments: np.ndarray, rates: Rates, price: float) -> np.ndarray:
     """Loss and price of each row: (rows,)."""
     error = weights - levels
-    return np.asarray(np.einsum("ri,ij,rj->r", error, moments, error) + price * rates.of(levels).sum(1))
+    return np.asarray(
+        np.einsum("ri,ij,rj->r", error, moments, error) + price * rates.of(torch.from_numpy(levels)).sum(1).numpy()
+    )
 
 
 def test_one_path_is_the_greedy_choice_with_the_rest_solved_exactly() -> None:
@@ -77,13 +85,19 @@ def slow(row: np.ndarray, alive: np.ndarray, factor: np.ndarray, price: float, b
 
 @pytest.mark.parametrize("paths", [1, 3, 16])
 @pytest.mark.parametrize("columns", [5, BLOCK, 2 * BLOCK + 3])
-def test_it_is_the_m_algorithm_whatever_the_blocks(paths: int, columns: int) -> None:
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_it_is_the_m_algorithm_whatever_the_blocks(
+    paths: int, columns: int, on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_gpu:  # what a GPU does, on the processor, where nothing is recorded
+        monkeypatch.setattr(propagation, "_follow", propagation._follow_on_gpu)
+        monkeypatch.setattr(propagation, "ROWS", 2)
     weights, moments, rates = problem(columns, 3, columns)
     alive = np.random.default_rng(0).random(weights.shape) < 0.8
     price = 0.1 * float(np.trace(moments)) / columns
     levels = propagated(weights, moments, rates, paths, price, alive)
     for row in range(3):
-        bits = rates.bits[rates.classes[row]]
+        bits = rates.bits[rates.classes[row].long()].numpy()
         assert levels[row].tolist() == slow(weights[row], alive[row], inverse_factor(moments), price, bits, paths)
 
 
@@ -94,7 +108,7 @@ def test_with_every_path_open_nothing_is_better() -> None:
     found = objective(weights, levels, moments, rates, price)
     grid = np.array(list(itertools.product(range(-9, 10), repeat=4)), np.int32)
     for row in range(12):
-        one = Rates(np.broadcast_to(rates.classes[row], grid.shape), rates.bits)
+        one = Rates(rates.classes[row].expand(grid.shape), rates.bits)
         least = objective(np.broadcast_to(weights[row], grid.shape), grid, moments, one, price).min()
         assert found[row] == pytest.approx(least)
 
