@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,6 +43,29 @@ def checked_device(device: str | torch.device | None) -> torch.device:
 def of_doubles(device: torch.device) -> torch.device:
     """Where float64 is computed for a device: there, or on the CPU for Apple's GPUs, which have none."""
     return torch.device("cpu") if device.type == "mps" else device
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes that this process may take of a device's memory: of a GPU all, or its share; elsewhere nobody counts."""
+    if device.type != "cuda":
+        return sys.maxsize
+    total = torch.cuda.get_device_properties(device).total_memory
+    return int(total * torch.cuda.get_per_process_memory_fraction(device))
+
+
+def uploaded(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, on its way while the caller goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    # A copy from memory that may be paged out would wait for what the GPU has been told before.
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def release_gpu() -> None:
+    """Give memory that is not in use any more back to the GPU, where this process has used one."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 IMAGE_AXES = 4

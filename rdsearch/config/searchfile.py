@@ -47,9 +47,9 @@ def _seconds(value: object) -> float | None:
     return None if value is None else parse_duration(str(value))
 
 
-def _share_or_whole(gpus: float) -> float:
-    if gpus > 1 and gpus != int(gpus):
-        raise ValueError(f"{gpus:g} GPUs a trial: give a share up to 1, or a whole number")
+def _share(gpus: float) -> float:
+    if gpus > 1:
+        raise ValueError(f"{gpus:g} GPUs a trial: a trial computes on one, so give a share up to 1")
     return gpus
 
 
@@ -122,7 +122,7 @@ class ResourceConfig(Settings):
 
     cpu: float = Field(1, gt=0)
     """Processor cores a trial."""
-    gpu: Annotated[float, AfterValidator(_share_or_whole)] = Field(0, ge=0)
+    gpu: Annotated[float, AfterValidator(_share)] = Field(0, ge=0)
     """Share of a GPU a trial, used where there is one."""
     concurrent: int | None = Field(None, ge=1)
     """Trials at a time; as many as the machine or cluster holds when not given."""

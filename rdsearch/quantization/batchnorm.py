@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.device import of_doubles
 from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import on_input
@@ -24,6 +25,9 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 _CACHED = 2**18
 """Values at a time whose squares are summed: few enough for a processor's cache."""
+
+_AT_ONCE = 2**25
+"""The same on a GPU, for which a kernel on few values takes as long as one on many."""
 
 _EXAMPLES_AT_A_TIME = 64
 """Of the float network, whose layers do not wait for each other."""
@@ -124,11 +128,12 @@ def channel_moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     mean = inputs.mean(axes)
     centre = mean.reshape(-1, *[1] * (inputs.dim() - 2))
     # torch's own variance takes several times as long on a CPU.
-    squares = torch.zeros_like(mean, dtype=torch.float64)
-    for part in torch.split(inputs, max(1, _CACHED // max(1, inputs[0].numel()))):
-        squares += (part - centre).square_().sum(axes)
+    squares = torch.zeros_like(mean, dtype=torch.float64, device=of_doubles(mean.device))
+    at_once = _CACHED if inputs.device.type == "cpu" else _AT_ONCE
+    for part in torch.split(inputs, max(1, at_once // max(1, inputs[0].numel()))):
+        squares += (part - centre).square_().sum(axes).to(squares.device)
     variance = squares / (inputs.numel() / inputs.shape[1])
-    return mean, variance.sqrt().to(mean.dtype)
+    return mean, variance.sqrt().to(mean)
 
 
 def restoring_map(

@@ -15,10 +15,13 @@ from rdsearch.errors import QuantizationError
 MAX_LEVEL = 2**24
 """Largest level: beyond it a float32 product ``level * step`` would not be exact to half a step."""
 
+STEP_BITS = 16
+"""The lower bits of a step's float32 that are zero."""
+
 _ONE = 1e-6
 """A scale this near to 1 is 1."""
 
-_NEXT_STEP = 1 + 2**-8
+NEXT_STEP = 1 + 2**-8
 """Half a unit in the last of a bfloat16's 8 significant bits: this factor and rounding give the next one."""
 
 
@@ -46,7 +49,7 @@ def snap_step(step: float) -> float:
     if not np.isfinite(single) or step < 0:
         raise QuantizationError(f"step {step!r} must be a finite number, 0 or greater")
     bits = int(single.view(np.uint32))
-    snapped = np.uint32((bits + 0x8000) & 0xFFFF0000).view(np.float32)
+    snapped = np.uint32((bits + 2 ** (STEP_BITS - 1)) >> STEP_BITS << STEP_BITS).view(np.float32)
     if not np.isfinite(snapped):
         raise QuantizationError(f"step {step!r} is too large; at most 3.38e38")
     return float(snapped)
@@ -108,7 +111,7 @@ def quantize_to_bits(values: Tensor, bits: int) -> Quantized:
     top = 2 ** (bits - 1) - 1
     step = snap_step(largest / top)
     if step * (top + 0.5) <= largest:
-        step = snap_step(step * _NEXT_STEP)
+        step = snap_step(step * NEXT_STEP)
     # So small that no step can tell it from zero.
     return quantize_uniform(values if step else torch.zeros_like(values), step)
 

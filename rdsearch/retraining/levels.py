@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift, set_scale_and_shift
-from rdsearch.quantization.uniform import Quantized, dequantize, quantize_to_bits
+from rdsearch.quantization.uniform import Quantized
+from rdsearch.quantization.vectors import VectorRounding
 from rdsearch.retraining.retrain import distillation_hooks, require_finite
 from rdsearch.retraining.settings import DistillationSettings, LevelTraining
 from rdsearch.retraining.survivors import Survivors
@@ -39,9 +40,9 @@ class StraightThrough(StepHook):
         trained = [levels[name].step for name in self._survivors.names]
         steps = torch.repeat_interleave(torch.tensor(trained), torch.tensor(self._survivors.counts, dtype=torch.int64))
         self._steps = steps.to(self._own.device)
-        self._vectors = [parameter for parameter in network.parameters() if parameter.dim() < 2]
+        self._vectors = [parameter.detach() for parameter in network.parameters() if parameter.dim() < 2]
         self._own_vectors: list[Tensor] = []
-        self._bits = bits
+        self._rounded_vectors = VectorRounding(self._vectors, bits)
         self._normalisations = [module for module in network.modules() if isinstance(module, _NormBase)]
 
     def before_forward(self) -> None:
@@ -50,15 +51,13 @@ class StraightThrough(StepHook):
             module.training = False
         self._own = self._survivors.values()
         self._survivors.put(self._rounded())
-        self._own_vectors = [vector.detach().clone() for vector in self._vectors]
-        for vector in self._vectors:
-            _put(vector, torch.from_numpy(dequantize(quantize_to_bits(vector, self._bits))))
+        self._own_vectors = [vector.clone() for vector in self._vectors]
+        _put(self._vectors, self._rounded_vectors())
 
     def after_backward(self) -> None:
         """Put the float values back."""
         self._survivors.put(self._own)
-        for vector, own in zip(self._vectors, self._own_vectors, strict=True):
-            _put(vector, own)
+        _put(self._vectors, self._own_vectors)
 
     def finish(self) -> None:
         """Leave the coded weights; the others are rounded when they are coded."""
@@ -120,6 +119,6 @@ def _levels(weight: Tensor, step: float) -> Quantized:
     return Quantized(torch.round(ratio).to(torch.int32).cpu().numpy(), step)
 
 
-def _put(parameter: nn.Parameter, values: Tensor) -> None:
-    with torch.no_grad():
-        parameter.copy_(values)
+def _put(vectors: list[Tensor], values: list[Tensor]) -> None:
+    if vectors:
+        torch._foreach_copy_(vectors, values)

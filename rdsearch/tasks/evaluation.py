@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.device import arrange, contiguous
+from rdsearch.base.device import arrange, contiguous, memory_of
 from rdsearch.base.inputs import forward
 from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
@@ -27,6 +27,9 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 64, 1024
 
 GPU_BATCH_NUMBERS = 2**24
 """Numbers in the inputs of a batch on a GPU, so that large images go in smaller batches: 111 of 3 x 224 x 224."""
+
+GPU_BYTES_A_NUMBER = 1024
+"""Of memory that activations and convolutions take, about: ResNet-20 takes 600 for each number of its inputs."""
 
 
 @contextlib.contextmanager
@@ -93,10 +96,11 @@ def evaluate(
 
 
 def suitable_batch(split: Split, device: torch.device) -> int:
-    """Examples in a batch of an evaluation: what suits the device, and the size of one example on a GPU."""
+    """Examples in a batch of an evaluation: what suits the device, and on a GPU an example's size and the memory."""
     if device.type == "cpu":
         return CPU_BATCH_SIZE
-    return max(1, min(GPU_BATCH_SIZE, GPU_BATCH_NUMBERS // max(1, split.example_numbers)))
+    numbers = min(GPU_BATCH_NUMBERS, memory_of(device) // 2 // GPU_BYTES_A_NUMBER)
+    return max(1, min(GPU_BATCH_SIZE, numbers // max(1, split.example_numbers)))
 
 
 def is_classification(output: Any, targets: Any) -> bool:

@@ -25,7 +25,7 @@ from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.fit import try_out
 from rdsearch.tasks.parts import parts
 from rdsearch.tasks.settings import TrainingConfig
-from rdsearch.tasks.splits import LoaderSplit, Split, SplitLike, as_split, draw_subset
+from rdsearch.tasks.splits import ArraySplit, LoaderSplit, Split, SplitLike, as_split, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.template import Template, blank, copied, plain
@@ -331,6 +331,12 @@ class Task:
         copied._test = None
         copied._sealed = True
         return copied
+
+    def release_data(self) -> None:
+        """Let go of what lies on devices of the training and validation part; it goes there again when it is read."""
+        for split in (self.train, self.validation):
+            if isinstance(split, ArraySplit):
+                split.release()
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"

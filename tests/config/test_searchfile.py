@@ -113,7 +113,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "search.trials": "true must be a whole number",
         "search.time": found["search.time"],
         "resources.cpu": "0 must be greater than 0",
-        "resources.gpu": "1.5 GPUs a trial: give a share up to 1, or a whole number",
+        "resources.gpu": "1.5 GPUs a trial: a trial computes on one, so give a share up to 1",
         "resources.memory": "unknown key; allowed here: cpu, gpu, concurrent.",
     }
     assert found["task.network"].startswith("unknown network 'digits_cn': known are digits_cnn, lenet300, ")

@@ -14,6 +14,7 @@ from rdsearch.tasks.data.augmentation import crop_and_flip
 from rdsearch.tasks.evaluation import CPU_BATCH_SIZE, accuracy, suitable_batch
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit
+from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
 from rdsearch.tasks.training.stepper import Stepper, hold
 from rdsearch.tasks.training.train import train
@@ -36,6 +37,21 @@ def test_steps_in_half_precision_leave_float32_weights_and_masks_that_hold(half:
     weight = network.get_parameter("0.weight").detach()
     assert not weight[~mask].any()
     assert weight[mask].all()
+
+
+def test_masks_come_to_lie_as_their_gradients_do() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(2, 3, 8, 8))
+    weight = network.get_parameter("0.weight")
+    held = hold(network, {"0.weight": torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5})
+    stepper = Stepper(network.train(), TrainingConfig(), 9, held, F.cross_entropy, torch.device("cpu"))
+    for _ in range(2):
+        stepper.step((torch.randn(2, 3, 8, 8), torch.tensor([0, 1])))
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert weight.grad is not None
+    assert stepper._held[0][1].stride() == weight.grad.stride()
+    assert torch.equal(stepper._held[0][1], held[0][1])
+    assert not weight[held[0][1] == 0].any()
 
 
 def test_half_precision_learns_what_float32_learns() -> None:
@@ -196,6 +212,30 @@ def test_small_data_is_moved_to_the_device_once_as_it_is_stored_and_prepared_the
     assert stored is not None
     assert stored[0].dtype == torch.uint8
     assert stored[0] is (part._arrays.resident(META) or stored)[0]
+
+
+def test_released_data_is_moved_again_when_it_is_read() -> None:
+    split = ArraySplit(np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2, mean=0.5)
+    task = Task(network=nn.Flatten(), train=split, validation=4)
+    before = split._arrays.resident(META)
+    list(task.validation.batches(2, device=META))
+    task.release_data()
+    assert not split._arrays._resident
+    assert not split._arrays._maps
+    assert (split._arrays.resident(META) or before) is not before
+
+
+def test_data_that_would_fill_a_share_of_a_gpu_is_moved_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = ArraySplit(np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2)
+    for memory, resident in ((4 * split._arrays.inputs.nbytes, True), (4 * split._arrays.inputs.nbytes - 4, False)):
+        monkeypatch.setattr("rdsearch.tasks.splits.array.memory_of", lambda device, memory=memory: memory)
+        assert (split._arrays.resident(META) is not None) == resident
+
+
+def test_evaluation_takes_smaller_batches_in_a_small_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdsearch.tasks.evaluation.memory_of", lambda device: 2**30)
+    split = ArraySplit(np.zeros((4, 3, 32, 32), np.uint8), np.zeros(4, np.int64))
+    assert suitable_batch(split, META) == 2**19 // (3 * 32 * 32)
 
 
 def test_large_data_is_moved_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ def inverse_factor(moments: Tensor) -> Tensor:
     """Upper triangular U with U' U the inverse of ``moments``: (columns, columns), float64."""
     # With M upper triangular and M M' the moments, U is the inverse of M: Cholesky's factor is taken of the moments,
     # which are positive definite by more than rounding, and not of their inverse.
-    return _inverted(torch.linalg.cholesky(moments.flip(0, 1)).flip(0, 1).contiguous())
+    upper: Tensor = torch.linalg.cholesky(moments.flip(0, 1)).flip(0, 1)
+    return _inverted(upper.contiguous())
 
 
 def _inverted(upper: Tensor) -> Tensor:
@@ -48,7 +49,8 @@ def _inverted(upper: Tensor) -> Tensor:
     size = len(upper)
     if size <= _INVERTED_AT_ONCE:
         unit = torch.eye(size, dtype=upper.dtype, device=upper.device)
-        return torch.linalg.solve_triangular(upper, unit, upper=True)
+        inverse: Tensor = torch.linalg.solve_triangular(upper, unit, upper=True)
+        return inverse
     half = size // 2
     found = torch.zeros_like(upper)
     found[:half, :half] = _inverted(upper[:half, :half])

@@ -111,7 +111,7 @@ def _settle(block: _Open, common: Tensor, factor: Tensor, beyond: slice, levels:
     common[:, beyond].index_add_(0, rows, missed, alpha=-1.0)
     if len(rows) == len(block.rows):
         return None
-    left, places = block.places[~agreed].unique(return_inverse=True)
+    left, places = torch.unique(block.places[~agreed], return_inverse=True)  # type: ignore[no-untyped-call]
     return _Open(block.columns, block.rows[~agreed], places, block.picked[left], block.errors[left])
 
 

@@ -131,7 +131,7 @@ class _Recorded:
 
     def __init__(self, function: Block, *examples: Tensor) -> None:
         self._inputs = [example.clone() for example in examples]
-        aside = torch.cuda.Stream(examples[0].device)
+        aside = torch.cuda.Stream(examples[0].device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(examples[0].device))
         with torch.cuda.stream(aside):  # the first run may load kernels, which must not be recorded
             function(*self._inputs)

@@ -85,8 +85,7 @@ def _fitting(node: dict[str, float], cpu: float, gpu: float) -> int:
     count = math.floor(node.get("CPU", 0.0) / cpu + _ROUNDING)
     if not gpu:
         return count
-    gpus = int(node.get("GPU", 0.0))
-    return min(count, gpus * math.floor(1 / gpu + _ROUNDING) if gpu <= 1 else gpus // int(gpu))
+    return min(count, int(node.get("GPU", 0.0)) * math.floor(1 / gpu + _ROUNDING))
 
 
 def _described(nodes: list[dict[str, float]]) -> str:

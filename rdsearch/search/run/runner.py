@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rdsearch.base.device import choose_device
+from rdsearch.base.device import choose_device, release_gpu
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, SearchError
@@ -19,6 +19,7 @@ from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
+from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.session import ray_session
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.store.folder import SearchFolder
@@ -145,6 +146,9 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
         return trials_baseline(manifest)
     whole = measure_baseline(task, choose_device())
     seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
+    # The trials need the GPU now.
+    task.release_data()
+    release_gpu()
     folder.write_manifest(make_manifest(file, task, whole, seen, command))
     return seen
 
@@ -212,6 +216,7 @@ def _run(
         file.search.constraints,
         file.search.patience,
         places.gpu,
+        taken_by_others(),
     )
     with _graceful_sigterm(), ProgressCallback(progress, store, console, known) as callback:
         try:

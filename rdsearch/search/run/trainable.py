@@ -40,6 +40,7 @@ class TrialContext:
         constraints: Measured column to its bound.
         patience: Rounds in a row past the accuracy constraint after which a trial ends.
         gpu: Share of a GPU that a trial has; 0 where the cluster has none.
+        taken: Bytes of GPUs that no trial can have, see `taken_by_others`.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class TrialContext:
     constraints: Mapping[str, float] = field(default_factory=dict)
     patience: int | None = None
     gpu: float = 0.0
+    taken: Mapping[str, int] = field(default_factory=dict)
 
 
 def trial_points(
@@ -110,7 +112,8 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
 
     torch.set_num_threads(context.threads)
     try:
-        for point in trial_points(context, config["number"], config["parameters"], claim_device(context.gpu)):
+        device = claim_device(context.gpu, context.taken)
+        for point in trial_points(context, config["number"], config["parameters"], device):
             tune.report({"number": config["number"], ROUND: point.round})
     except SearchError as error:
         # The disk is full or gone. No trial is to blame, and every other one would meet the same: the search stops.

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rdsearch.base.device import uploaded
 from rdsearch.errors import TaskError
 from rdsearch.tasks.splits.array import Augmentation
 
@@ -29,11 +30,12 @@ def crop_and_flip(images: Tensor, generator: np.random.Generator) -> Tensor:
     count, _, height, width = images.shape
     device = images.device
     offsets = generator.integers(0, 2 * PADDING + 1, size=(2, count))
-    mirrored = torch.from_numpy(generator.random(count) < 0.5).to(device)
-    top, left = torch.from_numpy(offsets).to(device)
+    mirrored = generator.random(count) < 0.5
+    # One upload for all that is drawn.
+    top, left, mirrored = uploaded(torch.from_numpy(np.vstack([offsets, mirrored])), device)
     rows = top[:, None] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(count, width)
-    columns = left[:, None] + torch.where(mirrored[:, None], width - 1 - columns, columns)
+    columns = left[:, None] + torch.where(mirrored[:, None] > 0, width - 1 - columns, columns)
     padded = F.pad(images, (PADDING,) * 4)
     image = torch.arange(count, device=device)
     picked = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]

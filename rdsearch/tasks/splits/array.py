@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rdsearch.base.device import memory_of, uploaded
 from rdsearch.errors import TaskError
 from rdsearch.tasks.splits.base import Device
 
@@ -18,7 +19,9 @@ Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
 """Raw inputs (b, ...) as stored, on the device, to inputs of the same shape."""
 
 RESIDENT_BYTES_MAX = 4 * 2**30
-"""Inputs larger than this are copied to a GPU batch by batch; smaller ones stay there whole."""
+RESIDENT_SHARE = 0.25
+"""Inputs larger than this, or than this share of the memory that a process has of a GPU, are copied there batch by
+batch; smaller ones stay there whole."""
 
 UINT8_MAX = 255.0
 
@@ -68,6 +71,7 @@ class _Arrays:
             self.shift = self.shift / self._per_channel(std, lambda std: std)
         self.augmentation = augmentation
         self._resident: dict[str, tuple[Tensor, Tensor]] = {}
+        self._maps: dict[str, tuple[Tensor, ...]] = {}
 
     def _per_channel(self, value: Sequence[float] | float, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """``value`` as a float32 array that broadcasts over an input of shape (channels, ...)."""
@@ -91,9 +95,11 @@ class _Arrays:
 
     def resident(self, device: torch.device) -> tuple[Tensor, Tensor] | None:
         """Both arrays on ``device``, copied there once; ``None`` for the CPU and for inputs too large."""
-        if device.type == "cpu" or self.inputs.nbytes > RESIDENT_BYTES_MAX:
+        if device.type == "cpu":
             return None
         key = str(device)
+        if self.inputs.nbytes > min(RESIDENT_BYTES_MAX, int(RESIDENT_SHARE * memory_of(device))):
+            return None
         if key not in self._resident:
             # from_numpy warns about the read-only arrays of a shared object store, so they are copied first.
             self._resident[key] = (
@@ -106,14 +112,23 @@ class _Arrays:
         """Stored inputs to what the network takes: integers stay, everything else is scaled and shifted."""
         if inputs.dtype == torch.int64:
             return inputs
-        scale = torch.from_numpy(self.scale.copy()).to(inputs.device)
-        shift = torch.from_numpy(self.shift.copy()).to(inputs.device)
         if inputs.dtype == torch.float32 and not self.shift.any() and (self.scale == 1.0).all():
             return inputs
+        key = str(inputs.device)
+        if key not in self._maps:
+            self._maps[key] = tuple(
+                torch.from_numpy(array.copy()).to(inputs.device) for array in (self.shift, self.scale)
+            )
+        shift, scale = self._maps[key]
         return torch.addcmul(shift, inputs.to(torch.float32), scale)
 
+    def release(self) -> None:
+        """Let go of what lies on devices."""
+        self._resident.clear()
+        self._maps.clear()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_resident": {}}
+        return {**self.__dict__, "_resident": {}, "_maps": {}}
 
 
 class ArraySplit:
@@ -191,6 +206,10 @@ class ArraySplit:
         part._indices = indices if self._indices is None else self._indices[indices]
         return part
 
+    def release(self) -> None:
+        """Let go of what lies on devices, of all subsets together; it goes there again when it is read."""
+        self._arrays.release()
+
     def batches(
         self,
         batch_size: int,
@@ -206,13 +225,15 @@ class ArraySplit:
         order = self.rows
         if generator is not None:
             order = generator.permutation(order)
+        # Of what lies there the whole order goes at once: a copy for each batch would wait for the batch before.
+        places = None if resident is None else torch.from_numpy(np.array(order)).to(device)
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            if resident is None:
-                inputs = torch.from_numpy(arrays.inputs[rows]).to(device)
-                targets = torch.from_numpy(arrays.targets[rows]).to(device)
+            if resident is None or places is None:
+                rows = order[start : start + batch_size]
+                inputs = uploaded(torch.from_numpy(arrays.inputs[rows]), device)
+                targets = uploaded(torch.from_numpy(arrays.targets[rows]), device)
             else:
-                at = torch.from_numpy(np.array(rows)).to(device)
+                at = places[start : start + batch_size]
                 inputs, targets = resident[0][at], resident[1][at]
             if augment and generator is not None and arrays.augmentation is not None:
                 inputs = arrays.augmentation(inputs, generator)

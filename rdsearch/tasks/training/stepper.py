@@ -83,7 +83,7 @@ class Stepper:
         self.network = network
         self.device = device
         self._arranged = False
-        self._held = held
+        self._held = list(held)
         self._loss = loss
         self._hooks = hooks
         self._optimizer = _optimizer(network, config)
@@ -114,9 +114,7 @@ class Stepper:
             hook.after_backward()
         # A masked weight that starts at zero and never sees a gradient stays exactly zero, and so does its
         # momentum: weight decay shrinks zero to zero.
-        seen = [(parameter.grad, mask) for parameter, mask in self._held if parameter.grad is not None]
-        if seen:
-            torch._foreach_mul_([gradient for gradient, _ in seen], [mask for _, mask in seen])
+        self._mask_gradients()
         self._scaler.step(self._optimizer)
         self._scaler.update()
         rate = float(self._scheduler.get_last_lr()[0])
@@ -124,6 +122,20 @@ class Stepper:
         for hook in self._hooks:
             hook.after_step(rate)
         return value.detach()
+
+    def _mask_gradients(self) -> None:
+        """Set the gradients of masked weights to zero, in a few kernels for all layers."""
+        gradients, masks = [], []
+        for place, (parameter, mask) in enumerate(self._held):
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            if mask.stride() != gradient.stride():  # they would be multiplied layer by layer
+                self._held[place] = parameter, torch.empty_like(gradient).copy_(mask)
+            gradients.append(gradient)
+            masks.append(self._held[place][1])
+        if gradients:
+            torch._foreach_mul_(gradients, masks)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from rdsearch.quantization.layers import Layer
+from rdsearch.quantization.inputs import Layer
 from rdsearch.quantization.methods import rate_aware
 from rdsearch.quantization.moments import Moments
 from rdsearch.quantization.solver import descent, kernels, levels, propagation, rates, tensors

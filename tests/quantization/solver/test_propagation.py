@@ -60,9 +60,11 @@ def test_one_path_is_the_greedy_choice_with_the_rest_solved_exactly() -> None:
         assert levels[row].tolist() == chosen
 
 
-def slow(row: np.ndarray, alive: np.ndarray, factor: np.ndarray, price: float, bits: np.ndarray, paths: int) -> list:
+def slow(
+    row: np.ndarray, alive: np.ndarray, factor: np.ndarray, price: float, bits: np.ndarray, paths: int
+) -> list[int]:
     """The same by lists: every open path with its cost, its levels and what the weights to come should be."""
-    opened = [(0.0, [], row)]
+    opened: list[tuple[float, list[int], np.ndarray]] = [(0.0, [], row)]
     for column in range(len(row)):
         grown = []
         for cost, chosen, rest in opened:

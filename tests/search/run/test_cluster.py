@@ -32,7 +32,7 @@ def test_trials_are_counted_by_node(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cluster.slots(ResourceConfig(cpu=2)).concurrent == 1 + 1 + 4
     assert cluster.slots(ResourceConfig(cpu=1, gpu=0.4)).concurrent == 2 * 2
     assert cluster.slots(ResourceConfig(cpu=0.1, gpu=0.1)).concurrent == 2 * 10
-    assert cluster.slots(ResourceConfig(cpu=1, gpu=2)).concurrent == 1
+    assert cluster.slots(ResourceConfig(cpu=1, gpu=1)).concurrent == 2
 
 
 def test_trial_that_fits_on_no_single_node_is_an_error_and_not_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
