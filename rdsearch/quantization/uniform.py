@@ -92,7 +92,8 @@ def in_steps(values: Tensor, step: float) -> tuple[Tensor, float]:
         raise QuantizationError(
             f"step {step:g} puts a weight on level {largest / step:.3g}; at most {MAX_LEVEL}: give a greater step"
         )
-    return values / step, step
+    # A GPU would multiply by the inverse of a number, which rounds otherwise; not by that of a tensor.
+    return values / values.new_tensor(step), step
 
 
 def quantize_to_bits(values: Tensor, bits: int) -> Quantized:

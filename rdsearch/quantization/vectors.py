@@ -24,11 +24,11 @@ class VectorRounding:
     def __init__(self, vectors: Sequence[Tensor], bits: int) -> None:
         self._vectors = [vector.detach() for vector in vectors]
         self._sizes = [vector.numel() for vector in vectors]
-        self._top = 2 ** (bits - 1) - 1
         place = of_doubles(vectors[0].device) if vectors else torch.device("cpu")
-        self._owner = torch.repeat_interleave(
-            torch.arange(len(self._sizes)), torch.tensor(self._sizes, dtype=torch.int64)
-        ).to(place)
+        # A tensor, as in `in_steps`.
+        self._top = torch.tensor(2.0 ** (bits - 1) - 1, dtype=torch.float64, device=place)
+        counts = torch.tensor(self._sizes, dtype=torch.int64)
+        self._owner = torch.repeat_interleave(torch.arange(len(self._sizes)), counts).to(place)
 
     def __call__(self) -> list[Tensor]:
         """One tensor a vector, of its shape, dtype and device."""

@@ -107,11 +107,12 @@ def _settle(block: _Open, common: Tensor, factor: Tensor, beyond: slice, levels:
     agreed = (block.places == block.places[:, :1]).all(1)
     rows, chosen = block.rows[agreed], block.places[agreed, 0]
     levels[rows, block.columns] = block.picked[chosen]
-    missed = block.errors[chosen] @ factor[block.columns, beyond]
-    common[:, beyond].index_add_(0, rows, missed, alpha=-1.0)
+    if beyond.start < len(factor):
+        missed = block.errors[chosen] @ factor[block.columns, beyond]
+        common[:, beyond].index_add_(0, rows, missed, alpha=-1.0)
     if len(rows) == len(block.rows):
         return None
-    left, places = torch.unique(block.places[~agreed], return_inverse=True)  # type: ignore[no-untyped-call]
+    left, places = torch.unique(block.places[~agreed], return_inverse=True)
     return _Open(block.columns, block.rows[~agreed], places, block.picked[left], block.errors[left])
 
 

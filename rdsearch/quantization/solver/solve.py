@@ -39,9 +39,10 @@ def solve(work: Work, name: str, layer: Layer, moments: Moments, centred: bool) 
     place = torch.device("cpu") if matrices[0].numel() <= ON_A_PROCESSOR else second.device
     levels = torch.zeros(matrices.shape, dtype=torch.int32, device=place)
     taps = math.prod(weights.shape[2:])
+    noise = moments.noise.tolist() if centred else [0.0] * len(second)
     for group, matrix in enumerate(matrices.to(place) if step else ()):
         here = second[group].to(place)
-        moment = damped(here, float(moments.noise[group]) if centred else 0.0)
+        moment = damped(here, noise[group])
         factor = inverse_factor(moment)
         target = matrix if cross is None else _target(matrix, cross[group].to(place) / step, here, factor)
         levels[group] = choose_levels(target, matrix != 0.0, moment, factor, work.rate_weight, taps)

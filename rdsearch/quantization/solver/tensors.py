@@ -1,7 +1,8 @@
 """The inner loops of the quantisers on a GPU: one column of all rows at a time, as a graph of its kernels.
 
 They choose what those in `kernels` choose. A column is some twenty small kernels, whose launches would take longer
-than they do; so the kernels of a block of columns are recorded once, and started together from then on.
+than they do; so the kernels of a block of columns are recorded once, and started together from then on. Nothing here
+may copy from the host, which cannot be recorded: no number in `torch.where`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def cheapest(values: Tensor, curvature: Tensor | float, rate: Tensor, bits: Tens
     low = magnitudes.floor()
     candidates = torch.stack([low - 1, low, low + 1], 1)
     costs = curvature * (magnitudes[:, None] - candidates) ** 2 + rate[:, None] * price(candidates.clamp(min=0), bits)
-    costs = torch.where(candidates >= 1, costs, torch.inf)
+    costs = costs.masked_fill(candidates < 1, torch.inf)
     best, least = torch.zeros_like(low), curvature * magnitudes * magnitudes + rate * bits[:, 0]
     for candidate, cost in zip(candidates.unbind(1), costs.unbind(1), strict=True):
         better = cost < least
@@ -70,7 +71,7 @@ def descend_block(
     found = []
     for column in range(gradient.shape[1]):
         curvature, before = moments[column, column], levels[:, column]
-        wanted = before + gradient[:, column] / torch.where(curvature > 0, curvature, 1.0)
+        wanted = before + gradient[:, column] / curvature.masked_fill(curvature <= 0, 1.0)
         level = cheapest(wanted, curvature, rate, bits[classes[:, column]])
         level = torch.where(alive[:, column] & (curvature > 0), level, before)
         gradient = gradient - torch.outer(level - before, moments[column])
@@ -107,7 +108,7 @@ def follow_block(
         prices = price(magnitudes.flatten(1), bits[classes[:, column]]).view_as(magnitudes)
         totals = cost[..., None] + error**2 + rate[:, None, None] * prices
         possible = is_zero | ((magnitudes > 0) & alive[:, column, None, None])
-        totals = torch.where(possible, totals, torch.inf).flatten(1)
+        totals = totals.masked_fill(~possible, torch.inf).flatten(1)
         ordered, places = totals.sort(dim=1, stable=True)
         cost, places = ordered[:, :paths], places[:, :paths]
         parent = places // CANDIDATES
@@ -117,7 +118,7 @@ def follow_block(
         misses.append(miss)
         wanted = wanted.gather(1, parent[..., None].expand(-1, -1, columns)) - miss[..., None] * factor[column]
     at = torch.arange(paths, device=wanted.device).expand(rows, paths)
-    at = torch.where(cost < torch.inf, at, 0)
+    at = at.masked_fill(cost == torch.inf, 0)
     picked, errors = [], []
     for parent, level, miss in zip(reversed(parents), reversed(levels), reversed(misses), strict=True):
         picked.append(level.gather(1, at))
@@ -137,7 +138,7 @@ class _Recorded:
             function(*self._inputs)
         torch.cuda.current_stream(examples[0].device).wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = function(*self._inputs)
 
     def __call__(self, *values: Tensor) -> tuple[Tensor, ...]:

@@ -73,7 +73,7 @@ def taken_by_others() -> dict[str, int]:
         return {}
     found = {}
     for index in range(torch.cuda.device_count()):
-        if torch.cuda.memory_stats(index):
+        if torch.cuda.max_memory_reserved(index):
             free, total = torch.cuda.mem_get_info(index)
             found[str(torch.cuda.get_device_properties(index).uuid)] = total - free
     return found

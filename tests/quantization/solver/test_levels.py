@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -84,6 +84,7 @@ def test_the_factor_is_that_of_the_inverse(columns: int) -> None:
     np.testing.assert_allclose(factor.T @ factor @ moments, np.eye(columns), atol=1e-9)
 
 
+@settings(max_examples=20)
 @given(seeds, st.floats(0, 2), st.booleans())
 def test_descent_never_raises_the_loss_with_its_price(seed: int, price: float, on_gpu: bool) -> None:
     generator = np.random.default_rng(seed)
