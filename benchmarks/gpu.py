@@ -1,7 +1,7 @@
 """What a GPU does for a search: ``python -m benchmarks.gpu [cuda|cpu] [--budget 300] [--parts round,step]``.
 
 Needs no data and no network. Each part prints its figures at once, one line of JSON each, and the last line says which
-of them were wrong. On a CPU it is a small dry run.
+of them were wrong. On a CPU it is a small dry run, unless --full is given.
 
 round:    every way of quantising, pruning and retraining, twice: the decoded file's score on the GPU and on the CPU
 step:     milliseconds of a training step, waits for the host, kernels started
@@ -33,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.machine import machine
 from rdsearch.base.device import release_gpu
 from rdsearch.compression.measure import dense_network, measure, measure_baseline
 from rdsearch.compression.rounds import rounds
@@ -353,9 +354,11 @@ def measure_solver(bench: Bench) -> None:
     for place in {bench.device.type: bench.device, "cpu": torch.device("cpu")}.values():
         # The first run loads, compiles or records.
         first = bench.seconds(lambda: solve(place, 2))  # noqa: B023 - called at once
+        processor = time.process_time()
         seconds = bench.seconds(lambda: solve(place))  # noqa: B023
-        threads = torch.get_num_threads()
-        bench.print(f"solver: {rows} x {columns}, {place.type}", seconds=seconds, first=first, threads=threads)
+        processor = round(time.process_time() - processor, 2)
+        figures = {"seconds": seconds, "processor": processor, "first": first, "threads": torch.get_num_threads()}
+        bench.print(f"solver: {rows} x {columns}, {place.type}", **figures)
     if len(found) == 2:
         differing = int((found["cuda"] != found["cpu"]).sum())
         # A level on the border between two prices may fall either way, and what follows it in its row with it.
@@ -436,10 +439,11 @@ def main(arguments: Sequence[str] | None = None) -> list[str]:
     parser.add_argument("device", nargs="?", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--budget", type=float, default=300, help="seconds after which no further part is begun")
     parser.add_argument("--parts", help="some of them, comma-separated")
+    parser.add_argument("--full", action="store_true", help="full sizes on a CPU too")
     options = parser.parse_args(arguments)
-    small = options.device == "cpu"
+    small = options.device == "cpu" and not options.full
     bench = Bench(torch.device(options.device), options.budget, small)
-    name = "cpu" if small else torch.cuda.get_device_name(bench.device)
+    name = machine() if options.device == "cpu" else torch.cuda.get_device_name(bench.device)
     bench.print("machine", device=name, torch=torch.__version__, cores=os.cpu_count(), threads=torch.get_num_threads())
     examples = 200 if small else 50_000
     made: list[Task] = []

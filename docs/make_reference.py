@@ -65,7 +65,7 @@ ALLOWED_TEXT = {
     "task.dataset": "see [data sets](#data-sets)",
     "task.validation": "count ≥ 1, or 0 < share < 1",
     "search.time": "above 0; seconds, or text such as `2h`, `90m`, `1h30m`",
-    "resources.gpu": "0 to 1, or a whole number",
+    "resources.gpu": "0 to 1",
     "search.storage": "`postgresql://…`, `mysql://…`, `sqlite:////absolute/path.db`",
 }
 _TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}

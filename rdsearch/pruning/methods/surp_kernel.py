@@ -3,7 +3,8 @@
 The set holds the indices whose residual is above the threshold. The threshold never rises while the set is in
 use, so an index enters when the threshold falls below its residual, and leaves when it is picked and its
 residual drops. Two sources of entrants are kept in order of residual: the indices not yet picked (sorted
-once) and those picked before (a heap). A Fenwick tree over all indices finds the r-th smallest member.
+once) and those picked before (a heap). The r-th smallest member is found by counts of members in runs of indices, of
+64, 64**2 and 64**3: all but the flags themselves stay in the cache, where a balanced tree over all indices would not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.base.compiled import compiled
+
+SHIFT = 6
+"""A run holds ``2**SHIFT`` of the runs below it, or of the flags."""
 
 # Entries of the counters that one call hands to the next.
 ENTERED, HEAPED, MEMBERS, DISTINCT = range(4)
@@ -22,7 +26,8 @@ def pick_members(
     residual: NDArray[np.float64],
     order: NDArray[np.int64],
     positive: int,
-    tree: NDArray[np.int32],
+    flags: NDArray[np.uint8],
+    counts: NDArray[np.int32],
     heap: NDArray[np.int64],
     seen: NDArray[np.bool_],
     counters: NDArray[np.int64],
@@ -44,7 +49,8 @@ def pick_members(
         residual: What is left of each magnitude, shape ``(n,)``.
         order: Indices of the largest initial magnitudes, largest first.
         positive: Number of positive initial magnitudes. Where ``order`` has fewer, and all have entered, the picks end.
-        tree: Fenwick tree of the members, shape ``(n + 1,)``, zero at the start.
+        flags: 1 for each member, shape ``(n,)``, zero at the start.
+        counts: Members of each run, as :func:`runs` makes room for them, zero at the start.
         heap: Room for as many picked indices as will be distinct.
         seen: Which indices were ever picked, shape ``(n,)``.
         counters: See the constants of this module, zero at the start.
@@ -62,15 +68,15 @@ def pick_members(
     step = 0
     while step < draws.size and counters[DISTINCT] < wanted:
         while counters[ENTERED] < order.size and residual[order[counters[ENTERED]]] > threshold:
-            _add(tree, order[counters[ENTERED]], 1)
+            _add(flags, counts, order[counters[ENTERED]], 1)
             counters[ENTERED] += 1
             counters[MEMBERS] += 1
         while counters[HEAPED] > 0 and residual[heap[0]] > threshold:
-            _add(tree, _pop(heap, counters, residual), 1)
+            _add(flags, counts, _pop(heap, counters, residual), 1)
             counters[MEMBERS] += 1
         if counters[MEMBERS] == 0 or (counters[ENTERED] == order.size and order.size < positive):
             break
-        index = _find(tree, int(draws[step] * counters[MEMBERS]))
+        index = _find(flags, counts, int(draws[step] * counters[MEMBERS]))
         residual[index] -= threshold
         picks[step] = index
         thresholds[step] = threshold
@@ -80,35 +86,42 @@ def pick_members(
             counters[DISTINCT] += 1
         threshold *= decay
         if residual[index] <= threshold:
-            _add(tree, index, -1)
+            _add(flags, counts, index, -1)
             counters[MEMBERS] -= 1
             _push(heap, counters, residual, index)
         step += 1
     return step
 
 
-@compiled
-def _add(tree: NDArray[np.int32], index: int, change: int) -> None:
-    node = index + 1
-    while node < tree.size:
-        tree[node] += change
-        node += node & -node
+def runs(n: int) -> NDArray[np.int32]:
+    """Zeros for the counts of runs of 64, 64**2 and 64**3 among ``n`` flags, one after the other."""
+    return np.zeros(sum((n >> level * SHIFT) + 1 for level in (1, 2, 3)), np.int32)
 
 
 @compiled
-def _find(tree: NDArray[np.int32], rank: int) -> int:
+def _add(flags: NDArray[np.uint8], counts: NDArray[np.int32], index: int, change: int) -> None:
+    flags[index] += change
+    start = 0
+    for level in range(1, 4):
+        counts[start + (index >> level * SHIFT)] += change
+        start += (flags.size >> level * SHIFT) + 1
+
+
+@compiled
+def _find(flags: NDArray[np.uint8], counts: NDArray[np.int32], rank: int) -> int:
     """Index of the member that has ``rank`` members before it."""
-    node = 0
-    stride = 1
-    while stride * 2 < tree.size:
-        stride *= 2
-    while stride > 0:
-        right = node + stride
-        if right < tree.size and tree[right] <= rank:
-            node = right
-            rank -= tree[right]
-        stride //= 2
-    return node
+    second = (flags.size >> SHIFT) + 1
+    third = second + (flags.size >> 2 * SHIFT) + 1
+    run = 0
+    for start in (third, second, 0):
+        while rank >= counts[start + run]:
+            rank -= counts[start + run]
+            run += 1
+        run <<= SHIFT
+    while rank >= flags[run]:
+        rank -= flags[run]
+        run += 1
+    return run
 
 
 @compiled

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.errors import PruningError
-from rdsearch.pruning.methods.surp_kernel import DISTINCT, ENTERED, pick_members
+from rdsearch.pruning.methods.surp_kernel import DISTINCT, ENTERED, pick_members, runs
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def refine(magnitudes: Floats, survivors: int, rule: Rule, generator: np.random.
         raise PruningError(f"{survivors} survivors of {positive} positive magnitudes are not possible. Ask for fewer.")
     order = _largest(magnitudes, min(positive, 2 * survivors))
     residual = magnitudes.copy()
-    tree = np.zeros(magnitudes.size + 1, dtype=np.int32)
+    flags, counts = np.zeros(magnitudes.size, dtype=np.uint8), runs(magnitudes.size)
     heap = np.empty(survivors, dtype=np.int64)
     seen = np.zeros(magnitudes.size, dtype=np.bool_)
     counters = np.zeros(4, dtype=np.int64)
@@ -110,7 +110,19 @@ def refine(magnitudes: Floats, survivors: int, rule: Rule, generator: np.random.
         if draws.size == 0:
             draws = generator.random(DRAWS)
         made = pick_members(
-            residual, order, positive, tree, heap, seen, counters, threshold, rule.decay, survivors, draws, *buffers
+            residual,
+            order,
+            positive,
+            flags,
+            counts,
+            heap,
+            seen,
+            counters,
+            threshold,
+            rule.decay,
+            survivors,
+            draws,
+            *buffers,
         )
         draws = draws[made:]
         if made:
