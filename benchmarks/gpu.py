@@ -338,22 +338,20 @@ def measure_solver(bench: Bench) -> None:
     from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
 
     rows, columns = (32, 288) if bench.small else (512, 4608)
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(2 * columns, columns, generator=generator)
-    inputs[:, 1:] += 0.5 * inputs[:, :-1]
+    places = torch.arange(columns)
+    # Inputs that depend on each other, the more the nearer they are.
+    moments = damped(0.8 ** (places[:, None] - places).abs().double())
     weights = torch.from_numpy(np.random.default_rng(0).laplace(size=(rows, columns)))
     weights[weights.abs() < 1] = 0
-    start = inputs.to(bench.device)
-    moments = damped((start.T @ start).double() / len(start))
     found: dict[str, Tensor] = {}
 
-    def solve(place: torch.device, rows: int = rows) -> None:
-        here, squares = weights[:rows].to(place), moments.to(place)
+    def solve(place: torch.device, rows: int = rows, columns: int = columns) -> None:
+        here, squares = weights[:rows, :columns].to(place), moments[:columns, :columns].to(place)
         found[place.type] = choose_levels(here, here != 0, squares, inverse_factor(squares), 0.05, 9).cpu()
 
     for place in {bench.device.type: bench.device, "cpu": torch.device("cpu")}.values():
         # The first run loads, compiles or records.
-        first = bench.seconds(lambda: solve(place, 2))  # noqa: B023 - called at once
+        first = bench.seconds(lambda: solve(place, 2, 288))  # noqa: B023 - called at once
         processor = time.process_time()
         seconds = bench.seconds(lambda: solve(place))  # noqa: B023
         processor = round(time.process_time() - processor, 2)

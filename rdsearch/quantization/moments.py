@@ -8,11 +8,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rdsearch.base.device import of_doubles
+from rdsearch.base.device import memory_of, of_doubles
 from rdsearch.quantization.inputs import Layer, groups_of, patches, positions
 
 POSITIONS = 2**15
 """Output positions that moments are taken over, about: more of a convolution's positions are thinned out to these."""
+SHARE = 1 / 64
+"""Of the memory that a process has of a GPU: more are one layer's moments not given, of which the solver takes some
+copies, and which all layers have at the same time."""
 _PARTS = 32
 _ROUNDING = 1e-4
 """Of a layer's mean second moment: what float32 products leave of differences that should be zero."""
@@ -37,7 +40,8 @@ def sample_outputs(layer: Layer, outputs: Tensor) -> list[Tensor]:
 class Moments:
     """Means of products over the output positions of one layer, group by group, of all inputs added so far.
 
-    They are kept on the layer's device, in float64; on the processor's side of a device that has none.
+    They are kept in float64 on the layer's device, where that has float64 and room for several copies of them, else on
+    the CPU; the levels are then chosen there as well.
 
     Args:
         layer: The layer.
@@ -47,6 +51,8 @@ class Moments:
         self._layer = layer
         groups, columns = groups_of(layer), layer.weight[0].numel()
         self._device = of_doubles(layer.weight.device)
+        if groups * columns**2 * torch.float64.itemsize > SHARE * memory_of(self._device):
+            self._device = torch.device("cpu")
         self._xx = torch.zeros(groups, columns, columns, dtype=torch.float64, device=self._device)
         self._x = torch.zeros(groups, columns, dtype=torch.float64, device=self._device)
         self._yx: Tensor | None = None

@@ -82,3 +82,10 @@ def test_many_positions_are_thinned_out_evenly_over_all_of_them() -> None:
     assert sample.shape[1] == pytest.approx(256 * 64 * 64 / every**2, rel=0.05)
     assert len(sample.unique()) >= 64 * 64 / every
     assert float(sample.mean()) == pytest.approx(float(outputs[0].mean()), rel=0.02)
+
+
+def test_moments_that_would_fill_a_gpu_are_kept_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = nn.Linear(64, 8, device="meta")  # not the host, and computes nothing
+    for memory, place in ((64 * 64**2 * 8, "meta"), (64 * 64**2 * 8 - 64, "cpu")):
+        monkeypatch.setattr("rdsearch.quantization.moments.memory_of", lambda device, memory=memory: memory)
+        assert Moments(layer).second(False).device.type == place
