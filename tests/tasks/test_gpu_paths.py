@@ -215,7 +215,8 @@ def test_small_data_is_moved_to_the_device_once_as_it_is_stored_and_prepared_the
 
 
 def test_released_data_is_moved_again_when_it_is_read() -> None:
-    split = ArraySplit(np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2, mean=0.5)
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 8), np.uint8)
+    split = ArraySplit(images, np.arange(20) % 2, mean=0.5)
     task = Task(network=nn.Flatten(), train=split, validation=4)
     before = split._arrays.resident(META)
     list(task.validation.batches(2, device=META))
