@@ -49,8 +49,9 @@ def memory_of(device: torch.device) -> int:
     """Bytes that this process may take of a device's memory: of a GPU all, or its share; elsewhere nobody counts."""
     if device.type != "cuda":
         return sys.maxsize
-    total = torch.cuda.get_device_properties(device).total_memory
-    return int(total * torch.cuda.get_per_process_memory_fraction(device))
+    # Not every function of torch takes "cuda" for the GPU that is current.
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return int(torch.cuda.get_device_properties(index).total_memory * torch.cuda.get_per_process_memory_fraction(index))
 
 
 def uploaded(tensor: Tensor, device: torch.device) -> Tensor:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from rdsearch.base.device import checked_device, choose_device
+from rdsearch.base.device import checked_device, choose_device, memory_of
 from rdsearch.errors import TaskError
 
 
@@ -21,3 +23,18 @@ def test_a_device_that_is_there_is_taken(device: str | torch.device) -> None:
 def test_one_that_is_not_is_refused_with_what_to_give(device: str) -> None:
     with pytest.raises(TaskError, match=r"device = .* cannot be used here: .* Give 'cpu', 'cuda'"):
         checked_device(device)
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 2), ("cuda:1", 1)])
+def test_the_memory_of_a_share_is_asked_for_by_the_number_of_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    def fraction(asked: object) -> float:
+        # As torch does: "cuda" is no GPU that has a number.
+        assert asked == index
+        return 0.25
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", fraction)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda asked: SimpleNamespace(total_memory=1000))
+    assert memory_of(torch.device(device)) == 250
