@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rdsearch.base.computed import fold_computed
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.tasks.check import check_task as check_task
 from rdsearch.tasks.task import Task
@@ -22,7 +23,9 @@ def prunable_layers(task: Task, skip: Sequence[str] = ()) -> dict[str, int]:
     Raises:
         PruningError: There are none, or a pattern matches none.
     """
-    return {name: weight.numel() for name, weight in prunable_weights(task.fresh_network(), skip).items()}
+    return {
+        name: weight.numel() for name, weight in prunable_weights(fold_computed(task.fresh_network()), skip).items()
+    }
 
 
 def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:

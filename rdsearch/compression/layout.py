@@ -34,9 +34,14 @@ def layout_of(network: nn.Module) -> Layout:
     Raises:
         TaskError: A parameter is neither of real numbers nor frozen whole numbers.
     """
+    from rdsearch.base.weights import weights_of
     from rdsearch.quantization.batchnorm import batchnorm_layers
 
-    listed = [(tensor, _entry(name, tensor)) for name, tensor in network.state_dict(keep_vars=True).items()]
+    weights = {id(parameter) for parameter in weights_of(network).values()}
+    listed = [
+        (tensor, _entry(name, tensor, id(tensor) in weights))
+        for name, tensor in network.state_dict(keep_vars=True).items()
+    ]
     normalisations = batchnorm_layers(network)
     entries: list[Entry] = []
     first_names: dict[int, str] = {}
@@ -58,12 +63,12 @@ def layout_of(network: nn.Module) -> Layout:
     return Layout(tuple(entries))
 
 
-def _entry(name: str, tensor: Tensor) -> Entry:
+def _entry(name: str, tensor: Tensor, is_weight: bool) -> Entry:
     from torch import nn
 
     shape = tuple(tensor.shape)
     if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
-        return Entry("weight" if tensor.dim() >= 2 else "vector", name, shape)
+        return Entry("weight" if is_weight else "vector", name, shape)
     if tensor.is_complex():
         raise TaskError(f"parameter {name!r} has complex values; only real networks can be coded")
     dtype = "float32" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")

@@ -61,7 +61,8 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
     Args:
         path_or_bytes: A file's path, or its bytes.
         into: A network of the same architecture, wrapped (``DataParallel``, ``torch.compile``) or not; its parameters
-            and buffers are replaced.
+            and buffers are replaced. Weight norm, spectral norm and other parametrisations, which files do not hold,
+            are removed from it.
 
     Returns:
         A state dict of new tensors on the CPU; or ``into``, filled in.
@@ -79,13 +80,14 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
 
 
 def fill(network: nn.Module, file: NetworkFile) -> None:
-    """Put a file's values into a network.
+    """Put a file's values into a network; what it computes at every call, weight norm say, is folded first.
 
     Raises:
         FileFormatError: The network's tensors are not those of the file, or cannot be filled.
     """
     import torch
 
+    from rdsearch.base.computed import fold_computed
     from rdsearch.base.wrappers import unwrapped
     from rdsearch.tasks.template import require_plain
 
@@ -94,6 +96,7 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
         require_plain(network, values=False)
     except TaskError as error:
         raise FileFormatError(f"the file cannot be put into this network: {error}") from None
+    fold_computed(network)
     wanted, found = _described(layout_of(network)), _described(file.layout)
     if wanted != found:
         names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))

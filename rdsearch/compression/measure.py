@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from rdsearch.base.computed import fold_computed
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.compression.loading import decode, fill
 from rdsearch.errors import TrialError
 from rdsearch.points.point import OperatingPoint
 from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
+from rdsearch.tasks.template import blank
 
 FLOAT32_BYTES = 4
 
@@ -46,25 +48,26 @@ def _score(task: Task, network: nn.Module, device: str | torch.device) -> float:
         return task.score(network.to(device), device=device)
 
 
-def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, device: torch.device) -> OperatingPoint:
-    """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller."""
+def measure(task: Task, data: bytes, baseline: Baseline, device: torch.device) -> OperatingPoint:
+    """The figures of a file, from its own bytes alone; round and seconds are filled in by the caller.
+
+    Sparsity and rate are of all weights of the network, whether pruning may remove them or not.
+    """
     file = decode(data)
     network = task.fresh_network()
     fill(network, file)
     score = _score(task, network, device)
     if not np.isfinite(score):
         raise TrialError(f"the decoded network scores {score} on the validation part; the score must be a number")
-    # Not the file's levels: of tied weights a file may keep another name than pruning does.
-    state = file.state_dict()
-    weights = [state[name] for name in pruned]
-    count = sum(array.size for array in weights)
+    count = file.layout.weight_count
+    survivors = sum(int(np.count_nonzero(levels)) for levels, _ in file.weights.values())
     return OperatingPoint(
         size_bytes=len(data),
         val_accuracy=score,
         accuracy_drop=baseline.accuracy - score,
         compression_ratio=baseline.size_bytes / len(data),
-        sparsity=1.0 - sum(int(np.count_nonzero(array)) for array in weights) / count,
-        rate_bits_per_weight=8 * len(data) / count,
+        sparsity=1.0 - survivors / count if count else 0.0,
+        rate_bits_per_weight=8 * len(data) / max(1, count),
         seconds=0.0,
         round=0,
         data=data,
@@ -72,7 +75,19 @@ def measure(task: Task, data: bytes, pruned: list[str], baseline: Baseline, devi
 
 
 def dense_network(task: Task, state: Mapping[str, np.ndarray] | None = None) -> nn.Module:
-    """A fresh network of the task with its dense weights, or with those of ``state``."""
-    network = task.fresh_network()
-    load_state(network, task.dense_state() if state is None else state)
+    """A fresh network of the task with its dense weights, or with those of ``state``; see `plain_network`.
+
+    What is computed at every call (weight norm, spectral norm) is folded, and so it is in ``state``.
+    """
+    if state is None:
+        network = task.fresh_network()
+        load_state(network, task.dense_state())
+        return fold_computed(network)
+    network = plain_network(task)
+    load_state(network, state)
     return network
+
+
+def plain_network(task: Task) -> nn.Module:
+    """A fresh network of the task, all of its weights zero, without weight norm, spectral norm and the like."""
+    return blank(fold_computed(task.fresh_network()))

@@ -12,7 +12,7 @@ from rdsearch.base.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.method import Work, copied
-from rdsearch.quantization.steps import plain_weights, steps_of
+from rdsearch.quantization.steps import plain_steps, plain_weights, steps_of
 from rdsearch.quantization.uniform import Quantized
 
 WeightLevels: TypeAlias = dict[str, Quantized]
@@ -64,7 +64,8 @@ def quantize(
             settings.step,
             granularity=settings.granularity,
             multipliers=settings.step_multipliers,
-        ),
+        )
+        | plain_steps(network, plain, settings.plain_step),
         dead_zone=settings.dead_zone,
         rate_weight=settings.rate_weight,
         plain=plain,

@@ -17,15 +17,15 @@ from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.compression.calibration import calibration_inputs, training_inputs
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import GradualPruning
-from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline
+from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline, plain_network
 from rdsearch.compression.pack import LevelTrainer, pack
 from rdsearch.config.recipe import PruningRecipe, Recipe
 from rdsearch.config.space import load_recipe
-from rdsearch.errors import TaskError
+from rdsearch.errors import PruningError, TaskError
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.pruning.prune import most_survivors, prune, require_possible
+from rdsearch.pruning.prune import all_alive, most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
-from rdsearch.pruning.weights import prunable_weights
+from rdsearch.pruning.weights import nothing_to_prune, prunable_weights
 from rdsearch.retraining.levels import train_levels
 from rdsearch.retraining.retrain import retrain
 from rdsearch.tasks.task import Task
@@ -110,14 +110,14 @@ def rounds(
         with isolated_rng(_seeds(seed, number)[3]):  # a network may draw at random wherever it is run
             data = pack(
                 network,
-                task.fresh_network,
+                partial(plain_network, task),
                 recipe.quantization,
                 calibration_inputs(task, network, recipe, seed, place),
                 network_id=task.network_id,
                 recipe=recipe.cut(number).as_dict() if embed_recipe else None,
                 train_levels=_level_trainer(task, recipe, number, seed, place),
             )
-        point = measure(task, data, list(masks), baseline, place)
+        point = measure(task, data, baseline, place)
         point = replace(
             point,
             round=number,
@@ -139,8 +139,11 @@ def _prune_and_retrain(
     """Change ``network`` in place; return the new masks."""
     pruning, settings = recipe.pruning, recipe.retrain
     weights = prunable_weights(network, pruning.skip)
+    if pruning.removes and not weights:
+        raise PruningError(nothing_to_prune(network, pruning.skip))
     pruning_seed, training_seed, *_ = _seeds(seed, number)
-    survivors = _survivors(pruning, sum(weight.numel() for weight in weights.values()), number)
+    total = sum(weight.numel() for weight in weights.values())
+    survivors = _survivors(pruning, total, number) if pruning.removes else total
     options = {"budgets": pruning.budgets, "profile": pruning.profile.model_dump()}
     masks = {name: masks[name] for name in weights} if masks is not None else None
 
@@ -157,16 +160,15 @@ def _prune_and_retrain(
             inputs=lambda: training_inputs(task, pruning.calibration, seed, device),
         )
 
-    if pruning.gradual == 0 or settings.epochs == 0 or task.loss is None:
-        masks = choose(masks, survivors)
+    if not pruning.removes or pruning.gradual == 0 or settings.epochs == 0 or task.loss is None:
+        masks = choose(masks, survivors) if pruning.removes else all_alive(weights)
         retrain(network, task, settings, masks, seed=training_seed, device=device)
         return masks
     require_possible(weights, masks, survivors, **options)
     steps = round(pruning.gradual * training_steps(len(task.train), settings)[1])
     counts = most_survivors(weights, masks, **options), survivors
     gradual = GradualPruning(weights, masks, counts, choose, max(1, steps))
-    alive = masks or {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
-    retrain(network, task, settings, alive, seed=training_seed, device=device, first=[gradual])
+    retrain(network, task, settings, masks or all_alive(weights), seed=training_seed, device=device, first=[gradual])
     return dict(gradual.masks or {})
 
 

@@ -11,8 +11,7 @@ its way happens to be silent. In the end all are moved at once on more examples,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -20,13 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.base.modes import as_in_use
 from rdsearch.base.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
 from rdsearch.quantization.batchnorm import batchnorm_layers
-from rdsearch.quantization.inputs import TREATED
 from rdsearch.quantization.uniform import Quantized
 
+_ROWS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers whose weights have a row, along the first axis, for each channel of their outputs."""
 EXAMPLES = 32
 """Inputs that are looked at, but for large ones."""
 _NUMBERS = 2**20
@@ -55,7 +56,7 @@ def forget_unread(network: nn.Module, levels: Mapping[str, Quantized], inputs: I
         The levels, zero in the rows of convolutions and linear layers that nothing reads.
     """
     layers = _own_layers(network)
-    with _as_in_use(network):
+    with as_in_use(network):
         try:
             with torch.enable_grad():
                 unread = _find(network, layers, inputs)
@@ -103,7 +104,7 @@ def _without(quantized: Quantized, rows: Tensor | None) -> Quantized:
 def _own_layers(network: nn.Module) -> dict[str, nn.Module]:
     """The layers that are looked at, by name, but for those that share a parameter with another."""
     owners = Counter(id(parameter) for _, parameter in network.named_parameters(remove_duplicate=False))
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, TREATED)}
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, _ROWS)}
     return {
         name: layer
         for name, layer in (layers | batchnorm_layers(network)).items()
@@ -201,18 +202,6 @@ class _Added:
             moved = torch.from_numpy(sizes * generator.choice((-1, 1), len(values))).to(values)
             mask = unread.get(name, torch.zeros_like(values, dtype=torch.bool))
             self.values[name] = torch.where(mask, moved, 0.0).requires_grad_()
-
-
-@contextmanager
-def _as_in_use(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; every module's mode is restored afterwards."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _some(inputs: Inputs, times: int) -> Inputs:

@@ -15,7 +15,7 @@ from rdsearch.pruning.schedules import prefix_consistent
 from rdsearch.quantization import METHODS as QUANTIZERS
 from rdsearch.retraining.settings import LevelTraining, RetrainRecipe
 
-Rate = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(ge=0)]
 StepMultiplier = Annotated[float, Field(gt=0, le=100)]
 
@@ -67,7 +67,8 @@ class PruningRecipe(Settings):
     rounds: int = Field(8, ge=1, le=1000)
     """Rounds of pruning; every round is an operating point."""
     rate: Rate | list[Rate] = 0.2
-    """Share of the survivors removed in a round (schedule ``constant``); a list gives one rate a round."""
+    """Share of the survivors removed in a round (schedule ``constant``); a list gives one rate a round. 0 prunes
+    nothing: a trial quantises and codes, in one round where ``rounds`` is not given."""
     final_sparsity: float | None = Field(None, gt=0, lt=1)
     """Sparsity after the last round (schedules other than ``constant``)."""
     gradual: float = Field(0.0, ge=0, le=1)
@@ -84,9 +85,22 @@ class PruningRecipe(Settings):
     """Patterns of layers that are never pruned; they are still quantised and coded."""
 
     @property
+    def removes(self) -> bool:
+        """Whether any weight goes in any round."""
+        rates = self.rate if isinstance(self.rate, list) else [self.rate]
+        return self.schedule != "constant" or any(rate > 0 for rate in rates)
+
+    @property
     def options(self) -> dict[str, Any]:
         """Arguments of the method beyond the weights."""
         return self.surp.model_dump() if self.method == "surp" else {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_takes_one_round(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("rate") == 0 and not {"rounds", "schedule"} & set(given):
+            return given | {"rounds": 1}
+        return given
 
     @model_validator(mode="after")
     def _schedule_has_its_numbers(self) -> PruningRecipe:
@@ -116,7 +130,9 @@ class QuantizationRecipe(Settings):
     step_multipliers: dict[str, StepMultiplier] = {}
     """Layer pattern (``conv*``) to a multiplier of that layer's step; the first pattern that matches counts."""
     plain: list[str] = []
-    """Patterns of weights that are rounded to nearest whatever the method."""
+    """Patterns of weights that are rounded to nearest whatever the method, at ``plain_step``."""
+    plain_step: float = Field(0.1, gt=0, le=10)
+    """Distance between levels of each weight that ``plain`` names, in units of its own survivors' root mean square."""
     bias_bits: int = Field(8, ge=2, le=16)
     """Bits of a level of biases and of batch normalisation's scale and shift."""
     reestimate_batchnorm: bool = True

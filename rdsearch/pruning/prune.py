@@ -72,8 +72,8 @@ def prune(
     _check_options(method, choose, options or {})
     multipliers = _multipliers(weights, budgets or {}, profile or {})
     _check_survivors(layers, multipliers, survivors)
-    if masks is not None and survivors == sum(layers.caps):
-        return {name: mask.clone() for name, mask in masks.items()}
+    if survivors == sum(layers.caps):
+        return {name: mask.clone() for name, mask in (masks or all_alive(weights)).items()}
 
     allocation = choose(Work(layers, seed, network, inputs), **(options or {}))
     choice = budgeted(allocation, layers, multipliers, survivors)
@@ -83,6 +83,11 @@ def prune(
             layers.names, layers.shapes, choice.scores, layers.alive, choice.counts, strict=True
         )
     }
+
+
+def all_alive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Masks that remove nothing, on the weights' devices."""
+    return {name: torch.ones(weight.shape, dtype=torch.bool, device=weight.device) for name, weight in weights.items()}
 
 
 def require_possible(
@@ -127,8 +132,7 @@ def _layers(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -
             "weight, in order."
         )
     require_finite(weights)
-    if masks is None:
-        masks = {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
+    masks = all_alive(weights) if masks is None else masks
     for name, weight in weights.items():
         mask = masks[name]
         if mask.shape != weight.shape or mask.dtype != torch.bool:

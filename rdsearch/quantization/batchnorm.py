@@ -8,7 +8,7 @@ replace them by those of the calibration images, which costs accuracy by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -16,18 +16,22 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import of_doubles
 from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.base.modes import as_in_use
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import on_input
 
-BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 _CACHED = 2**18
 """Values at a time whose squares are summed: few enough for a processor's cache."""
 
 _AT_ONCE = 2**25
 """The same on a GPU, for which a kernel on few values takes as long as one on many."""
+
+PASSES = 8
+"""Of calibration inputs, at most, for layers that run several times in one pass."""
 
 _EXAMPLES_AT_A_TIME = 64
 """Of the float network, whose layers do not wait for each other."""
@@ -70,7 +74,9 @@ def set_scale_and_shift(layer: BatchNorm, scale: Tensor, shift: Tensor) -> None:
 def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence[Inputs]) -> None:
     """Give every batch normalisation of ``network`` the map that restores ``reference``'s channel statistics.
 
-    Layers are matched in one pass, each on inputs that the layers before it have already corrected.
+    Layers that run once are matched in one pass, each on inputs that the layers before it have already corrected. The
+    statistics of one that runs several times are those of all its inputs, known at the end of a pass: so many of them,
+    so many passes, up to `PASSES`. A layer that does not run, or not as often as in ``reference``, is left alone.
 
     Args:
         network: The quantised network; its batch-normalisation layers are changed in place.
@@ -89,21 +95,112 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(reference).items()}
     sums = {name: (torch.zeros_like(scale), torch.zeros_like(scale)) for name, (scale, _) in originals.items()}
     total = sum(map(count_examples, batches))
-    training = network.training, reference.training
-    network.eval()
-    reference.eval()
-    with torch.no_grad():  # a network may keep tensors, and is trained on
+    with as_in_use(network), as_in_use(reference), torch.no_grad():  # a network may keep tensors, and is trained on
         for batch in batches:
-            share = count_examples(batch) / total
-            moments = _moments_of_layers(reference, batch)
-            maps = _corrected_maps(network, layers, batch, moments, originals)
-            for name, (scale, shift) in maps.items():
-                sums[name][0].add_(scale, alpha=share)
-                sums[name][1].add_(shift, alpha=share)
-    network.train(training[0])
-    reference.train(training[1])
+            for name, layer in layers.items():
+                set_scale_and_shift(layer, *originals[name])
+            matching = Matching(layers, _moments_of_layers(reference, batch), originals)
+            for _ in range(matching.passes + 1):
+                _run_with_hooks(network, batch, matching.look)
+                matching.finish_pass()
+            for name, layer in layers.items():
+                for found, one in zip(sums[name], scale_and_shift(layer), strict=True):
+                    found.add_(one, alpha=count_examples(batch) / total)
     for name, layer in layers.items():
         set_scale_and_shift(layer, *sums[name])
+
+
+class ChannelMoments:
+    """Mean and deviation of each channel over all that is added.
+
+    Attributes:
+        calls: How often something has been added.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._count = 0
+        self._mean: Tensor | None = None
+        self._squares: Tensor | None = None
+
+    def add(self, inputs: Tensor) -> None:
+        """Take in (batch, channels, ...)."""
+        self.calls += 1
+        count = inputs.numel() // max(1, inputs.shape[1])
+        if count == 0:
+            return
+        mean, deviation = channel_moments(inputs)
+        squares = count * deviation.double().square()
+        if self._mean is None or self._squares is None:
+            self._mean, self._squares, self._count = mean, squares, count
+            return
+        # Chan, Golub and LeVeque 1979: sums of squares around two means, joined.
+        shift = mean.double() - self._mean.double()
+        share = count / (self._count + count)
+        self._squares += squares + shift.square() * self._count * share
+        self._mean = (self._mean.double() + shift * share).to(mean.dtype)
+        self._count += count
+
+    @property
+    def found(self) -> tuple[Tensor, Tensor] | None:
+        """Two of shape (channels,); ``None`` where nothing was there."""
+        if self._mean is None or self._squares is None:
+            return None
+        return self._mean, (self._squares / self._count).sqrt().to(self._mean.dtype)
+
+
+class Matching:
+    """Batch normalisations matched while their network runs.
+
+    Args:
+        layers: Of the quantised network, by name; changed.
+        wanted: What the float network's are given.
+        originals: Scale and shift of the float network's.
+
+    Attributes:
+        several: Layers that run several times, in the order in which they first run in the float network.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, BatchNorm],
+        wanted: Mapping[str, ChannelMoments],
+        originals: Mapping[str, tuple[Tensor, Tensor]],
+    ) -> None:
+        self._layers, self._wanted, self._originals = layers, wanted, originals
+        self.several = [name for name, moments in wanted.items() if moments.calls > 1]
+        self._seen: dict[str, ChannelMoments] = {}
+
+    @property
+    def passes(self) -> int:
+        """After so many, what runs several times is matched."""
+        return min(len(self.several), PASSES)
+
+    def look(self, name: str, inputs: Tensor) -> None:
+        """Take in what a layer is given; one that runs once is matched there and then."""
+        seen = self._seen.setdefault(name, ChannelMoments())
+        seen.add(inputs)
+        if name in self._wanted and self._wanted[name].calls == 1 == seen.calls:
+            self._match(name, seen)
+
+    def finish_pass(self, names: Iterable[str] | None = None) -> None:
+        """Match the layers that run several times, or these of them, by what the pass has shown; start anew."""
+        for name in self.several if names is None else names:
+            seen = self._seen.get(name)
+            if seen is not None and seen.calls == self._wanted[name].calls:
+                self._match(name, seen)
+        for name, layer in self._layers.items():
+            if name in self._wanted and self._calls(name) != self._wanted[name].calls:
+                set_scale_and_shift(layer, *self._originals[name])
+        self._seen = {}
+
+    def _match(self, name: str, seen: ChannelMoments) -> None:
+        wanted, found = self._wanted[name].found, seen.found
+        if wanted is not None and found is not None:
+            set_scale_and_shift(self._layers[name], *restoring_map(found, wanted, self._originals[name]))
+
+    def _calls(self, name: str) -> int:
+        return self._seen[name].calls if name in self._seen else 0
 
 
 def require_several(batches: Sequence[Inputs]) -> None:
@@ -137,16 +234,16 @@ def channel_moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restoring_map(
-    inputs: Tensor, wanted: tuple[Tensor, Tensor], original: tuple[Tensor, Tensor]
+    found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], original: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The scale and shift that bring ``inputs`` to the wanted channel moments and then apply the original map.
+    """The scale and shift that bring channels to the wanted moments and then apply the original map.
 
     Args:
-        inputs: (batch, channels, ...).
-        wanted: Mean and standard deviation of each channel in the float network: two of shape (channels,).
+        found: Mean and standard deviation of each channel: two of shape (channels,).
+        wanted: Those in the float network.
         original: Scale and shift of the float network's layer: two of shape (channels,).
     """
-    mean, deviation = channel_moments(inputs)
+    mean, deviation = found
     wanted_mean, wanted_deviation = wanted
     # A dead channel has no deviation to restore, but for rounding: it keeps a gain of zero and its wanted mean.
     alive = deviation > (_ROUNDING * mean.abs()).clamp_min(1e-8)
@@ -155,45 +252,16 @@ def restoring_map(
     return scale * gain, shift + scale * (wanted_mean - gain * mean)
 
 
-def _moments_of_layers(reference: nn.Module, batch: Inputs) -> dict[str, tuple[Tensor, Tensor]]:
+def _moments_of_layers(reference: nn.Module, batch: Inputs) -> dict[str, ChannelMoments]:
     """Channel moments of what each batch normalisation is given, gathered in parts that need little memory."""
-    of_part: dict[str, tuple[Tensor, Tensor]] = {}
-    found: dict[str, list[tuple[float, Tensor, Tensor]]] = {}
-
-    def record(name: str, inputs: Tensor) -> None:
-        of_part[name] = channel_moments(inputs)
-
-    total = count_examples(batch)
+    found: dict[str, ChannelMoments] = {}
+    parts = 0
     for part in in_parts(batch, _EXAMPLES_AT_A_TIME):
-        share = count_examples(part) / total
-        _run_with_hooks(reference, part, record)
-        for name, moments in of_part.items():
-            found.setdefault(name, []).append((share, *moments))
-    return {name: _pooled(parts) for name, parts in found.items()}
-
-
-def _pooled(parts: Sequence[tuple[float, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of all parts together, given share, mean and deviation of each."""
-    mean = torch.stack([share * mean for share, mean, _ in parts]).sum(0)
-    squares = [share * (deviation.square() + (of_part - mean).square()) for share, of_part, deviation in parts]
-    return mean, torch.stack(squares).sum(0).sqrt()
-
-
-def _corrected_maps(
-    network: nn.Module,
-    layers: dict[str, BatchNorm],
-    batch: Inputs,
-    moments: dict[str, tuple[Tensor, Tensor]],
-    originals: dict[str, tuple[Tensor, Tensor]],
-) -> dict[str, tuple[Tensor, Tensor]]:
-    maps: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def correct(name: str, inputs: Tensor) -> None:
-        maps[name] = restoring_map(inputs, moments[name], originals[name])
-        set_scale_and_shift(layers[name], *maps[name])
-
-    _run_with_hooks(network, batch, correct)
-    return maps
+        _run_with_hooks(reference, part, lambda name, inputs: found.setdefault(name, ChannelMoments()).add(inputs))
+        parts += 1
+    for moments in found.values():
+        moments.calls = -(-moments.calls // parts)
+    return found
 
 
 def _run_with_hooks(network: nn.Module, batch: Inputs, look: Callable[[str, Tensor], None]) -> None:

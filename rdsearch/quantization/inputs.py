@@ -1,18 +1,133 @@
-"""What layers are given; for convolutions and linear layers, what they multiply their weights with, as a matrix."""
+"""What weights are multiplied with, as rows of numbers: one for each position of the outputs."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-Layer: TypeAlias = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-TREATED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+POSITIONS = 2**15
+"""Output positions that moments are taken over, about, in one call: more are thinned out to these."""
+_PARTS = 32
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Inputs of a product of matrices.
+
+    Attributes:
+        inputs: (groups, positions, columns), or (1, positions, columns) where all groups have the same.
+    """
+
+    inputs: Tensor
+
+    def __len__(self) -> int:
+        return self.inputs.shape[1]
+
+    def thinning(self, share: float = 1.0) -> int:
+        """Of how many positions one is taken, given a share of all inputs."""
+        return max(1, int(len(self) / share / POSITIONS))
+
+    def columns(self, part: slice, every: int = 1, first: int = 0) -> Tensor:
+        """Some of the rows, (groups or 1, positions, columns), float32: one of ``every``, from ``first`` on."""
+        rows = self.inputs[:, part]
+        return rows[:, first % min(every, max(1, rows.shape[1])) :: every].float()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Inputs of a convolution.
+
+    Attributes:
+        inputs: (batch, channels, ...).
+        kernel: Taps along each spatial axis; so with what follows.
+        stride: Between windows.
+        padding: Zeros before and after; fewer than none cut off.
+        dilation: Between taps.
+        groups: Of channels.
+        spread: Between inputs, with zeros in the gaps: the stride of a transposed convolution, whose taps are in the
+            opposite order; 0 for a convolution.
+    """
+
+    inputs: Tensor
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+    spread: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def thinning(self, share: float = 1.0) -> int:
+        """Of how many positions along each spatial axis one is taken, given a share of all inputs."""
+        total = len(self.inputs) / share
+        for axis, taps in enumerate(self.kernel):
+            size = self.inputs.shape[2 + axis]
+            size = (size - 1) * self.spread[axis] + 1 if self.spread else size
+            reach = (taps - 1) * self.dilation[axis] + 1
+            total *= max(1, (size + sum(self.padding[axis]) - reach) // self.stride[axis] + 1)
+        every = max(1, int((total / POSITIONS) ** (1 / len(self.kernel))))
+        # A step in common with the gaps would see the same taps all the time.
+        while any(math.gcd(every, gap) > 1 for gap in self.spread):
+            every += 1
+        return every
+
+    def columns(self, part: slice, every: int = 1, first: int = 0) -> Tensor:
+        """The inputs of output positions.
+
+        Args:
+            part: Of the batch.
+            every: Take only every so many positions along each spatial axis of the outputs.
+            first: From this one on, modulo ``every``.
+
+        Returns:
+            (groups, positions, columns), float32: the columns are channels by taps.
+        """
+        inputs = _spread(self.inputs[part].float(), self.spread)
+        windows = F.pad(inputs, [side for pair in reversed(self.padding) for side in pair])
+        dimensions = len(self.kernel)
+        for axis in range(2, 2 + dimensions):
+            dilation = self.dilation[axis - 2]
+            reach = (self.kernel[axis - 2] - 1) * dilation + 1
+            windows = windows.unfold(axis, reach, self.stride[axis - 2])[..., ::dilation]
+            start = first % min(every, max(1, windows.shape[axis]))
+            windows = windows[(slice(None),) * axis + (slice(start, None, every),)]
+        if self.spread:
+            windows = windows.flip(list(range(2 + dimensions, 2 + 2 * dimensions)))
+        # (batch, group, channels, positions..., taps...) to (group, batch, positions..., channels, taps...)
+        split = windows.reshape(len(windows), self.groups, -1, *windows.shape[2:])
+        order = [1, 0, *range(3, 3 + dimensions), 2, *range(3 + dimensions, 3 + 2 * dimensions)]
+        columns = self.inputs.shape[1] // self.groups * math.prod(self.kernel)
+        return split.permute(order).reshape(self.groups, -1, columns)
+
+
+Given: TypeAlias = Rows | Windows
+
+
+def _spread(inputs: Tensor, gaps: tuple[int, ...]) -> Tensor:
+    """Inputs with zeros between them."""
+    for axis, gap in enumerate(gaps, start=2):
+        if gap > 1:
+            size = inputs.shape[axis]
+            wide = inputs.new_zeros(*inputs.shape[:axis], (size - 1) * gap + 1, *inputs.shape[axis + 1 :])
+            wide[(slice(None),) * axis + (slice(None, None, gap),)] = inputs
+            inputs = wide
+    return inputs
+
+
+def parts(count: int) -> Iterator[tuple[slice, int]]:
+    """So many examples or positions in parts, each with its first position, one further than that of the last."""
+    size = max(1, -(-count // _PARTS))
+    for number, start in enumerate(range(0, count, size)):
+        yield slice(start, start + size), number
 
 
 def layer_input(layer: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:
@@ -34,52 +149,3 @@ def on_input(layer: nn.Module, look: Callable[[Tensor], None]) -> RemovableHandl
         look(layer_input(called, arguments, named))
 
     return layer.register_forward_pre_hook(hook, with_kwargs=True)
-
-
-def groups_of(layer: Layer) -> int:
-    """Groups of output channels that share their inputs."""
-    return 1 if isinstance(layer, nn.Linear) else layer.groups
-
-
-def patches(layer: Layer, inputs: Tensor, every: int = 1, first: int = 0) -> Tensor:
-    """The inputs of the output positions.
-
-    Args:
-        layer: The layer.
-        inputs: (batch, channels, ...) for a convolution, (..., features) for a linear layer.
-        every: Take only every so many positions along each spatial axis of a convolution's outputs.
-        first: From this one on, modulo ``every``.
-
-    Returns:
-        (groups, positions, columns), float32: the columns are those of ``weight.flatten(1)``.
-    """
-    if isinstance(layer, nn.Linear):
-        return inputs.reshape(1, -1, inputs.shape[-1]).float()
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    windows = F.pad(inputs.float(), layer._reversed_padding_repeated_twice, mode=mode)
-    dimensions = len(layer.kernel_size)
-    for axis in range(2, 2 + dimensions):
-        dilation = layer.dilation[axis - 2]
-        reach = (layer.kernel_size[axis - 2] - 1) * dilation + 1
-        windows = windows.unfold(axis, reach, layer.stride[axis - 2])[..., ::dilation]
-        windows = _some(windows, axis, every, first)
-    # (batch, group, channels, positions..., taps...) to (group, batch, positions..., channels, taps...)
-    split = windows.reshape(len(windows), layer.groups, -1, *windows.shape[2:])
-    order = [1, 0, *range(3, 3 + dimensions), 2, *range(3 + dimensions, 3 + 2 * dimensions)]
-    return split.permute(order).reshape(layer.groups, -1, layer.weight[0].numel())
-
-
-def positions(layer: Layer, outputs: Tensor, every: int = 1, first: int = 0) -> Tensor:
-    """A layer's outputs at the positions of `patches`: (groups, positions, rows of a group), float32."""
-    if isinstance(layer, nn.Linear):
-        return outputs.reshape(1, -1, outputs.shape[-1]).float()
-    for axis in range(2, outputs.dim()):
-        outputs = _some(outputs, axis, every, first)
-    split = outputs.reshape(len(outputs), layer.groups, -1, math.prod(outputs.shape[2:]))
-    return split.permute(1, 0, 3, 2).reshape(layer.groups, -1, split.shape[2]).float()
-
-
-def _some(tensor: Tensor, axis: int, every: int, first: int) -> Tensor:
-    """Every so many entries along an axis; at least one of them."""
-    start = first % min(every, tensor.shape[axis])
-    return tensor[(slice(None),) * axis + (slice(start, None, every),)]

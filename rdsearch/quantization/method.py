@@ -63,10 +63,10 @@ def put(network: nn.Module, name: str, quantized: Quantized) -> None:
         network.get_parameter(name).copy_(torch.from_numpy(dequantize(quantized)))
 
 
-def put_bias(network: nn.Module, weight: str, values: np.ndarray) -> None:
-    """Give the bias beside a weight its values: (rows,)."""
+def put_bias(network: nn.Module, name: str, values: np.ndarray) -> None:
+    """Give a network's bias its values: (rows,)."""
     with torch.no_grad():
-        network.get_parameter(f"{weight.removesuffix('weight')}bias").copy_(torch.from_numpy(values))
+        network.get_parameter(name).copy_(torch.from_numpy(values))
 
 
 def finish(work: Work, levels: Mapping[str, Quantized]) -> None:

@@ -43,6 +43,12 @@ def steps_of(
     return {name: step * factors[name] * unit for name, unit in units.items()}
 
 
+def plain_steps(network: nn.Module, names: Iterable[str], step: float) -> dict[str, float]:
+    """The step of each plain weight, from a step in units of its own survivors' root mean square."""
+    state: Mapping[str, Tensor] = network.state_dict()
+    return {name: step * survivor_rms([state[name]]) for name in sorted(names)}
+
+
 def plain_weights(patterns: Iterable[str], names: Sequence[str]) -> frozenset[str]:
     """The weights that match a pattern of ``quantization.plain``.
 

@@ -40,7 +40,11 @@ class StraightThrough(StepHook):
         trained = [levels[name].step for name in self._survivors.names]
         steps = torch.repeat_interleave(torch.tensor(trained), torch.tensor(self._survivors.counts, dtype=torch.int64))
         self._steps = steps.to(self._own.device)
-        self._vectors = [parameter.detach() for parameter in network.parameters() if parameter.dim() < 2]
+        self._vectors = [
+            parameter.detach()
+            for name, parameter in network.named_parameters()
+            if name not in levels and parameter.is_floating_point()
+        ]
         self._own_vectors: list[Tensor] = []
         self._rounded_vectors = VectorRounding(self._vectors, bits)
         self._normalisations = [module for module in network.modules() if isinstance(module, _NormBase)]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from rdsearch.base.computed import forget_graphs
 from rdsearch.base.wrappers import unwrapped
 from rdsearch.errors import TaskError
 
@@ -85,7 +86,7 @@ def copied(network: nn.Module) -> nn.Module:
     found = unwrapped(network)
     require_plain(found)
     try:
-        return copy.deepcopy(found).to("cpu").float()
+        return copy.deepcopy(forget_graphs(found)).to("cpu").float()
     except (TypeError, RuntimeError) as error:
         raise TaskError(
             f"{type(found).__name__} cannot be copied ({error}): give a function that makes it, and a checkpoint"

@@ -1,69 +1,55 @@
-"""Hessian-aware quantisation: each layer by the second moments that its inputs have in the float network."""
+"""Hessian-aware quantisation: each weight by the second moments that its inputs have in the float network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
-
-from torch import Tensor, nn
-
-from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
-from rdsearch.quantization.inputs import Layer, layer_input
-from rdsearch.quantization.layers import Treatment, require_treated, running
+from rdsearch.base.inputs import count_examples, forward, some_examples
+from rdsearch.quantization.forms import Form
+from rdsearch.quantization.inputs import parts
 from rdsearch.quantization.method import Work, finish
 from rdsearch.quantization.methods.rate_aware import round_others
-from rdsearch.quantization.moments import Moments, parts, thinning
+from rdsearch.quantization.moments import Moments
+from rdsearch.quantization.operations import Product
+from rdsearch.quantization.treatment import calibration_batch, require_finite, solved, treated_weights
 from rdsearch.quantization.uniform import Quantized
+from rdsearch.quantization.watch import Watch, watching
 
 
 def hessian(work: Work) -> dict[str, Quantized]:
-    """Levels that keep every layer's outputs near the float network's, at ``rate_weight`` a bit.
+    """Levels that keep every product of a weight near the float network's, at ``rate_weight`` a bit.
 
-    Weights of embeddings and attention projections are rounded by rate.
+    Weights without products that calibration shows (embeddings, say) are rounded by rate.
 
     Raises:
         QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
-            that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
+            is not finite.
     """
-    treatment = Treatment.of(work)
-    moments = _observe(work.network, treatment.layers, treatment.batch)
-    require_treated(work, moments)
-    solved = {name: treatment.solve(name, found) for name, found in moments.items()}
-    levels = solved | round_others(work, solved)
+    require_finite(work)
+    watch, moments = _observe(work)
+    treated = treated_weights(work, watch)
+    levels = {name: solved(work, one, moments[name, one.form]) for name, one in treated.items()}
+    levels |= round_others(work, levels)
     finish(work, levels)
     return levels
 
 
-def _observe(network: nn.Module, layers: Mapping[str, Layer], batch: Inputs) -> dict[str, Moments]:
-    """Moments of the layers' inputs; a part of the images at a time, so that activations need little memory."""
-    moments = {name: Moments(layer) for name, layer in layers.items()}
-    reached: set[str] = set()
+def _observe(work: Work) -> tuple[Watch, dict[tuple[str, Form], Moments]]:
+    """Moments of the inputs of all products, a part of the examples at a time: activations need little memory."""
+    batch, weights = calibration_batch(work), work.weights()
+    moments: dict[tuple[str, Form], Moments] = {}
     total = count_examples(batch)
-    for part, first in parts(total):
-        inputs = some_examples(batch, part)
-        share = count_examples(inputs) / total
-        seen: set[str] = set()
-        add = partial(_add, moments, layers, seen, first, share)
-        handles = [layer.register_forward_hook(partial(add, name), with_kwargs=True) for name, layer in layers.items()]
-        with running(network, handles):
-            forward(network, inputs)
-        reached |= seen
-    return {name: found for name, found in moments.items() if name in reached}
+    share, first = 1.0, 0
 
+    def look(name: str, product: Product) -> None:
+        key = name, product.form
+        if key not in moments:
+            moments[key] = Moments(product.form, weights[name])
+        every = product.given.thinning(share)
+        moments[key].add(product.given.columns(slice(None), every, first), group=product.group)
 
-def _add(
-    moments: Mapping[str, Moments],
-    layers: Mapping[str, Layer],
-    seen: set[str],
-    first: int,
-    share: float,
-    name: str,
-    called: nn.Module,
-    arguments: tuple[Any, ...],
-    named: Mapping[str, Any],
-    outputs: Tensor,
-) -> None:
-    if name not in seen:  # of a layer that is called several times, the first call counts
-        seen.add(name)
-        moments[name].add(layer_input(called, arguments, named), thinning(layers[name], outputs, share), first)
+    watch = Watch(work.network, [name for name in weights if name not in work.plain], look)
+    with watching(work.network, watch):
+        for part, number in parts(total):
+            inputs = some_examples(batch, part)
+            share, first = count_examples(inputs) / total, number
+            forward(work.network, inputs)
+    return watch, moments

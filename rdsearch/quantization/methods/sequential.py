@@ -1,89 +1,186 @@
-"""Sequential quantisation: each layer by the inputs that the layers quantised before it leave it.
+"""Sequential quantisation: each weight by the inputs that the weights quantised before it leave it.
 
-A layer's target is then no more its float weight W, but what best restores the float network's output y from the
+A weight's target is then no more its float value W, but what best restores the float network's products y from the
 inputs x that it really gets: W' = W + E[(y - W x) x'] (E[x x'] + rho I)^-1. As y = W x_float, this is the asymmetric
 target W E[x_float x'] (E[x x'] + rho I)^-1, but for rho, which pulls towards W rather than towards zero.
+
+What runs once is quantised when the calibration inputs reach it, in one pass of all. A weight with several products in
+a pass (a head on several scales, an unrolled loop), whose inputs are not all known before it is needed, takes a pass in
+which they are gathered, what comes before it quantised already and what comes after it still float.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from rdsearch.base.inputs import Inputs, forward
+from rdsearch.base.inputs import forward
 from rdsearch.quantization.batchnorm import (
+    PASSES,
+    ChannelMoments,
+    Matching,
     batchnorm_layers,
-    channel_moments,
-    restoring_map,
     scale_and_shift,
-    set_scale_and_shift,
 )
-from rdsearch.quantization.inputs import Layer, on_input
-from rdsearch.quantization.layers import Treatment, coarse_layer, require_treated, running
+from rdsearch.quantization.inputs import on_input
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.methods.rate_aware import round_others
-from rdsearch.quantization.moments import Moments, parts, sample_outputs, thinning
+from rdsearch.quantization.moments import Moments
+from rdsearch.quantization.operations import Product
+from rdsearch.quantization.treatment import Treated, calibration_batch, require_finite, solved, treated_weights
 from rdsearch.quantization.uniform import Quantized
+from rdsearch.quantization.watch import Watch, watching
 
-Wanted = dict[str, tuple[list[Tensor], int]]
-Statistics = dict[str, tuple[Tensor, Tensor]]
+Wanted = list[list[Tensor] | None]
+"""For each product of a weight what it should be, part by part; ``None`` where no other network's corresponds."""
 
 
 def sequential(work: Work) -> dict[str, Quantized]:
-    """Levels chosen layer by layer while the calibration inputs pass through the quantised network once.
+    """Levels chosen weight by weight while the calibration inputs pass through the quantised network.
 
-    Weights of embeddings and attention projections are rounded by rate.
+    Weights without products that calibration shows (embeddings, say) are rounded by rate.
 
     Raises:
         QuantizationError: There is not exactly one calibration batch, it gives values that are not finite, or a weight
-            that is not plain is in no convolution or linear layer, or in one that calibration does not reach.
+            is not finite.
     """
-    treatment = Treatment.of(work)
-    wanted, statistics = _observe(work.network, treatment.layers, treatment.batch)
-    require_treated(work, wanted)
-    originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
-    levels = round_others(work, dict(wanted))
-    solved: dict[str, Quantized] = {}
-
-    def quantize(name: str, inputs: Tensor) -> None:
-        if name not in solved:
-            solved[name] = treatment.solve(name, _compared(treatment.layers[name], inputs, *wanted.pop(name)))
-
-    normalisations = batchnorm_layers(work.coarse) if work.match_batchnorm else {}
-
-    def match(name: str, inputs: Tensor) -> None:
-        set_scale_and_shift(normalisations[name], *restoring_map(inputs, statistics[name], originals[name]))
-
-    handles = [on_input(coarse_layer(work, name), partial(quantize, name)) for name in wanted]
-    handles += [on_input(layer, partial(match, name)) for name, layer in normalisations.items()]
-    with running(work.coarse, handles):
-        forward(work.coarse, treatment.batch)
-    require_treated(work, solved)
-    return levels | solved
+    require_finite(work)
+    observed = _Observed(work)
+    levels = round_others(work, observed.treated)
+    run = _Sequence(work, observed)
+    run.through()
+    # What the float network computes and the quantised one does not, its inputs being routed elsewhere.
+    return levels | run.levels | round_others(work, levels | run.levels)
 
 
-def _compared(layer: Layer, inputs: Tensor, outputs: list[Tensor], every: int) -> Moments:
-    """Moments of a layer's inputs with the outputs that are wanted of it."""
-    moments = Moments(layer)
-    for (part, first), wanted in zip(parts(len(inputs)), outputs, strict=True):
-        moments.add(inputs[part], every, first, wanted)
-    return moments
+class _Observed:
+    """What the float network's products are, and what its batch normalisations are given.
+
+    Attributes:
+        treated: The weights that are treated by their inputs, in the order in which they are used.
+        wanted: Of each, what its products should be.
+        statistics: Of the batch normalisations.
+        order: Names of both, those of normalisations ending in a dot, as they first run.
+    """
+
+    def __init__(self, work: Work) -> None:
+        weights = work.weights()
+        self.wanted: dict[str, Wanted] = {}
+        self.statistics: dict[str, ChannelMoments] = {}
+        self.order: list[str] = []
+
+        def answer(name: str, product: Product) -> None:
+            one = Treated(name, weights[name], product.form, None, False, 1)
+            if name not in self.wanted:
+                self.order.append(name)
+            self.wanted.setdefault(name, []).append(
+                None if product.routed else [one.outputs(x, product.group) for x in one.columns(product)]
+            )
+
+        def measure(name: str, inputs: Tensor) -> None:
+            if name not in self.statistics:
+                self.order.append(f"{name}.")
+            self.statistics.setdefault(name, ChannelMoments()).add(inputs)
+
+        watch = Watch(work.network, [name for name in weights if name not in work.plain], answer)
+        handles = [on_input(layer, partial(measure, name)) for name, layer in batchnorm_layers(work.network).items()]
+        try:
+            with watching(work.network, watch):
+                forward(work.network, calibration_batch(work))
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.treated = treated_weights(work, watch)
+        self.wanted = {name: self.wanted[name] for name in self.treated}
 
 
-def _observe(network: nn.Module, layers: dict[str, Layer], batch: Inputs) -> tuple[Wanted, Statistics]:
-    """What the float network's layers answer, and what its batch normalisations are given."""
-    wanted: Wanted = {}
-    statistics: Statistics = {}
+class _Sequence:
+    """The quantised network as it comes to be.
 
-    def answer(name: str, layer: Layer, _: object, outputs: Tensor) -> None:
-        wanted.setdefault(name, (sample_outputs(layer, outputs), thinning(layer, outputs)))
+    Attributes:
+        levels: Of the weights that are quantised so far.
+    """
 
-    def measure(name: str, inputs: Tensor) -> None:
-        statistics[name] = channel_moments(inputs)
+    def __init__(self, work: Work, observed: _Observed) -> None:
+        self.levels: dict[str, Quantized] = {}
+        self._work, self._observed = work, observed
+        self._gathered: dict[str, Moments] = {}
+        self._calls: dict[str, int] = {}
+        self._waiting: set[str] = set()
+        layers = batchnorm_layers(work.coarse) if work.match_batchnorm else {}
+        originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
+        self._matching = Matching(layers, observed.statistics if layers else {}, originals)
 
-    handles = [layer.register_forward_hook(partial(answer, name)) for name, layer in layers.items()]
-    handles += [on_input(layer, partial(measure, name)) for name, layer in batchnorm_layers(network).items()]
-    with running(network, handles):
-        forward(network, batch)
-    return wanted, statistics
+    def through(self) -> None:
+        """All passes."""
+        treated = self._observed.treated
+        several = {name for name, one in treated.items() if one.calls > 1}
+        several |= {f"{name}." for name in self._matching.several}
+        pending = [name for name in self._observed.order if name in several]
+        for stage in _stages(pending):
+            rest = self._observed.order[self._observed.order.index(stage[0]) :]
+            self._waiting = {name for name in rest if name in treated}
+            self._pass({name for name in stage if name in treated})
+            self._matching.finish_pass([name[:-1] for name in stage if name not in treated])
+        self._waiting = set()
+        self._pass(set())
+        self._matching.finish_pass([])
+
+    def _pass(self, gathering: set[str]) -> None:
+        """One pass of the calibration inputs; weights that wait stay as they are, those gathered are then quantised."""
+        treated = self._observed.treated
+        self._gathered = {
+            name: Moments(treated[name].form, treated[name].weight) for name in treated if name in gathering
+        }
+        self._calls = {}
+        watch = Watch(self._work.coarse, list(treated), self._look)
+        handles = [
+            on_input(layer, partial(self._matching.look, name))
+            for name, layer in (batchnorm_layers(self._work.coarse) if self._work.match_batchnorm else {}).items()
+        ]
+        try:
+            with watching(self._work.coarse, watch):
+                forward(self._work.coarse, calibration_batch(self._work))
+        finally:
+            for handle in handles:
+                handle.remove()
+        for name, moments in self._gathered.items():
+            if name in self._calls:
+                self._solve(name, moments)
+
+    def _look(self, name: str, product: Product) -> None:
+        call = self._calls.get(name, 0)
+        self._calls[name] = call + 1
+        treated = self._observed.treated[name]
+        if name in self._gathered:
+            self._add(self._gathered[name], treated, product, call)
+        elif name not in self.levels and name not in self._waiting:
+            moments = Moments(treated.form, treated.weight)
+            self._add(moments, treated, product, call)
+            self._solve(name, moments)
+
+    def _add(self, moments: Moments, treated: Treated, product: Product, call: int) -> None:
+        """Take in a product, with what it should be where it corresponds to one of the float network."""
+        columns = list(treated.columns(product))
+        wanted = self._observed.wanted[treated.name]
+        outputs = wanted[call] if call < len(wanted) else None
+        if outputs is None or [len(one[0]) for one in outputs] != [x.shape[1] for x in columns]:
+            outputs = [None] * len(columns)  # type: ignore[list-item]
+        for x, one in zip(columns, outputs, strict=True):
+            moments.add(x, one, product.group)
+
+    def _solve(self, name: str, moments: Moments) -> None:
+        self.levels[name] = solved(self._work, self._observed.treated[name], moments)
+        self._observed.wanted[name] = []
+
+
+def _stages(pending: list[str]) -> list[list[str]]:
+    """What runs several times in at most `PASSES` runs of its order; of each the weights, then the normalisations."""
+    size = max(1, -(-len(pending) // PASSES))
+    runs = [pending[start : start + size] for start in range(0, len(pending), size)]
+    apart = [
+        [[name for name in run if not name.endswith(".")], [name for name in run if name.endswith(".")]] for run in runs
+    ]
+    return [stage for stage in chain(*apart) if stage]

@@ -12,7 +12,6 @@ from rdsearch.compression.measure import Baseline, measure
 from rdsearch.errors import SearchError
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.pruning.weights import prunable_weights
 from rdsearch.search.outcome.results import Results, file_of
 from rdsearch.search.task import task_of
 from rdsearch.tasks.task import Task
@@ -72,16 +71,13 @@ class _Scorer:
     def __init__(self, results: Results, task: Task | None) -> None:
         self._results = results
         self._task = task
-        self._space = results.folder.search_file().space
         figures = results.manifest["baseline"]
         self._baseline = Baseline(figures["val_accuracy"], figures["size_bytes"])
 
     def figures(self, point: OperatingPoint, data: bytes) -> dict[str, float]:
         """The figures of an operating point that depend on the file."""
         task = self._checked_task()
-        skip = self._space.recipe(point.parameters).pruning.skip
-        names = list(prunable_weights(task.fresh_network(), skip))
-        found = measure(task, data, names, self._baseline, choose_device())
+        found = measure(task, data, self._baseline, choose_device())
         return {name: getattr(found, name) for name in FIGURES}
 
     def _checked_task(self) -> Task:

@@ -13,10 +13,11 @@ from rdsearch.errors import QuantizationError
 from rdsearch.quantization import METHODS, NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import on_input
-from rdsearch.quantization.layers import mean_restored, treated_layers
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.solver.rates import estimate
+from rdsearch.quantization.treatment import treated_weights
 from rdsearch.quantization.uniform import Quantized, dequantize
+from rdsearch.quantization.watch import run_watched
 from tests.tasks.helpers import FORMS, AnyForm
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -158,13 +159,17 @@ def test_a_bias_restores_the_mean_of_its_layers_outputs(method: str) -> None:
             torch.testing.assert_close(work.coarse(batch).mean(0), network(batch).mean(0), atol=1e-5, rtol=1e-5)
 
 
+def restored(work: Work) -> dict[str, bool]:
+    watch = run_watched(work.network, list(work.steps), work.batches[0], lambda name, product: None)
+    return {name: treated.restored for name, treated in treated_weights(work, watch).items()}
+
+
 def test_layers_whose_mean_something_restores_are_recognised(network: nn.Module) -> None:
     work = work_on(network)
-    layers = treated_layers(work)
-    assert list(layers) == ["conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight"]
-    assert mean_restored(work, layers) == set(layers)
+    names = ["conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight"]
+    assert restored(work) == dict.fromkeys(names, True)
     unmatched = work_on(network, match_batchnorm=False)
-    assert mean_restored(unmatched, layers) == {"fc1.weight", "fc2.weight"}
+    assert restored(unmatched) == dict.fromkeys(names[:2], False) | dict.fromkeys(names[2:], True)
 
 
 class Mixed(nn.Module):
@@ -187,46 +192,31 @@ TOKENS = torch.arange(96).reshape(16, 6) % 20
 
 @calibrated
 @pytest.mark.parametrize(
-    ("make", "batch", "plain"),
+    ("make", "batch"),
     [
-        (Mixed, TOKENS, {"position", "unused.weight"}),
-        (lambda: nn.Linear(5, 4), torch.randn(32, 5), set()),
+        (Mixed, TOKENS),
+        (lambda: nn.Linear(5, 4), torch.randn(32, 5)),
         (
             lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2), nn.Flatten(), nn.Linear(27, 2)),
             torch.randn(16, 2, 2, 2),
-            {"0.weight"},
         ),
         (
             lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4, bias=False)).bfloat16(),
             torch.randn(32, 5).bfloat16(),
-            set(),
         ),
     ],
     ids=["attention", "a layer alone", "transposed", "half precision"],
 )
-def test_embeddings_and_attention_are_rounded_by_rate_and_every_weight_gets_its_levels(
-    method: str, make: Callable[[], nn.Module], batch: Tensor, plain: set[str]
+def test_every_weight_gets_its_levels_whether_its_inputs_are_seen_or_not(
+    method: str, make: Callable[[], nn.Module], batch: Tensor
 ) -> None:
     torch.manual_seed(0)
     network = make().eval()
-    work = work_on(network, 0.05, [batch], plain=frozenset(plain))
+    work = work_on(network, 0.05, [batch])
     levels = METHODS.load(method)(work)
     assert sorted(levels) == sorted(work.steps)
     with torch.no_grad():
         torch.testing.assert_close(work.coarse(batch), network(batch), atol=0.3, rtol=0.1)
-
-
-@calibrated
-def test_weights_that_a_method_cannot_treat_are_named_with_what_to_do(method: str) -> None:
-    said = (
-        r"cannot treat position \(a parameter of Mixed\), unused\.weight \(no calibration input reaches it\)\. Put "
-        r'them into quantization\.plain, .* plain: \["position", "unused\.weight"\]; or take the method rate_aware'
-    )
-    with pytest.raises(QuantizationError, match=said):
-        METHODS.load(method)(work_on(Mixed().eval(), batches=[TOKENS]))
-    transposed = nn.Sequential(nn.ConvTranspose2d(2, 3, 2))
-    with pytest.raises(QuantizationError, match=r"0\.weight \(a parameter of ConvTranspose2d\)"):
-        METHODS.load(method)(work_on(transposed, batches=[torch.randn(2, 2, 3, 3)]))
 
 
 @every_method
@@ -292,7 +282,7 @@ def test_inputs_in_any_form_and_layers_called_by_keyword_give_the_same_network(
     assert all((levels[name].levels == quantized.levels).all() for name, quantized in wanted.items())
     for name, value in expected.coarse.state_dict().items():
         assert torch.equal(found.coarse.state_dict()[name], value), name
-    assert mean_restored(found, treated_layers(found)) == {"body.0.weight", "body.3.weight"}
+    assert restored(found) == {"body.0.weight": True, "body.3.weight": True}
 
 
 @every_method

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rdsearch.quantization.inputs import Layer
+from rdsearch.quantization.forms import Matrix
 from rdsearch.quantization.methods import rate_aware
 from rdsearch.quantization.moments import Moments
 from rdsearch.quantization.solver import descent, kernels, levels, propagation, rates, tensors
@@ -153,10 +153,10 @@ def test_inputs_that_are_always_zero_are_survived() -> None:
 
 
 def test_inputs_that_never_vary_are_no_obstacle() -> None:
-    layer: Layer = nn.Linear(6, 4)
+    layer = nn.Linear(6, 4)
     inputs = torch.full((64, 6), 1234.567) + torch.linspace(0, 1e-3, 64)[:, None]
-    moments = Moments(layer)
-    moments.add(inputs, 1)
+    moments = Moments(Matrix(), layer.weight)
+    moments.add(inputs.unsqueeze(0))
     moment = levels.damped(moments.second(centred=True)[0], float(moments.noise[0]))
     weights = layer.weight.detach().double().numpy() * 10
     assert np.isfinite(choose_levels(weights, weights != 0, moment.numpy(), 0.04, 1)).all()

@@ -1,0 +1,20 @@
+"""Networks as they are used, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def as_in_use(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode; every module's mode is restored afterwards."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
