@@ -16,6 +16,7 @@ from rdsearch.errors import MissingDataError, RdsearchError, TaskError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rdsearch.config.space import RecipeSpace
     from rdsearch.search.outcome.results import Results
     from rdsearch.search.run.runner import Limits
     from rdsearch.search.store.folder import SearchFolder
@@ -360,11 +361,11 @@ def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
     for name, domain in file.space.parameters.items():
         click.echo(f"  {name}: {domain}")
     if file.task is not None and not file_only:
-        skip = file.tree.get("recipe", {}).get("pruning", {}).get("skip", [])
-        _validate_task(file.task, skip if isinstance(skip, list) else [])
+        _validate_task(file.task, file.space)
 
 
-def _validate_task(config: TaskConfig, skip: list[str]) -> None:
+def _validate_task(config: TaskConfig, space: RecipeSpace) -> None:
+    from rdsearch.compression.coverage import describe_treatment
     from rdsearch.tasks.downloads import without_downloads
     from rdsearch.tasks.loading import load_task
     from rdsearch.testing import check_task, describe_task
@@ -375,7 +376,10 @@ def _validate_task(config: TaskConfig, skip: list[str]) -> None:
     except MissingDataError as error:
         click.echo(f"The task was not looked at: {error}")
         return
-    for line in describe_task(task, skip):
+    recipes = space.one_of_each("quantization.method")
+    lines = describe_task(task, recipes[0].pruning.skip)
+    said = [line for recipe in recipes for line in describe_treatment(task, recipe)]
+    for line in dict.fromkeys([*lines, *said]):
         click.echo(f"  {line}")
     if problems := check_task(task, train=False):
         raise TaskError("\n  - ".join([f"the task {task.name} is not fine:", *problems]))

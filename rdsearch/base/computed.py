@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import BasePruningMethod
-from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+
+from rdsearch.base.modes import as_in_use
 
 
 def fold_computed(network: nn.Module) -> nn.Module:
@@ -21,30 +23,41 @@ def fold_computed(network: nn.Module) -> nn.Module:
     Returns:
         The network.
     """
-    network_modes = [(module, module.training) for module in network.modules()]
-    network.eval()  # spectral norm in training would move its estimate
-    with torch.no_grad():
+    with as_in_use(network), torch.no_grad():  # in training mode, spectral norm would move its estimate
         for module in list(network.modules()):
             if parametrize.is_parametrized(module):
-                for name in list(module.parametrizations):  # type: ignore[arg-type]
-                    parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-            for hook in list(module._forward_pre_hooks.values()):
-                _remove(hook, module)
-    for module, training in network_modes:
-        module.training = training
+                _remove_parametrisations(module)
+            for key, hook in list(module._forward_pre_hooks.items()):
+                _remove(key, hook, module)
     return network
 
 
-def _remove(hook: Any, module: nn.Module) -> None:
+def _remove_parametrisations(module: nn.Module) -> None:
+    # Not torch's own removal, which takes the property from a class that copies of the module share.
+    found = {
+        name: (getattr(module, name).detach().clone(), chain)
+        for name, chain in module._modules["parametrizations"].items()  # type: ignore[union-attr, operator]
+    }
+    del module._modules["parametrizations"]
+    module.__class__ = type(module).__bases__[0]
+    for name, (value, chain) in found.items():
+        if next(chain.parameters(recurse=False), None) is None:
+            module.register_buffer(name, value)
+        else:
+            module.register_parameter(name, nn.Parameter(value))
+
+
+def _remove(key: int, hook: Any, module: nn.Module) -> None:
     if isinstance(hook, WeightNorm):
         remove_weight_norm(module, hook.name)
     elif isinstance(hook, SpectralNorm):
         remove_spectral_norm(module, hook.name)
+        for other, wrapped in list(module._load_state_dict_pre_hooks.items()):
+            if isinstance(getattr(wrapped, "hook", None), SpectralNormLoadStateDictPreHook):  # which torch forgets
+                del module._load_state_dict_pre_hooks[other]
     elif isinstance(hook, BasePruningMethod):
         hook.remove(module)
-        for key, known in list(module._forward_pre_hooks.items()):
-            if known is hook:
-                del module._forward_pre_hooks[key]
+        del module._forward_pre_hooks[key]
 
 
 def forget_graphs(network: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.errors import TaskError
@@ -21,10 +21,18 @@ def registered_layout(network_id: str) -> Layout:
         TaskError: The id's options are not the network's, or say how it starts.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
 
     from rdsearch.tasks.networks.identity import build_network
 
-    with torch.device("meta"):
+    class WithoutValues(TorchFunctionMode):
+        """Parameters on ``meta``; what a network computes to find its shapes (RegNet's widths) keeps its values."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            return func(*args, **(kwargs | {"device": "meta"} if func is torch.empty else kwargs))
+
+    with WithoutValues():
         return layout_of(build_network(network_id))
 
 

@@ -37,7 +37,7 @@ class Baseline:
 def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline:
     """Evaluate the dense network on the validation part."""
     state = task.dense_state()
-    network = dense_network(task, state)
+    network = dense_network(task)
     size = sum(array.size for array in state.values() if array.dtype.kind == "f") * FLOAT32_BYTES
     return Baseline(_score(task, network, device), size)
 

@@ -136,6 +136,12 @@ class RecipeSpace:
         values = {address: parameters[".".join(address)] for address in self.domains}
         return Recipe.model_validate(_filled(self.fixed, values))
 
+    def one_of_each(self, name: str) -> list[Recipe]:
+        """A recipe for each value of a setting, if it is a choice; one recipe otherwise."""
+        inside = {other: domain.at(_INSIDE) for other, domain in self.parameters.items()}
+        values = domain.values if isinstance(domain := self.parameters.get(name), Choice) else (None,)
+        return [self.recipe(inside if value is None else inside | {name: value}) for value in values]
+
     @property
     def without_grid(self) -> list[str]:
         """Names of the parameters that a grid cannot take, since it does not know how many values to try."""

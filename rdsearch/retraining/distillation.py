@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import arrange
 from rdsearch.base.inputs import forward
+from rdsearch.base.outputs import main_output
 from rdsearch.errors import TaskError
 from rdsearch.tasks.training.hooks import StepHook
 
@@ -35,12 +36,13 @@ class Distillation(StepHook):
         Raises:
             TaskError: The outputs are no logits of classes.
         """
+        output = main_output(output)
         _check_logits(output, targets)
         if not self._arranged:
             arrange(self._teacher, inputs)
             self._arranged = True
         with torch.no_grad():
-            wanted = forward(self._teacher, inputs)
+            wanted = main_output(forward(self._teacher, inputs))
         student, teacher = (F.log_softmax(logits.float() / self._temperature, dim=1) for logits in (output, wanted))
         divergence = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
         return (1 - self._weight) * loss + self._weight * self._temperature**2 * divergence

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.inputs import forward
+from rdsearch.base.outputs import main_output
 from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import is_classification, labels_out_of_range, no_classification
@@ -79,6 +80,10 @@ def _forward(task: Task, network: nn.Module) -> Iterator[str]:
     try:
         with torch.inference_mode():
             output = forward(network, inputs)
+            output = main_output(output) if task.is_accuracy else output
+    except TaskError as error:
+        yield str(error)
+        return
     except (RuntimeError, ValueError, TypeError) as error:
         shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         yield f"the network does not take a batch of inputs {shape}: {error}"

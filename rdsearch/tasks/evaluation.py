@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import arrange, contiguous, memory_of
 from rdsearch.base.inputs import forward
+from rdsearch.base.outputs import main_output
 from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
 from rdsearch.tasks.classes import class_numbers, described
@@ -135,7 +136,7 @@ def top1(network: nn.Module, batches: Iterable[Batch]) -> float:
     counts: Tensor | int = 0
     count = 0
     for inputs, targets in batches:
-        output = forward(network, inputs)
+        output = main_output(forward(network, inputs))
         labels = class_numbers(output, targets)
         if labels is None or output.ndim != 2:
             raise TaskError(no_classification(output, targets))

@@ -135,7 +135,7 @@ def test_a_wrong_domain_is_explained(section: dict[str, Any], said: str) -> None
     ("section", "said"),
     [
         ({"rate": {"float": [0.1, 1.5]}}, "rate: 1.5 must be less than 1"),
-        ({"rate": {"float": [0.0, 0.5]}}, "rate: 0.0 must be greater than 0"),
+        ({"rate": {"float": [-0.1, 0.5]}}, "rate: -0.1 must be at least 0"),
         ({"rounds": {"int": [0, 4]}}, "rounds: 0 must be at least 1"),
         (
             {"method": {"choice": ["global", "ekr"]}},

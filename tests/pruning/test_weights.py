@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from rdsearch.errors import PruningError
-from rdsearch.pruning.weights import prunable_weights
+from rdsearch.pruning.weights import nothing_to_prune, prunable_weights
 
 
 def test_convolutions_linear_layers_embeddings_and_attention_projections_are_prunable_in_order():
@@ -56,14 +56,22 @@ def test_a_skip_pattern_that_matches_nothing_lists_the_layers():
         prunable_weights(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), skip=["conv*"])
 
 
-def test_skipping_everything_is_an_error():
-    with pytest.raises(PruningError, match="leaves nothing to prune"):
-        prunable_weights(nn.Sequential(nn.Linear(2, 2)), skip=["*"])
+def test_skipping_everything_leaves_nothing_to_prune():
+    network = nn.Sequential(nn.Linear(2, 2))
+    assert prunable_weights(network, skip=["*"]) == {}
+    assert "leaves nothing to prune" in nothing_to_prune(network, ["*"])
 
 
-def test_a_network_without_prunable_layers_names_what_it_has():
-    with pytest.raises(PruningError, match=r"no prunable layer.*\(GRU, ReLU\)"):
-        prunable_weights(nn.Sequential(nn.GRU(2, 2), nn.ReLU()))
+def test_a_network_without_weights_names_what_it_has():
+    network = nn.Sequential(nn.LayerNorm(2), nn.ReLU())
+    assert prunable_weights(network) == {}
+    assert "in its modules (LayerNorm, ReLU)" in nothing_to_prune(network)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(2, 3, proj_size=2), nn.GRU(2, 3, bidirectional=True), nn.RNNCell(2, 3)])
+def test_every_weight_of_a_recurrent_layer_is_prunable_and_no_bias(layer):
+    wanted = [name for name, _ in layer.named_parameters() if name.startswith("weight")]
+    assert list(prunable_weights(layer)) == wanted
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -72,12 +80,6 @@ def test_weights_that_are_not_finite_are_named_and_counted(bad):
     with torch.no_grad():
         network[1].weight[0, :] = bad
     with pytest.raises(PruningError, match=r"1\.weight \(2 of 4\)"):
-        prunable_weights(network)
-
-
-def test_computed_weights_are_refused_by_name():
-    network = nn.Sequential(nn.Linear(3, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
-    with pytest.raises(PruningError, match=r"1\.weight is computed from other parameters"):
         prunable_weights(network)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import arrange
 from rdsearch.base.inputs import forward
+from rdsearch.base.outputs import main_output, own_loss
 from rdsearch.errors import TaskError
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch
@@ -104,7 +105,7 @@ class Stepper:
             hook.before_forward()
         with self._precision():
             output = forward(self.network, inputs)
-            value = self._loss(output, targets)
+            value = _loss_of(self._loss, output, targets)
             for hook in self._hooks:
                 value = hook.objective(inputs, output, targets, value)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
@@ -157,6 +158,18 @@ class Stepper:
         if self._half is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self._half)
+
+
+def _loss_of(loss: Loss, output: Any, targets: Any) -> Tensor:
+    """What is minimised; a loss of torch's own takes a tensor, and one that a user wrote whatever the network returns.
+
+    Raises:
+        TaskError: The network returns several tensors, and it is not clear which one counts.
+    """
+    if isinstance(output, Tensor) or not getattr(loss, "__module__", "").startswith(("torch.", "rdsearch.")):
+        return loss(output, targets)
+    given = own_loss(output) if getattr(loss, "__name__", "") == "cross_entropy" else None
+    return loss(main_output(output), targets) if given is None else given
 
 
 def _optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,98 @@
+"""What a recipe's methods do with each weight, said before any work: treated, or left aside, with its share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import torch
+from torch import nn
+
+from rdsearch.base.computed import fold_computed
+from rdsearch.base.inputs import Inputs
+from rdsearch.base.patterns import matches
+from rdsearch.base.weights import weights_of
+from rdsearch.compression.calibration import training_inputs
+from rdsearch.compression.layout import layout_of
+from rdsearch.config.recipe import QuantizationRecipe, Recipe
+from rdsearch.pruning.weights import prunable_weights
+from rdsearch.quantization import NEED_CALIBRATION
+from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.treatment import why_not
+from rdsearch.quantization.watch import Watch, run_watched
+from rdsearch.tasks.state import load_state
+from rdsearch.tasks.task import Task
+
+EXAMPLES = 2
+"""Training inputs that a network is run on to see what it does with its weights."""
+NAMES_SHOWN = 4
+
+
+def describe_treatment(task: Task, recipe: Recipe) -> list[str]:
+    """What a search by a recipe leaves aside, in a few sentences with shares of the network's weights.
+
+    Args:
+        task: Its network is run on a few training examples, with the weights that it starts from where there are no
+            trained ones.
+        recipe: Whose methods they are.
+    """
+    state = task.dense_state() if task.is_trained else task.initial_state()
+    network = task.fresh_network()
+    load_state(network, state)
+    network = fold_computed(network)
+    return coverage(network, recipe, training_inputs(task, EXAMPLES, 0, torch.device("cpu")))
+
+
+def coverage(network: nn.Module, recipe: Recipe, inputs: Inputs) -> list[str]:
+    """`describe_treatment` for a network, and inputs on its device."""
+    weights = weights_of(network)
+    total = max(1, sum(weight.numel() for weight in weights.values()))
+    counts = {name: weight.numel() / total for name, weight in weights.items()}
+    lines: list[str] = []
+    if recipe.pruning.removes:
+        kept = set(weights) - set(prunable_weights(network, recipe.pruning.skip))
+        lines += _left("pruning", "never pruned, as skip says", counts, dict.fromkeys(sorted(kept), ""))
+    else:
+        lines.append("nothing is pruned")
+    watch, idle = _run(network, list(weights), inputs)
+    if recipe.quantization.method in NEED_CALIBRATION:
+        lines += _quantisation(recipe.quantization, watch, counts)
+    if idle and recipe.quantization.reestimate_batchnorm:
+        lines.append(f"batch normalisation that no training input reaches is left as it is: {_listed(idle)}")
+    small = [entry.name for entry in layout_of(network).of("vector") if len(entry.shape) > 1]
+    if small:
+        lines.append(
+            f"small parameters of several axes are vectors at {recipe.quantization.bias_bits} bits, as biases are: "
+            f"{_listed(small)}"
+        )
+    return lines
+
+
+def _quantisation(settings: QuantizationRecipe, watch: Watch, counts: Mapping[str, float]) -> Iterator[str]:
+    plain = {name for name in counts if any(matches(name, pattern) for pattern in settings.plain)}
+    others = {
+        name: why_not(watch.uses.get(name))
+        for name in counts
+        if name not in plain and (name not in watch.uses or watch.uses[name].form is None)
+    }
+    share = 1.0 - sum(counts[name] for name in {*others, *plain})
+    yield f"{settings.method} treats {share:.1%} of the weights by their inputs"
+    yield from _left(settings.method, "rounded by rate alone", counts, others)
+    yield from _left(settings.method, "rounded to nearest, as plain says", counts, dict.fromkeys(sorted(plain), ""))
+
+
+def _left(method: str, what: str, counts: Mapping[str, float], names: Mapping[str, str]) -> Iterator[str]:
+    if names:
+        share = sum(counts[name] for name in names)
+        listed = _listed([f"{name} ({why})" if why else name for name, why in names.items()])
+        yield f"{method}: {share:.1%} of the weights are {what}: {listed}"
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:NAMES_SHOWN])
+    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+
+
+def _run(network: nn.Module, names: list[str], inputs: Inputs) -> tuple[Watch, list[str]]:
+    """What is done with weights, and the batch normalisations that do not run."""
+    watch = run_watched(network, names, inputs, lambda name, product: None)
+    return watch, [name for name in batchnorm_layers(network) if name not in watch.normalisations]
