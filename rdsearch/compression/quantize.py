@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import nn
 
 from rdsearch.base.inputs import Inputs
+from rdsearch.base.patterns import matches
 from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.errors import QuantizationError
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.steps import plain_steps, plain_weights, steps_of
@@ -53,6 +55,8 @@ def quantize(
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    for setting, patterns in (("plain", settings.plain), ("step_multipliers", settings.step_multipliers)):
+        _require_no_vectors(setting, patterns, network, names)
     coarse = copied(network, fresh_network).eval()
     plain = plain_weights(settings.plain, names)
     work = Work(
@@ -73,3 +77,14 @@ def quantize(
         match_batchnorm=settings.reestimate_batchnorm,
     )
     return Decoded(coarse, METHODS.load(settings.method)(work))
+
+
+def _require_no_vectors(setting: str, patterns: Iterable[str], network: nn.Module, names: Sequence[str]) -> None:
+    others = [name for name, _ in network.named_parameters() if name not in names]
+    for pattern in patterns:
+        found = [name for name in others if matches(name, pattern)]
+        if found and not any(matches(name, pattern) for name in names):
+            raise QuantizationError(
+                f"quantization.{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which have "
+                f"bits of their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
+            )

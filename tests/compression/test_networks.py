@@ -14,7 +14,7 @@ from rdsearch import Task, compress, load
 from rdsearch.compression.coverage import coverage
 from rdsearch.compression.layout import layout_of, registered_layout
 from rdsearch.config.space import load_recipe
-from rdsearch.errors import ConfigError, PruningError
+from rdsearch.errors import ConfigError, PruningError, QuantizationError
 from rdsearch.tasks.networks.identity import build_network
 from tests.base.test_computed import FORMS
 
@@ -135,3 +135,25 @@ def test_what_methods_leave_aside_is_said_with_its_share() -> None:
         "batch normalisation that no training input reaches is left as it is: idle",
         "small parameters of several axes are vectors at 8 bits, as biases are: token",
     ]
+
+
+def test_a_pattern_for_vectors_alone_is_told_from_one_for_nothing_and_plain_weights_have_a_step_of_their_own() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.one, self.two = nn.Parameter(torch.ones(8, 1)), nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.two(self.one(x) * self.scale.T)
+
+    torch.manual_seed(0)
+    network = Scaled()
+    for setting in ({"plain": ["scale"]}, {"step_multipliers": {"sc*": 0.1}}):
+        with pytest.raises(QuantizationError, match=r"names no weight but 1 of the vectors.*bias_bits"):
+            next(compress(task_of(network), {**ONCE, "quantization": setting}))
+    settings = {"step": 1.0, "plain": ["two"], "plain_step": 0.01}
+    [point] = compress(task_of(network), {**ONCE, "quantization": settings})
+    state, own = load(point.data), network.state_dict()
+    rms = own["two.weight"].square().mean().sqrt()
+    assert float((state["two.weight"] - own["two.weight"]).abs().max()) <= 0.0051 * rms
+    assert float((state["one.weight"] - own["one.weight"]).abs().max()) > 0.1 * rms
