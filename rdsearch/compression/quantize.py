@@ -85,6 +85,6 @@ def _require_no_vectors(setting: str, patterns: Iterable[str], network: nn.Modul
         found = [name for name in others if matches(name, pattern)]
         if found and not any(matches(name, pattern) for name in names):
             raise QuantizationError(
-                f"quantization.{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which have "
-                f"bits of their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
+                f"quantization.{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which "
+                f"have bits of their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
             )
