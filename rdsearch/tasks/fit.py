@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.outputs import main_output, tensors_of
 from rdsearch.errors import TaskError
 from rdsearch.tasks.classes import are_classes, class_numbers
 from rdsearch.tasks.evaluation import is_classification, labels_out_of_range, no_classification
@@ -45,6 +45,12 @@ def try_out(network: nn.Module, splits: Mapping[str, Split], *, is_accuracy: boo
         raise TaskError(
             f"the network does not take its inputs, a batch of which is {shape}: {error or type(error).__name__}"
         ) from error
+    try:
+        output = main_output(output)
+    except TaskError:
+        if is_accuracy:
+            raise
+        return False
     if is_accuracy:
         _require_classes(output, targets, splits)
     return are_classes(output, targets)
