@@ -42,17 +42,11 @@ class Treated:
     restored: bool
     calls: int
 
-    def columns(self, product: Product, share: float = 1.0, first: int = 0) -> Iterator[Tensor]:
-        """A product's inputs part by part, (groups or 1, positions, columns), thinned out.
-
-        Args:
-            product: Of this weight.
-            share: Of all inputs that are there in this forward pass.
-            first: Position to start from.
-        """
-        every = product.given.thinning(share)
+    def columns(self, product: Product) -> Iterator[Tensor]:
+        """The inputs of a product of this weight part by part, (groups or 1, positions, columns), thinned out."""
+        every = product.given.thinning()
         for part, number in parts(len(product.given)):
-            yield product.given.columns(part, every, first + number)
+            yield product.given.columns(part, every, number)
 
     def outputs(self, x: Tensor, group: int | None) -> Tensor:
         """What the float weight makes of inputs: (groups, positions, rows)."""
