@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from rdsearch import __version__
-from rdsearch.errors import MissingDataError, RdsearchError, TaskError
+from rdsearch.errors import MissingDataError, RdsearchError, SearchStoppedError, TaskError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rdsearch.search.api import Run
     from rdsearch.search.outcome.results import Results
     from rdsearch.search.run.runner import Limits
     from rdsearch.search.store.folder import SearchFolder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+_STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,11 +100,14 @@ def search(
     address: str | None,
 ) -> None:
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
-    from rdsearch.search.api import limits_of, start
+    from rdsearch.search.run.signals import stoppable
 
-    limits = limits_of(trials, time)
-    folder = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address)
-    _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+    with stoppable():
+        from rdsearch.search.api import limits_of, start
+
+        limits = limits_of(trials, time)
+        folder = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address)
+        _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 
 @app.command()
@@ -110,25 +115,35 @@ def search(
 @_limits
 def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
-    from rdsearch.search.api import limits_of
-    from rdsearch.search.store.folder import SearchFolder
+    from rdsearch.search.run.signals import stoppable
 
-    _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
+    with stoppable():
+        from rdsearch.search.api import limits_of
+        from rdsearch.search.store.folder import SearchFolder
+
+        _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
 
 
 def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: str | None) -> None:
     from rdsearch.search.api import go_on
+    from rdsearch.search.run.signals import last_words
 
     console = _console()
-    try:
-        results, ending = go_on(folder, limits, address=address, console=console, command=command)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with `rdsearch resume {folder.address}`", err=True)
-        sys.exit(INTERRUPTED)
-    _write_pictures(results)
-    _show_end(console, results)
-    if ending == "interrupted":
-        sys.exit(INTERRUPTED)
+
+    def show(run: Run) -> None:
+        if run.results is not None:
+            _write_pictures(run.results)
+            _show_end(console, run.results)
+        if run.ending == "stopped":
+            click.echo(f"Error: {run.way_on}", err=True)
+        elif run.ending == "interrupted":
+            click.echo(run.way_on, err=True)
+
+    run = go_on(folder, limits, address=address, console=console, command=command, farewell=show)
+    with last_words():
+        show(run)
+    if status := _STATUS.get(run.ending, 0):
+        sys.exit(status)
 
 
 @app.command()

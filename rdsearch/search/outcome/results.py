@@ -95,7 +95,7 @@ def read_results(path: str | Path) -> Results:
     constraints = dict(folder.search_file().search.constraints)
     store = folder.rounds
     # A published search has its tables and its front's files, but not the store that they came from.
-    stored = folder.trials.exists() or not folder.points.exists()
+    stored = not folder.is_published
     points = store.all_points() if stored else read_points(folder.points)
     outcomes = {trial: store.outcome(trial) for trial in store.trials()}
     front = _front(folder, manifest, points, constraints) if stored else _published_front(folder, manifest)

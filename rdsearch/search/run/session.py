@@ -84,6 +84,19 @@ def _own_session(address: str | None) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def abandon_session() -> None:
+    """End at once what is left of a Ray that was started here: a shutdown in good order would wait for it."""
+    import ray._private.worker as worker
+
+    node = worker._global_node
+    if node is None or not node.is_head():
+        return
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    folder = Path(node.get_temp_dir_path()).parent
+    if folder.name.startswith(_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _start(folder: Path) -> None:
     import ray
 
@@ -95,7 +108,10 @@ def _start(folder: Path) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(folder),
+                # Ray lets everybody into its folder; nobody gets past the one around it.
+                _temp_dir=str(folder / "ray"),
+                # Its ports are open on the loopback interface alone.
+                _node_ip_address="127.0.0.1",
             )
     except (OSError, RuntimeError, TimeoutError) as error:
         raise SearchError(

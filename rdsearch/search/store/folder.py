@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,10 @@ class SearchFolder:
         return cls(mirror.path, mirror)
 
     @classmethod
-    def create(cls, location: str | Path, file: SearchFile) -> SearchFolder:
-        """Make a new search's folder and write its ``config.yaml``.
+    def create(
+        cls, location: str | Path, file: SearchFile, warm_start: Mapping[str, Any] | None = None
+    ) -> SearchFolder:
+        """Make a new search's folder and write its ``config.yaml``, and what it takes over from an earlier search.
 
         Raises:
             SearchError: The folder holds a search already, or cannot be made.
@@ -63,6 +66,9 @@ class SearchFolder:
             if folder.mirror:
                 folder.mirror.clear()
             folder.path.mkdir(parents=True, exist_ok=True)
+            if warm_start is not None:
+                # First: with a config.yaml the folder is a search, which a crash may end at once.
+                folder._write_json(folder.warm_start, warm_start)
             write_yaml(folder.config, {"name": file.name, "id": uuid.uuid4().hex[:12], **file.tree})
         except OSError as error:
             raise SearchError(f"{location} cannot be written: {error.strerror or error}") from None
@@ -116,6 +122,19 @@ class SearchFolder:
     def tune(self) -> Path:
         """Ray Tune's own files; nothing is read back from them."""
         return self.path / ".tune"
+
+    @property
+    def errors(self) -> Path:
+        """The traceback of what stopped the driver, where nobody had foreseen it."""
+        return self.path / "errors.log"
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the folder has the tables of a search, but not the rounds that it would go on from."""
+        if self.mirror is not None or self.trials.exists() or not self.points.exists():
+            return False
+        # A run that was interrupted before its first round leaves a table without rows.
+        return len(self.points.read_bytes().splitlines()) > 1
 
     @property
     def points(self) -> Path:
@@ -190,6 +209,10 @@ class SearchFolder:
         if self.mirror:
             self.mirror.push_results(self.front_files)
 
+    def _write_json(self, file: Path, content: Mapping[str, Any]) -> None:
+        write_atomically(file, json.dumps(content, indent=2))
+        self._upload(file)
+
     def _upload(self, file: Path) -> None:
         if self.mirror:
             self.mirror.push(file)
@@ -204,6 +227,13 @@ class SearchFolder:
         tree.pop("id", None)
         return check_search(tree, source=str(self.config), name=name, own_task=True)
 
+    def write_target(self, trials: int) -> None:
+        """Record the number of trials that the search shall have in the end, in place of its file's."""
+        tree = read_yaml(self.config)
+        tree["search"] = (tree.get("search") or {}) | {"trials": trials}
+        write_yaml(self.config, tree)
+        self._upload(self.config)
+
     def read_manifest(self) -> dict[str, Any]:
         """The manifest.
 
@@ -215,17 +245,11 @@ class SearchFolder:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
-        write_atomically(self.manifest, json.dumps(manifest, indent=2))
-        self._upload(self.manifest)
+        self._write_json(self.manifest, manifest)
 
     def read_warm_start(self) -> dict[str, Any]:
         """What was taken over from an earlier search: ``source``, ``proposals``, ``skipped``; empty without one."""
         return _read_json(self.warm_start, "") if self.warm_start.exists() else {}
-
-    def write_warm_start(self, warm_start: dict[str, Any]) -> None:
-        """Record what is taken over from an earlier search."""
-        write_atomically(self.warm_start, json.dumps(warm_start, indent=2))
-        self._upload(self.warm_start)
 
     def read_tests(self) -> dict[str, float]:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""
@@ -246,8 +270,7 @@ class SearchFolder:
 
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""
-        write_atomically(self.tests, json.dumps(scores, indent=2))
-        self._upload(self.tests)
+        self._write_json(self.tests, scores)
 
     def read_whole_part(self) -> dict[str, float]:
         """Scores on the whole validation part by `rdsearch.search.outcome.members.member_key`; empty before the end."""
@@ -255,8 +278,7 @@ class SearchFolder:
 
     def write_whole_part(self, scores: dict[str, float]) -> None:
         """Record what the whole validation part said."""
-        write_atomically(self.whole_part, json.dumps(scores, indent=2))
-        self._upload(self.whole_part)
+        self._write_json(self.whole_part, scores)
 
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
