@@ -175,6 +175,7 @@ def front(
             "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
         )
     results = read_results(directory)
+    _warn(results)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
     if layers:
@@ -237,6 +238,7 @@ def report(directory: str) -> None:
     from rdsearch.search.outcome.results import read_results, write_results
 
     results = read_results(directory)
+    _warn(results)
     write_results(results)
     _write_pictures(results)
     click.echo(results.folder.report)
@@ -408,6 +410,11 @@ def spaces() -> None:
         table.add_row(name, first_comment(path))
     _console().print(table)
     click.echo("Run one with `rdsearch search NAME`, or copy the file and change it.")
+
+
+def _warn(results: Results) -> None:
+    for line in results.damaged:
+        click.echo(f"Warning: {line}", err=True)
 
 
 def _console() -> Console:

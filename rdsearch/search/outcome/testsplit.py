@@ -11,7 +11,7 @@ from rdsearch.compression.measure import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, digest, file_of, read_results, write_results
-from rdsearch.search.task import task_of
+from rdsearch.search.task import searched_task
 from rdsearch.tasks.task import Task
 
 BASELINE = "baseline"
@@ -62,7 +62,7 @@ def read_test_split(results: Results, *, task: Task | None = None, say: Callable
     untested = {key: point for key, point in untested.items() if key not in scores}
     if not untested:
         return False
-    task = task or task_of(folder.search_file())
+    task = searched_task(folder, task)
     if task.fingerprint != results.manifest["task_fingerprint"]:
         raise SearchError("the task has changed since the search: its data, dense weights or validation part differ")
     if scores:

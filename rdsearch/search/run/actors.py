@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
@@ -45,10 +46,11 @@ def forgiving_actors() -> Iterator[None]:
         vars(tune_controller)["RayActorManager"] = before
 
 
-def loss_of(trial: Any) -> str:
-    """Why a trial of Tune lost its worker the last time, in a line; empty where that is not known."""
-    error = trial.get_pickled_error()
-    return _first_line(error) if isinstance(error, RayActorError) else ""
+def was_killed_for_memory(trial: Any) -> bool:
+    """Whether that is how a trial of Tune lost its worker the last time: Tune notes it in a file of the trial."""
+    with contextlib.suppress(OSError, TypeError):
+        return Path(trial.error_file).read_text().rstrip().endswith(KILLED_FOR_MEMORY)
+    return False
 
 
 def _first_line(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.journal import exclusive
 from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
-from rdsearch.search.task import task_of
+from rdsearch.search.task import keep_dense, searched_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
 
@@ -119,7 +119,7 @@ def _go_on(
     file.check_trials(limits.trials)
     if limits.trials is not None:
         folder.write_target(limits.trials)  # training may take hours, and be interrupted
-    task = task or task_of(file)
+    task = searched_task(folder, task)
     baseline = _prepare(folder, file, task, console, command)
     seconds = limits.seconds if limits.seconds is not None else file.search.time
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
@@ -170,12 +170,13 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
                 "validation part have changed; put them back, or start a new search in another folder"
             )
         return trials_baseline(manifest)
+    kept = keep_dense(folder, task)
     whole = measure_baseline(task, choose_device())
     seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
     # The trials need the GPU now.
     task.release_data()
     release_gpu()
-    folder.write_manifest(make_manifest(file, task, whole, seen, command))
+    folder.write_manifest(make_manifest(file, task, whole, seen, command) | kept)
     return seen
 
 
@@ -223,6 +224,8 @@ def _run(
     store = folder.store
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
+    for line in store.damaged.values():
+        console.print(f"Warning: {line}", highlight=False, style="yellow", soft_wrap=True, markup=False)
     _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)

@@ -12,7 +12,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
-from rdsearch.search.run.actors import KILLED_FOR_MEMORY, loss_of
+from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
@@ -38,7 +38,7 @@ class LedgerSearcher(Searcher):
         super().__init__()
         self._ledger = ledger
         self._alone = concurrent == 1
-        self._losses: dict[int, str] = {}
+        self._starved: set[int] = set()
         self.set_aside: list[int] = []
         self._numbers: dict[str, int] = {}
         self._ended: list[tuple[int, bool]] = []
@@ -78,18 +78,17 @@ class LedgerSearcher(Searcher):
                 del self._ended[0]
             self._ledger.commit()
 
-    def note_loss(self, number: int, reason: str) -> None:
-        """Note why a trial's worker was lost, the last time that it was."""
-        self._losses[number] = reason
+    def killed_for_memory(self, number: int) -> None:
+        """Note that a trial is given up since its worker was killed for memory, again and again."""
+        self._starved.add(number)
 
     def _settle(self, number: int, crashed: bool) -> None:
-        loss = self._losses.get(number) if crashed else None
-        if loss != KILLED_FOR_MEMORY:
+        if number not in self._starved:
             self._ledger.settle(number, crashed=crashed)
-        elif not self._alone:
-            self.set_aside.append(number)
+        elif self._alone:
+            self._ledger.settle(number, crashed=crashed, reason=KILLED_FOR_MEMORY)
         else:
-            self._ledger.settle(number, crashed=crashed, reason=loss)
+            self.set_aside.append(number)
 
     def _propose(self) -> Proposal | None:
         self.settle()
@@ -152,7 +151,8 @@ class Bookkeeping(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial is given up."""
-        self._searcher.note_loss(int(trial.config["number"]), loss_of(trial))
+        if was_killed_for_memory(trial):
+            self._searcher.killed_for_memory(int(trial.config["number"]))
         self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

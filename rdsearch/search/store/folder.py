@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -102,6 +104,11 @@ class SearchFolder:
     def manifest(self) -> Path:
         """Versions, seeds, hardware, the task's fingerprint, the baseline."""
         return self.path / "manifest.json"
+
+    @property
+    def dense(self) -> Path:
+        """The dense weights, where they were trained for this search."""
+        return self.path / "dense.safetensors"
 
     @property
     def journal(self) -> Path:
@@ -246,6 +253,20 @@ class SearchFolder:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
         self._write_json(self.manifest, manifest)
+
+    def write_dense(self, data: bytes) -> str:
+        """Keep the dense weights; their SHA-256, for the manifest."""
+        write_atomically(self.dense, data)
+        self._upload(self.dense)
+        return hashlib.sha256(data).hexdigest()
+
+    def read_dense(self, sha256: str) -> bytes | None:
+        """The dense weights; ``None`` where the file is missing or damaged."""
+        with contextlib.suppress(OSError, SearchError):
+            self.fetch(self.dense)
+            data = self.dense.read_bytes()
+            return data if hashlib.sha256(data).hexdigest() == sha256 else None
+        return None
 
     def read_warm_start(self) -> dict[str, Any]:
         """What was taken over from an earlier search: ``source``, ``proposals``, ``skipped``; empty without one."""

@@ -104,6 +104,10 @@ class ObjectStore(Place):
         if not self.exists(sign):
             self.write(sign, parts[marker])
 
+    def withdraw(self, folder: str, marker: str) -> None:
+        """Remove the marker; the parts have names of their own, and the next ones others."""
+        self.remove(f"{folder}/{marker}")
+
     def part_name(self, name: str) -> str:
         """A name that nobody else gives: whichever marker comes last, the parts that it names are its own."""
         stem, dot, ending = name.partition(".")
