@@ -79,6 +79,9 @@ def _limits(function: F) -> F:
     return function
 
 
+_trust = click.option(
+    "--trust", is_flag=True, help="Let the task's own functions run, although somebody else has made the folder."
+)
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the file, as in task.root=data."
 )
@@ -113,7 +116,8 @@ def search(
 @app.command()
 @click.argument("directory")
 @_limits
-def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
+@_trust
+def resume(directory: str, trials: int | None, time: str | None, address: str | None, trust: bool) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
     from rdsearch.search.run.signals import stoppable
 
@@ -121,7 +125,9 @@ def resume(directory: str, trials: int | None, time: str | None, address: str | 
         from rdsearch.search.api import limits_of
         from rdsearch.search.store.folder import SearchFolder
 
-        _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
+        folder, limits = SearchFolder.open(directory), limits_of(trials, time)
+        _ask_for_trust(folder, trust)
+        _run(folder, limits, address, command=None)
 
 
 def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: str | None) -> None:
@@ -154,6 +160,7 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
 @click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_trust
 def front(
     directory: str,
     max_drop: float | None,
@@ -162,6 +169,7 @@ def front(
     standard_error: bool,
     layers: bool,
     form: Literal["table", "csv", "json"],
+    trust: bool,
 ) -> None:
     """The front of a search, or the one point of it that fits."""
     from rdsearch.base.units import parse_size
@@ -179,6 +187,7 @@ def front(
     if not len(results.front):
         raise RdsearchError(misses_text(results))
     if layers:
+        _ask_for_trust(results.folder, trust)
         _show_layers(results, form)
         return
     chosen = results.front.knee() if knee else None
@@ -214,13 +223,16 @@ def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> Non
 
 @app.command()
 @click.argument("directory")
-def test(directory: str) -> None:
+@_trust
+def test(directory: str, trust: bool) -> None:
     """Read the test split, once, for the files on the front, and write what it says beside them."""
     from rdsearch.report.table import front_table
     from rdsearch.search.outcome.results import read_results, write_results
     from rdsearch.search.outcome.testsplit import BASELINE, read_test_split
 
-    read = read_test_split(read_results(directory), say=click.echo)
+    before = read_results(directory)
+    _ask_for_trust(before.folder, trust)
+    read = read_test_split(before, say=click.echo)
     results = read_results(directory)
     write_results(results)
     _write_pictures(results)
@@ -410,6 +422,14 @@ def spaces() -> None:
         table.add_row(name, first_comment(path))
     _console().print(table)
     click.echo("Run one with `rdsearch search NAME`, or copy the file and change it.")
+
+
+def _ask_for_trust(folder: SearchFolder, given: bool) -> None:
+    from rdsearch.search.store.trust import foreign_functions, question, trust
+
+    functions = foreign_functions(folder)
+    if functions and (given or (sys.stdin.isatty() and click.confirm(question(folder, functions)))):
+        trust(folder)
 
 
 def _warn(results: Results) -> None:

@@ -22,6 +22,7 @@ from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.run.signals import last_words, stoppable
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.trust import trust as give_trust
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def resume(
     time: str | float | None = None,
     address: str | None = None,
     console: Console | None = None,
+    trust: bool = False,
 ) -> Front:
     """Go on with a search after an interruption, or add trials to a finished one.
 
@@ -91,6 +93,7 @@ def resume(
         time: Wall time of this run.
         address: A Ray cluster's address.
         console: Where progress is shown.
+        trust: Whether functions that the search's task names may run, although this user did not make the folder.
 
     Returns:
         The Pareto front.
@@ -100,6 +103,8 @@ def resume(
         SearchStoppedError: The search had to stop in the middle, with what it has found written down.
     """
     folder, limits = SearchFolder.open(directory), limits_of(trials, time)
+    if trust:
+        give_trust(folder)
     return go_on(folder, limits, task=task, address=address, console=console).front()
 
 
@@ -116,7 +121,9 @@ def start(
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
-    return SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+    give_trust(folder)
+    return folder
 
 
 def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:

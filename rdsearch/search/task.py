@@ -10,6 +10,7 @@ from safetensors.numpy import load, save
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import SearchError
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.trust import require_trust
 from rdsearch.tasks.loading import load_task
 from rdsearch.tasks.state import State
 from rdsearch.tasks.task import Task
@@ -40,9 +41,12 @@ def searched_task(folder: SearchFolder, task: Task | None = None) -> Task:
         task: The task, when it is not the one that the search file names.
 
     Raises:
-        SearchError: The training has changed since, or the kept weights are damaged and not known here otherwise.
+        SearchError: The task names functions of somebody else's, the training has changed since, or the kept weights
+            are damaged and not known here otherwise.
     """
-    task = task or task_of(folder.search_file())
+    if task is None:
+        require_trust(folder)
+        task = task_of(folder.search_file())
     kept = folder.read_manifest().get("dense") if folder.manifest.exists() else None
     if kept is None or not task.trains_dense:
         return task

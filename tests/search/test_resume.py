@@ -124,9 +124,9 @@ def test_finished_search_is_extended_by_more_trials(finished: Path, tmp_path: Pa
 
 
 def test_second_driver_on_one_folder_gets_a_clear_error(finished: Path) -> None:
-    from rdsearch.search.store.journal import exclusive
+    from rdsearch.search.store.lock import FolderLock
 
-    with exclusive(SearchFolder.open(finished).lock):
+    with FolderLock(SearchFolder.open(finished).lock).held():
         second = subprocess.run([RDSEARCH, "resume", str(finished)], capture_output=True, text=True, timeout=60)
     assert second.returncode == 2
     assert f"in use by process {os.getpid()}" in second.stderr

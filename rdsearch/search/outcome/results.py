@@ -229,6 +229,7 @@ def write_results(results: Results) -> Results:
         The same, each point of the front with the path of its file in ``front/``.
     """
     folder = results.folder
+    folder.refuse_links()
     write_points(folder.points, results.points)
     copies = _copy_front(folder, results.front)
     front = Front(

@@ -24,7 +24,7 @@ from rdsearch.search.run.signals import tune_listens
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
-from rdsearch.search.store.journal import exclusive
+from rdsearch.search.store.lock import FolderLock
 from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
 from rdsearch.search.task import keep_dense, searched_task
@@ -95,7 +95,10 @@ def run_search(
         )
     file = folder.search_file()
     study = folder.study(file)
-    with exclusive(folder.lock), study.locked():
+    folder.refuse_links()
+    lock = FolderLock(folder.lock)
+    with lock.held(), study.locked():
+        study.guard = lock.check
         try:
             return _go_on(folder, file, study, task, limits, address, console, command, farewell)
         except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -74,10 +75,15 @@ def _own_session(address: str | None) -> Iterator[None]:
     try:
         if address is None:
             folder = _session_folder()
-            _start(folder)
+            with _own_token():
+                try:
+                    _start(folder)
+                    yield
+                finally:
+                    ray.shutdown()
         else:
             _connect(address)
-        yield
+            yield
     finally:
         ray.shutdown()
         if folder is not None:
@@ -95,6 +101,32 @@ def abandon_session() -> None:
     folder = Path(node.get_temp_dir_path()).parent
     if folder.name.startswith(_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _own_token() -> Iterator[None]:
+    """Whoever talks to the Ray inside has a token that is made for it and that no file holds.
+
+    That is so whatever the environment says, which may speak of a cluster, or of no tokens at all.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    def read_again() -> None:
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    read_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        read_again()
 
 
 def _start(folder: Path) -> None:

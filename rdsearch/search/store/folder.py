@@ -135,6 +135,19 @@ class SearchFolder:
         """The traceback of what stopped the driver, where nobody had foreseen it."""
         return self.path / "errors.log"
 
+    def refuse_links(self) -> None:
+        """See that what is written into the folder stays in it.
+
+        Raises:
+            SearchError: A part of it that is written through is a symbolic link.
+        """
+        for path in (self.front_files, self.trials, self.tune, self.journal, self.errors):
+            if path.is_symlink():
+                raise SearchError(
+                    f"{path} is a symbolic link: what a search writes stays in its folder; put the real thing there, "
+                    "or remove it"
+                )
+
     @property
     def is_published(self) -> bool:
         """Whether the folder has the tables of a search, but not the rounds that it would go on from."""

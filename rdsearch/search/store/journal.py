@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -13,31 +12,7 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
-from rdsearch.errors import SearchError
-
 _CHUNK = 1 << 16
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of a search's folder; it goes with the process, however that ends.
-
-    Raises:
-        SearchError: Another process holds it.
-    """
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise SearchError(
-                f"{path.parent} is in use by {owner}: wait for it to end, or stop it, before going on here"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        yield
 
 
 def mend(journal: Path) -> None:
