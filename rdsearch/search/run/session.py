@@ -18,6 +18,7 @@ from rdsearch.search.run.cluster import available_cores
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
+_LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -109,11 +110,13 @@ def _own_token() -> Iterator[None]:
 
     That is so whatever the environment says, which may speak of a cluster, or of no tokens at all.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
+
+    compiled: Any = _raylet
 
     def read_again() -> None:
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        compiled.Config.initialize("")
+        compiled.AuthenticationTokenLoader.instance().reset_cache()
 
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     before = {name: os.environ.get(name) for name in own}
@@ -133,7 +136,7 @@ def _start(folder: Path) -> None:
     import ray
 
     try:
-        with _own_process_groups():
+        with _apart():
             ray.init(
                 address="local",
                 num_cpus=available_cores(),
@@ -142,8 +145,7 @@ def _start(folder: Path) -> None:
                 logging_level=logging.ERROR,
                 # Ray lets everybody into its folder; nobody gets past the one around it.
                 _temp_dir=str(folder / "ray"),
-                # Its ports are open on the loopback interface alone.
-                _node_ip_address="127.0.0.1",
+                _node_ip_address=_LOOPBACK,
             )
     except (OSError, RuntimeError, TimeoutError) as error:
         raise SearchError(
@@ -153,25 +155,26 @@ def _start(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """What Ray starts inside leads process groups of its own.
+def _apart() -> Iterator[None]:
+    """What Ray starts inside leads process groups of its own, and listens on the loopback interface alone.
 
     A signal to the group of this process (`timeout`, a batch system, a supervisor) would end Ray before this
-    process can end the search. Ray has no option for it; its processes still die with this one, by the
-    kernel's parent-death signal.
+    process can end the search. And Ray puts an address that others can reach in place of ``127.0.0.1``. It has no
+    options for either; its processes still die with this one, by the kernel's parent-death signal.
     """
     from ray._private import services
 
-    started_by_ray = services.ConsolePopen
+    changed = vars(services)
+    before = {name: changed[name] for name in ("ConsolePopen", "resolve_ip_for_localhost")}
 
     def start(*args: Any, **options: Any) -> Any:
-        return started_by_ray(*args, **{"process_group": 0, **options})
+        return before["ConsolePopen"](*args, **{"process_group": 0, **options})
 
-    vars(services)["ConsolePopen"] = start
+    changed |= {"ConsolePopen": start, "resolve_ip_for_localhost": lambda host: host}
     try:
         yield
     finally:
-        vars(services)["ConsolePopen"] = started_by_ray
+        changed |= before
 
 
 def _session_folder() -> Path:
