@@ -118,6 +118,7 @@ def _go_on(
     farewell: Callable[[str], None],
 ) -> Ending:
     started = time.monotonic()
+    folder.sweep()
     folder.refresh()  # another driver may have been at work until now
     file.check_trials(limits.trials)
     if limits.trials is not None:

@@ -20,10 +20,11 @@ _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10
+_WORKERS = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""What workers need in their environment, wherever they run."""
 _QUIET = {
+    **_WORKERS,
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -222,7 +223,13 @@ def _connect(address: str) -> None:
         if port.isdigit() and "/" not in host:
             # Ray itself would try for minutes.
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # Its nodes were started with an environment of their own.
+            runtime_env={"env_vars": _WORKERS},
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise SearchError(
             f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address "

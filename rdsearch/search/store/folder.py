@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from rdsearch.search.store.objectstore import is_address, object_store
 from rdsearch.search.store.places import Folder
 from rdsearch.search.store.rounds import RoundStore
 from rdsearch.search.store.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
+
+_DRAFT_SECONDS = 600.0
+"""A command that reads the search may be writing a table just now."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,14 @@ class SearchFolder:
                     "or remove it"
                 )
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed have left half written beside the tables and the front's files."""
+        for folder in (self.path, self.front_files):
+            for draft in folder.glob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    if time.time() - draft.lstat().st_mtime > _DRAFT_SECONDS:
+                        draft.unlink()
+
     @property
     def is_published(self) -> bool:
         """Whether the folder has the tables of a search, but not the rounds that it would go on from."""
@@ -261,7 +273,11 @@ class SearchFolder:
             SearchError: The search never got as far as writing one, or it is damaged.
         """
         missing = f"the search in {self.address} has not begun; begin it with `rdsearch resume {self.address}`"
-        return _read_json(self.manifest, missing)
+        manifest = _read_json(self.manifest, missing)
+        for part, keys in _NEEDED.items():
+            if not isinstance(manifest.get(part), dict) or not all(_is_number(manifest[part].get(key)) for key in keys):
+                raise SearchError(f"{self.manifest} is damaged: it has no {part} with {' and '.join(keys)}")
+        return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
@@ -287,7 +303,7 @@ class SearchFolder:
 
     def read_tests(self) -> dict[str, float]:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""
-        return _read_json(self.tests, "") if self.tests.exists() else {}
+        return _read_scores(self.tests)
 
     @property
     def layers(self) -> Path:
@@ -308,18 +324,35 @@ class SearchFolder:
 
     def read_whole_part(self) -> dict[str, float]:
         """Scores on the whole validation part by `rdsearch.search.outcome.members.member_key`; empty before the end."""
-        return _read_json(self.whole_part, "") if self.whole_part.exists() else {}
+        return _read_scores(self.whole_part)
 
     def write_whole_part(self, scores: dict[str, float]) -> None:
         """Record what the whole validation part said."""
         self._write_json(self.whole_part, scores)
 
 
+_NEEDED = {"baseline": ("val_accuracy", "size_bytes"), "split_sizes": ("train", "validation")}
+"""Parts of a manifest without which nothing of a search can be shown."""
+
+
+def _read_scores(path: Path) -> dict[str, float]:
+    scores = _read_json(path, "") if path.exists() else {}
+    if not all(map(_is_number, scores.values())):
+        raise SearchError(f"{path} is damaged: a score in it is no number; remove it to have them measured again")
+    return scores
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise SearchError(missing) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SearchError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise SearchError(f"{path} is damaged: it holds a {type(content).__name__} where a mapping should be")
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -55,6 +56,10 @@ class Place(ABC):
     @abstractmethod
     def withdraw(self, folder: str, marker: str) -> None:
         """Take back a folder that `publish` has made."""
+
+    @abstractmethod
+    def sweep(self, folder: str) -> None:
+        """Remove from a folder what writers that were killed have left half done."""
 
     @abstractmethod
     def part_name(self, name: str) -> str:
@@ -140,6 +145,13 @@ class Folder(Place):
         draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
         final.rename(draft)
         shutil.rmtree(draft, ignore_errors=True)
+
+    def sweep(self, folder: str) -> None:
+        """Remove what has a temporary name; a writer that is still at it, of a driver that is gone, then fails."""
+        with contextlib.suppress(OSError):
+            for path in (self.root / folder).iterdir():
+                if path.name.startswith("."):
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def part_name(self, name: str) -> str:
         """The name itself: a rename lets one of two workers win with all that it wrote."""

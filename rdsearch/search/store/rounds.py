@@ -5,6 +5,7 @@
     trials/00012/round_003/point.json            figures and parameters
                            network.rdz           the file itself
                            checkpoint.safetensors   only in the newest round of an unfinished trial
+    trials/00012/.round_004.draft                how far a long round has come, until it is stored
     trials/00012/outcome.json                    once the trial has ended
                  errors.log                      tracebacks, if a worker met any
 
@@ -40,6 +41,7 @@ _ROUND = "round_"
 _FILE = "file"
 _NOT_STORED = ("path", "data", "test_accuracy")
 _SEAL = "checksum"
+_CHECKSUM_BYTES = 32
 _NETWORK_NAME = re.compile(r"network(-[0-9a-f]{12})?\.rdz")
 _FIGURES = (
     "size_bytes",
@@ -80,6 +82,7 @@ class RoundStore:
     def __init__(self, place: Path | Place) -> None:
         self.place = Folder(place.absolute()) if isinstance(place, Path) else place
         self.damaged: dict[str, str] = {}
+        self._drafts: set[str] = set()
 
     def publish(self, trial: int, point: OperatingPoint, checkpoint: Checkpoint | None) -> OperatingPoint:
         """Store a round for good; return its point as the store will give it from now on.
@@ -106,6 +109,7 @@ class RoundStore:
             if self.damaged.pop(name, None):
                 self.place.withdraw(name, marker=POINT)
             self.place.publish(name, parts, marker=POINT)
+            self._remove_draft(trial, point.round)
             if point.round > 1:
                 self.place.remove(f"{self._round(trial, point.round - 1)}/{CHECKPOINT}")
         except OSError as error:
@@ -150,8 +154,45 @@ class RoundStore:
                 self.log_error(trial, f"{where} is damaged, and the rounds up to it are computed again: {error}")
         return None
 
+    def write_draft(self, trial: int, round_: int, data: bytes) -> None:
+        """Keep how far a round has come that takes long; it goes when the round is stored, or its trial ends.
+
+        Raises:
+            SearchError: The disk is full, or the place cannot be written.
+        """
+        name = self._draft(trial, round_)
+        try:
+            self.place.write(name, hashlib.sha256(data).digest() + data)
+        except OSError as error:
+            raise SearchError(f"{self.place.where(name)} cannot be written: {error}") from error
+        self._drafts.add(name)
+
+    def read_draft(self, trial: int, round_: int) -> bytes | None:
+        """How far a round had come when its worker ended; ``None`` where nothing was kept, or it is damaged."""
+        name = self._draft(trial, round_)
+        try:
+            kept = self.place.read(name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SearchError(f"{self.place.where(name)} cannot be read: {error}") from None
+        self._drafts.add(name)
+        checksum, data = kept[:_CHECKSUM_BYTES], kept[_CHECKSUM_BYTES:]
+        return data if hashlib.sha256(data).digest() == checksum else None
+
+    def _draft(self, trial: int, round_: int) -> str:
+        return f"{_folder(trial)}/.{_ROUND}{round_:03d}.draft"
+
+    def _remove_draft(self, trial: int, round_: int) -> None:
+        """In an object store it costs a request, so only if it is there."""
+        name = self._draft(trial, round_)
+        if name in self._drafts:
+            self._drafts.discard(name)
+            self.place.remove(name)
+
     def finish(self, trial: int, outcome: Outcome) -> None:
-        """Record how a trial ended, and let its checkpoint go."""
+        """Record how a trial ended, and let its checkpoint go, and what was left half done."""
+        self.place.sweep(_folder(trial))
         self.place.write(f"{_folder(trial)}/{OUTCOME}", json.dumps(asdict(outcome)).encode())
         self.place.each(lambda name: self.place.remove(f"{name}/{CHECKPOINT}"), self._rounds(trial))
 

@@ -197,7 +197,7 @@ def _read(path: Path, journal: BatchedJournal) -> BaseStorage:
 
     try:
         return JournalStorage(journal)
-    except (ValueError, LookupError, TypeError, AssertionError) as error:
+    except (ValueError, LookupError, TypeError, AssertionError, RecursionError) as error:
         raise SearchError(
             f"{path} is damaged: {error}; put a copy of it back to go on. `rdsearch front` and `rdsearch report` "
             "read the rounds that are stored beside it, and work without it"
