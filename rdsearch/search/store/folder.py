@@ -17,7 +17,7 @@ from rdsearch.config.searchfile import SearchFile, check_search
 from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.store.database import DatabaseStudy
-from rdsearch.search.store.mirror import CONFIG, TRIALS, Mirror
+from rdsearch.search.store.mirror import CONFIG, DENSE, TRIALS, Mirror
 from rdsearch.search.store.objectstore import is_address, object_store
 from rdsearch.search.store.places import Folder
 from rdsearch.search.store.rounds import RoundStore
@@ -112,7 +112,7 @@ class SearchFolder:
     @property
     def dense(self) -> Path:
         """The dense weights, where they were trained for this search."""
-        return self.path / "dense.safetensors"
+        return self.path / DENSE
 
     @property
     def journal(self) -> Path:
