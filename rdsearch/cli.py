@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from rdsearch import __version__
-from rdsearch.errors import MissingDataError, RdsearchError, TaskError
+from rdsearch.errors import MissingDataError, RdsearchError, SearchStoppedError, TaskError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from rdsearch.config.space import RecipeSpace
+    from rdsearch.search.api import Run
     from rdsearch.search.outcome.results import Results
     from rdsearch.search.run.runner import Limits
     from rdsearch.search.store.folder import SearchFolder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+_STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +80,9 @@ def _limits(function: F) -> F:
     return function
 
 
+_trust = click.option(
+    "--trust", is_flag=True, help="Let the task's own functions run, although somebody else has made the folder."
+)
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the file, as in task.root=data."
 )
@@ -99,37 +104,53 @@ def search(
     address: str | None,
 ) -> None:
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
-    from rdsearch.search.api import limits_of, start
+    from rdsearch.search.run.signals import stoppable
 
-    limits = limits_of(trials, time)
-    folder = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address)
-    _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+    with stoppable():
+        from rdsearch.search.api import limits_of, start
+
+        limits = limits_of(trials, time)
+        folder = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address)
+        _run(folder, limits, address, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 
 @app.command()
 @click.argument("directory")
 @_limits
-def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
+@_trust
+def resume(directory: str, trials: int | None, time: str | None, address: str | None, trust: bool) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
-    from rdsearch.search.api import limits_of
-    from rdsearch.search.store.folder import SearchFolder
+    from rdsearch.search.run.signals import stoppable
 
-    _run(SearchFolder.open(directory), limits_of(trials, time), address, command=None)
+    with stoppable():
+        from rdsearch.search.api import limits_of
+        from rdsearch.search.store.folder import SearchFolder
+
+        folder, limits = SearchFolder.open(directory), limits_of(trials, time)
+        _ask_for_trust(folder, trust)
+        _run(folder, limits, address, command=None)
 
 
 def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: str | None) -> None:
     from rdsearch.search.api import go_on
+    from rdsearch.search.run.signals import last_words
 
     console = _console()
-    try:
-        results, ending = go_on(folder, limits, address=address, console=console, command=command)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with `rdsearch resume {folder.address}`", err=True)
-        sys.exit(INTERRUPTED)
-    _write_pictures(results)
-    _show_end(console, results)
-    if ending == "interrupted":
-        sys.exit(INTERRUPTED)
+
+    def show(run: Run) -> None:
+        if run.results is not None:
+            _write_pictures(run.results)
+            _show_end(console, run.results)
+        if run.ending == "stopped":
+            click.echo(f"Error: {run.way_on}", err=True)
+        elif run.ending == "interrupted":
+            click.echo(run.way_on, err=True)
+
+    run = go_on(folder, limits, address=address, console=console, command=command, farewell=show)
+    with last_words():
+        show(run)
+    if status := _STATUS.get(run.ending, 0):
+        sys.exit(status)
 
 
 @app.command()
@@ -140,6 +161,7 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
 @click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_trust
 def front(
     directory: str,
     max_drop: float | None,
@@ -148,6 +170,7 @@ def front(
     standard_error: bool,
     layers: bool,
     form: Literal["table", "csv", "json"],
+    trust: bool,
 ) -> None:
     """The front of a search, or the one point of it that fits."""
     from rdsearch.base.units import parse_size
@@ -161,9 +184,11 @@ def front(
             "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
         )
     results = read_results(directory)
+    _warn(results)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
     if layers:
+        _ask_for_trust(results.folder, trust)
         _show_layers(results, form)
         return
     chosen = results.front.knee() if knee else None
@@ -199,13 +224,16 @@ def _show_layers(results: Results, form: Literal["table", "csv", "json"]) -> Non
 
 @app.command()
 @click.argument("directory")
-def test(directory: str) -> None:
+@_trust
+def test(directory: str, trust: bool) -> None:
     """Read the test split, once, for the files on the front, and write what it says beside them."""
     from rdsearch.report.table import front_table
     from rdsearch.search.outcome.results import read_results, write_results
     from rdsearch.search.outcome.testsplit import BASELINE, read_test_split
 
-    read = read_test_split(read_results(directory), say=click.echo)
+    before = read_results(directory)
+    _ask_for_trust(before.folder, trust)
+    read = read_test_split(before, say=click.echo)
     results = read_results(directory)
     write_results(results)
     _write_pictures(results)
@@ -223,6 +251,7 @@ def report(directory: str) -> None:
     from rdsearch.search.outcome.results import read_results, write_results
 
     results = read_results(directory)
+    _warn(results)
     write_results(results)
     _write_pictures(results)
     click.echo(results.folder.report)
@@ -397,6 +426,19 @@ def spaces() -> None:
         table.add_row(name, first_comment(path))
     _console().print(table)
     click.echo("Run one with `rdsearch search NAME`, or copy the file and change it.")
+
+
+def _ask_for_trust(folder: SearchFolder, given: bool) -> None:
+    from rdsearch.search.store.trust import foreign_functions, question, trust
+
+    functions = foreign_functions(folder)
+    if functions and (given or (sys.stdin.isatty() and click.confirm(question(folder, functions)))):
+        trust(folder)
+
+
+def _warn(results: Results) -> None:
+    for line in results.damaged:
+        click.echo(f"Warning: {line}", err=True)
 
 
 def _console() -> Console:

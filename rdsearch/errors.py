@@ -58,6 +58,12 @@ class SearchError(RdsearchError, RuntimeError):
     """A search that cannot start, go on or be read."""
 
 
+class SearchStoppedError(SearchError):
+    """A search that had to stop in the middle; what it has stored is kept, and it can go on."""
+
+    exit_code = 1
+
+
 class TrialError(RdsearchError, RuntimeError):
     """A trial that could not produce an operating point."""
 

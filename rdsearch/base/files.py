@@ -14,6 +14,10 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     Raises:
         OSError: The folder is missing or not writable, or the disk is full; no temporary file is left behind.
     """
+    if path.exists() and not path.is_file():
+        # A device or a pipe, such as /dev/null: to rename onto it would put a file in its place.
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return
     # Processes on several machines may write the same file in a shared folder, so a process id is not enough.
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +11,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from rdsearch.tasks.state import to_numpy
+
+_DIGEST = "sha256"
+_LENGTH = 8
+"""Bytes before a safetensors header, which say how long it is."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,37 @@ class Checkpoint:
 
         packed = {f"mask.{name}": np.packbits(mask) for name, mask in self.masks.items()}
         state = {f"state.{name}": np.asarray(array, order="C") for name, array in self.state.items()}
-        return save(state | packed, metadata={"round": str(self.round)})
+        tensors = state | packed
+        return save(tensors, metadata={"round": str(self.round), _DIGEST: _digest(tensors, self.round)})
 
     @classmethod
     def from_bytes(cls, data: bytes, round_: int) -> Checkpoint:
-        """Read `to_bytes`'s form; ``round_`` is the round that it was taken after."""
+        """Read `to_bytes`'s form; ``round_`` is the round that it was taken after.
+
+        Raises:
+            ValueError: The bytes are damaged, or of another round.
+        """
         from safetensors.numpy import load
 
         tensors = load(data)
+        header = json.loads(data[_LENGTH : _LENGTH + int.from_bytes(data[:_LENGTH], "little")])
+        if header.get("__metadata__", {}).get(_DIGEST) != _digest(tensors, round_):
+            raise ValueError("its checksum does not fit its content")
         state = {name.removeprefix("state."): array for name, array in tensors.items() if name.startswith("state.")}
         masks = {
             name: _unpacked(tensors[f"mask.{name}"], state[name].shape) for name in state if f"mask.{name}" in tensors
         }
         return cls(round_, state, masks)
+
+
+def _digest(tensors: Mapping[str, np.ndarray], round_: int) -> str:
+    """SHA-256 of names, kinds, shapes and values, whatever their order, and of the round."""
+    digest = hashlib.sha256(str(round_).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

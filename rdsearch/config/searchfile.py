@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -53,6 +54,8 @@ def _share(gpus: float) -> float:
     return gpus
 
 
+_SECRET = re.compile("pass|pwd|secret|token|credential", re.IGNORECASE)
+"""In the names of a URL's options."""
 DATABASES = ("postgresql", "mysql", "sqlite")
 """Databases that a study can lie in."""
 
@@ -63,8 +66,11 @@ def _database(url: str | None) -> str | None:
     parts = urlsplit(url)
     kind, _, driver = parts.scheme.partition("+")
     if kind not in DATABASES:
-        raise ValueError(f"{shown(url)} must begin with {', '.join(f'{name}://' for name in DATABASES)}")
-    if parts.password is not None:
+        raise ValueError(
+            f"{shown(url.partition('@')[2] or url)} must begin with {', '.join(f'{name}://' for name in DATABASES)}"
+        )
+    hidden = [key for key in parse_qs(parts.query, keep_blank_values=True) if _SECRET.search(key)]
+    if parts.password is not None or hidden:
         raise ValueError(
             "the password in it would be shown in config.yaml and the report: leave it out of the URL, and put it into "
             "PGPASSWORD or ~/.pgpass (PostgreSQL) or an option file (MySQL)"

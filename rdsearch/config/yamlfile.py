@@ -20,6 +20,11 @@ _FLOAT = re.compile(
 )
 
 
+_MOST_VALUES = 1_000_000
+_LONGEST_BITS = 1024
+"""Of a whole number: those of a float end there."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 without its two surprises: repeated keys pass silently, and ``1e-3`` is text."""
 
@@ -49,12 +54,37 @@ def parse_yaml(text: str, source: str) -> Any:
         ConfigError: It is not YAML, with the line and column.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with two corrections
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with two corrections
+        values = _count(tree, {})
+    except RecursionError:
+        raise ConfigError(source, ["it nests too deep to be read"]) from None
+    except (ValueError, LookupError, AttributeError) as error:
+        # What looks like a date or a number, or is said to be one, and is none.
+        raise ConfigError(source, [f"a value cannot be read: {error}; put text into quotes"]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = getattr(error, "problem", None) or str(error)
         raise ConfigError(source, [f"{where}{reason}"]) from None
+    if values > _MOST_VALUES:
+        raise ConfigError(source, [f"with its aliases written out it has {values:,} values; at most {_MOST_VALUES:,}"])
+    return tree
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """Values in a tree, with those that aliases repeat counted each time.
+
+    Raises:
+        ValueError: A whole number is so long that it cannot be shown.
+    """
+    if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
+        raise ValueError(f"a whole number has {value.bit_length():,} bits")
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(value)]
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class OperatingPoint:
         path: Where the file lies, when it lies on disk.
         data: The file itself, when it was just made.
         test_accuracy: Score on the test split, once ``rdsearch test`` has read it.
+        sha256: Of the file, hex, where a search has stored it.
     """
 
     size_bytes: int
@@ -43,3 +44,4 @@ class OperatingPoint:
     path: Path | None = None
     data: bytes | None = field(default=None, repr=False, compare=False)
     test_accuracy: float | None = None
+    sha256: str | None = field(default=None, compare=False)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdsearch.base.units import parse_duration
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
-from rdsearch.errors import ConfigError, TaskError
+from rdsearch.errors import ConfigError, RdsearchError, SearchStoppedError, TaskError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
 from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
+from rdsearch.search.run.signals import last_words, stoppable
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.trust import trust as give_trust
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -61,12 +66,12 @@ def search(
     Raises:
         ConfigError: The search file is wrong; every mistake is listed.
         SearchError: The folder holds a search already, or a trial fits no machine.
+        SearchStoppedError: The search had to stop in the middle, with what it has found written down.
         TaskError: The task cannot be made.
     """
     limits = limits_of(trials, time)
     folder = start(space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address)
-    results, _ = go_on(folder, limits, task=task, address=address, console=console, command=command)
-    return results.front
+    return go_on(folder, limits, task=task, address=address, console=console, command=command).front()
 
 
 def resume(
@@ -77,6 +82,7 @@ def resume(
     time: str | float | None = None,
     address: str | None = None,
     console: Console | None = None,
+    trust: bool = False,
 ) -> Front:
     """Go on with a search after an interruption, or add trials to a finished one.
 
@@ -87,16 +93,19 @@ def resume(
         time: Wall time of this run.
         address: A Ray cluster's address.
         console: Where progress is shown.
+        trust: Whether functions that the search's task names may run, although this user did not make the folder.
 
     Returns:
         The Pareto front.
 
     Raises:
         SearchError: There is no search in the folder, another process runs it, or its space or task has changed.
+        SearchStoppedError: The search had to stop in the middle, with what it has found written down.
     """
     folder, limits = SearchFolder.open(directory), limits_of(trials, time)
-    results, _ = go_on(folder, limits, task=task, address=address, console=console)
-    return results.front
+    if trust:
+        give_trust(folder)
+    return go_on(folder, limits, task=task, address=address, console=console).front()
 
 
 def start(
@@ -112,9 +121,8 @@ def start(
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
-    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file)
-    if taken_over is not None:
-        folder.write_warm_start(taken_over)
+    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+    give_trust(folder)
     return folder
 
 
@@ -122,6 +130,49 @@ def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:
     if file.search.sampler == GRID:
         raise ConfigError("warm start", [f"{earlier}: sampler grid tries its own combinations; leave it out here"])
     return read_warm_start(earlier, file.space).as_dict()
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of a search ended.
+
+    Attributes:
+        folder: The search's.
+        ending: How it ended.
+        reason: Why it stopped, where it did.
+        results: What the search has found so far; ``None`` where it had not come to anything, or where that could not
+            be written.
+    """
+
+    folder: SearchFolder
+    ending: Ending
+    reason: str
+    results: Results | None
+
+    @property
+    def way_on(self) -> str:
+        """What to say of a run that was cut short: why, and the command that goes on; empty after others."""
+        if self.ending == "stopped":
+            front = "the front so far is written, and " if self.results is not None else ""
+            return f"{self.reason}\n{front}nothing that was stored is lost: go on with {self._command}"
+        return f"interrupted; go on with {self._command}" if self.ending == "interrupted" else ""
+
+    @property
+    def _command(self) -> str:
+        return f"`rdsearch resume {shlex.quote(self.folder.address)}`"
+
+    def front(self) -> Front:
+        """The front.
+
+        Raises:
+            SearchStoppedError: The run had to stop.
+            KeyboardInterrupt: It was interrupted before there was anything.
+        """
+        if self.ending == "stopped":
+            raise SearchStoppedError(self.way_on)
+        if self.results is None:
+            raise KeyboardInterrupt
+        return self.results.front
 
 
 def go_on(
@@ -132,14 +183,52 @@ def go_on(
     address: str | None = None,
     console: Console | None = None,
     command: str | None = None,
-) -> tuple[Results, Ending]:
-    """Begin or go on with the search in ``folder``, and write what it found."""
+    farewell: Callable[[Run], None] | None = None,
+) -> Run:
+    """Begin or go on with the search in ``folder``, and write what it found, however it ends.
+
+    Where Ray has gone, this process has to end with it; before that ``farewell`` is given how the run ended. When none
+    is given, what `Run.way_on` says goes to standard error.
+    """
     from rich.console import Console as RichConsole
 
-    ending = run_search(
-        folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command
-    )
-    return write_results(read_results(folder.address)), ending
+    console = console or RichConsole()
+
+    def lost(reason: str) -> None:
+        run = Run(folder, "stopped", reason, _written(folder, "stopped"))
+        (farewell or _say_way_on)(run)
+
+    with stoppable():
+        try:
+            ending = run_search(
+                folder,
+                task=task,
+                limits=limits,
+                address=address,
+                console=console,
+                command=command,
+                farewell=lost,
+            )
+            reason = ""
+        except SearchStoppedError as error:
+            ending, reason = "stopped", str(error)
+        with last_words():
+            return Run(folder, ending, reason, _written(folder, ending))
+
+
+def _say_way_on(run: Run) -> None:
+    sys.stderr.write(f"{run.way_on}\n")
+    sys.stderr.flush()
+
+
+def _written(folder: SearchFolder, ending: Ending) -> Results | None:
+    """What was found, written down; what is in the way of that after a run that was cut short says no more."""
+    try:
+        return write_results(read_results(folder.address))
+    except (RdsearchError, OSError):
+        if ending in ("interrupted", "stopped"):
+            return None
+        raise
 
 
 def limits_of(trials: int | None, time: str | float | None) -> Limits:

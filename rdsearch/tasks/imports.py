@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -37,6 +38,7 @@ class ImportedFactory:
             TaskError: The module or the name in it is missing, or is nothing that can be called.
         """
         module_name, _, attribute = self.path.partition(":")
+        self._refuse_pythons_own(module_name)
         if self.folder not in sys.path:
             # At the end, so that a user's folder never hides an installed package.
             sys.path.append(self.folder)
@@ -52,8 +54,20 @@ class ImportedFactory:
             found = getattr(found, part)
         if not callable(found):
             raise TaskError(f"{self.path} is a {type(found).__name__}: a function is needed")
+        made_in = found
+        while isinstance(made_in, functools.partial):
+            made_in = made_in.func
+        self._refuse_pythons_own(str(getattr(made_in, "__module__", None) or module_name))
         function: Callable[..., Any] = found
         return function
+
+    def _refuse_pythons_own(self, module: str) -> None:
+        """A settings file of somebody else's may name any function: none of Python's own makes a network or data."""
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            raise TaskError(
+                f"{self.path} is of Python's own library ({module}), where nothing makes a network or data: give a "
+                "function of a module of yours"
+            )
 
     def __call__(self) -> Any:
         """Import the function and call it.

@@ -27,7 +27,7 @@ from rdsearch.tasks.parts import parts
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit, Split, SplitLike, as_split, draw_subset
 from rdsearch.tasks.splits.base import Device
-from rdsearch.tasks.state import State, load_state, state_fingerprint, to_numpy
+from rdsearch.tasks.state import State, check_fit, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.template import Template, blank, copied, plain
 from rdsearch.tasks.training.baseline import baseline_path, baseline_state
 from rdsearch.tasks.training.stepper import Loss
@@ -111,6 +111,7 @@ class Task:
             with torch.inference_mode(False):
                 own = copied(network)
                 self._dense, self._factory = to_numpy(own.state_dict()), Template(own)
+        self._given = self._dense is not None
         self._left_out: list[str] = []
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
         self._evaluation = evaluate or top1
@@ -192,6 +193,31 @@ class Task:
             return self._dense
         with isolated_rng(self.seed):
             return to_numpy(self._make().state_dict())
+
+    @property
+    def trains_dense(self) -> bool:
+        """Whether the dense weights come from a training here, and not with the network or in a checkpoint."""
+        return not self._given and self._checkpoint is None and self.training.epochs > 0
+
+    @property
+    def training_fingerprint(self) -> str:
+        """SHA-256 of what the dense weights are trained on and how, hex; the same on every machine."""
+        described = [
+            self.training.model_dump_json(),
+            str(self.seed),
+            getattr(self._loss, "__qualname__", type(self._loss).__qualname__),
+            self.train.fingerprint,
+        ]
+        return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+    def use_dense(self, state: State) -> None:
+        """Take dense weights that were trained before: another instruction set would train other bits.
+
+        Raises:
+            TaskError: They are those of another network.
+        """
+        check_fit(state, self._make())
+        self._dense = state
 
     @property
     def is_trained(self) -> bool:

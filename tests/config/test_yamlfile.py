@@ -121,3 +121,32 @@ def test_a_wrong_override_is_explained(override: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         apply_override({"a": {"b": 1}}, override)
     assert said in str(error.value)
+
+
+def _bomb() -> str:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 2026-13-45",
+        "a: 2026-01-01 99:99:99",
+        "a: " + "9" * 5000,
+        "a: 0x" + "f" * 5000,
+        "a: 1" + ":59" * 3000,
+        "[" * 100_000,
+        "{a: " * 5000,
+        "a: &x [*x]",
+        _bomb(),
+        "a: !!int abc",
+        "a: !!bool abc",
+        "a: !!timestamp abc",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_cannot_be_read_is_a_mistake_and_no_crash(text: str) -> None:
+    with pytest.raises(ConfigError, match="here: 1 mistake"):
+        parse_yaml(text, "here")

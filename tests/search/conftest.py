@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.search.driven import Search
 from tests.search.s3 import KEYS, new_prefix, s3_server
 
 
@@ -19,3 +21,10 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
     return new_prefix()
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    return Search(tmp_path / "search", faults)

@@ -17,10 +17,8 @@ def main(folder: str, faults: str, seconds: str, trials: str) -> None:
     path = Path(folder)
     if not (path / "config.yaml").exists():
         SearchFolder.create(path, check_search(space, source="drive", name="paced", own_task=True))
-    _, ending = go_on(
-        SearchFolder.open(path), limits_of(int(trials), None), task=paced_task(float(seconds), Path(faults))
-    )
-    sys.stdout.write(f"{ending}\n")
+    run = go_on(SearchFolder.open(path), limits_of(int(trials), None), task=paced_task(float(seconds), Path(faults)))
+    sys.stdout.write(f"{run.ending}\n{run.way_on}\n")
 
 
 if __name__ == "__main__":

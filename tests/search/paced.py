@@ -29,7 +29,7 @@ class Paced:
     Attributes:
         seconds: How long a round takes.
         faults: Folder with a file for each fault that shall befall a worker, by its name, and in it how often;
-            every evaluation is counted there as well.
+            every evaluation is noted there as well.
         driver: The process that no fault befalls.
     """
 
@@ -39,7 +39,7 @@ class Paced:
 
     def __call__(self, network: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
         with (self.faults / EVALUATIONS).open("a") as file:
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{Path.cwd()}\n")
         time.sleep(self.seconds)
         for name, fault in FAULTS.items():
             if os.getpid() != self.driver and due(self.faults / name):
@@ -104,7 +104,12 @@ def paced_task(seconds: float, faults: Path) -> Task:
 
 def evaluations(faults: Path) -> int:
     """How often any worker or driver has evaluated a network."""
-    return len((faults / EVALUATIONS).read_text().splitlines())
+    return len(working_folders(faults))
+
+
+def working_folders(faults: Path) -> list[Path]:
+    """Where it was when it did so, each time."""
+    return [Path(line) for line in (faults / EVALUATIONS).read_text().splitlines()]
 
 
 def paced_space(trials: int, concurrent: int = 2, **search: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _USER = "nobody"
@@ -31,9 +32,27 @@ def _run(folder: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that can be stopped and started; ``url`` is of an empty database."""
+
+    url: str
+    home: Path
+    options: str
+
+    def start(self) -> None:
+        self._control("-w", "-l", str(self.home / "log"), "-o", self.options, "start")
+
+    def stop(self) -> None:
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        _run(self.home, str(_program("pg_ctl")), "-D", str(self.home / "data"), *arguments)
+
+
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """Yield the URL of an empty database."""
+def postgresql_server() -> Iterator[Server]:
+    """Yield a server that runs."""
     # Not below the tests' folder, which only its owner may enter; and sockets want short paths.
     with tempfile.TemporaryDirectory(prefix="rdsearch-pg-", dir="/tmp") as name:
         home = Path(name)
@@ -42,12 +61,15 @@ def postgresql_server() -> Iterator[str]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        data = home / "data"
-        initdb, control = str(_program("initdb")), str(_program("pg_ctl"))
-        _run(home, initdb, "-D", str(data), "-U", "searcher", "-A", "trust", "--no-sync", "-E", "UTF8")
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off"
-        _run(home, control, "-D", str(data), "-w", "-l", str(home / "log"), "-o", options, "start")
+        initdb = str(_program("initdb"))
+        _run(home, initdb, "-D", str(home / "data"), "-U", "searcher", "-A", "trust", "--no-sync", "-E", "UTF8")
+        server = Server(
+            f"postgresql+psycopg://searcher@127.0.0.1:{port}/postgres",
+            home,
+            f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off",
+        )
+        server.start()
         try:
-            yield f"postgresql+psycopg://searcher@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            _run(home, control, "-D", str(data), "-m", "immediate", "stop")
+            server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,16 +96,28 @@ def test_a_trial_that_fails_whatever_is_tried_ends_with_its_reason_and_the_searc
 
 
 @pytest.mark.usefixtures("two_workers")
-def test_a_damaged_point_is_named_before_anything_runs(tmp_path: Path, faults: Path) -> None:
+def test_a_flipped_bit_costs_its_round_and_nothing_else(
+    tmp_path: Path, faults: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "search"
     whole = run(folder, faults, 2)
     point = folder / "trials/00001/round_002/point.json"
-    content = point.read_bytes()
-    point.write_bytes(content[:40])
-    with pytest.raises(SearchError, match=r"round_002/point\.json cannot be read: .*move the folder away"):
-        run(folder, faults, 3)
-    point.write_bytes(content)
-    assert run(folder, faults, 3).points[: len(whole.points)] == whole.points
+    content = bytearray(point.read_bytes())
+    content[content.index(b"size_bytes") + 14] ^= 1
+    point.write_bytes(bytes(content))
+    file = folder / "trials/00000/round_003/network.rdz"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    for copy in folder.glob("front/trial0000_round003*"):
+        copy.write_bytes(b"cut off")
+    rdsearch.resume(folder, task=paced_task(0.05, faults), trials=3, console=Console(width=1000))
+    assert f"{point} is damaged" in capsys.readouterr().out
+    results = read_results(folder)
+    assert not [p for p in results.points if (p.trial, p.round) == (1, 2)]
+    kept = {(p.trial, p.round): p.sha256 for p in results.points}
+    assert all(kept.get((p.trial, p.round), p.sha256) == p.sha256 for p in whole.points)
+    for member in results.front:
+        assert member.path is not None
+        assert hashlib.sha256(member.path.read_bytes()).hexdigest() == member.sha256
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def published(folder: Path) -> dict[str, bytes]:
 
 
 def wait_for_rounds(
-    folder: Path, count: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 120
+    folder: Path, count: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 400
 ) -> None:
     deadline = time.monotonic() + seconds
     while len(list(folder.glob("trials/*/round_*"))) < count:
@@ -77,7 +77,7 @@ def test_killed_search_keeps_every_reported_round_and_meets_its_target_exactly(
         process.kill()
     before = published(folder)
 
-    resumed = subprocess.run([RDSEARCH, "resume", str(folder)], capture_output=True, text=True, timeout=300)
+    resumed = subprocess.run([RDSEARCH, "resume", str(folder)], capture_output=True, text=True, timeout=600)
 
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     after = published(folder)
@@ -100,7 +100,7 @@ def test_interrupted_search_ends_gracefully_and_says_how_to_go_on(
     with started("search", str(space_file), "--out", str(folder), "--trials", "40", log=log) as process:
         wait_for_rounds(folder, 2, process, log)
         os.kill(process.pid, signal_number)
-        assert process.wait(timeout=60) == 130, log.read_text()
+        assert process.wait(timeout=400) == 130, log.read_text()
     text = log.read_text()
     assert f"rdsearch resume {folder}" in text.replace("\n", "")
     assert "Traceback" not in text
@@ -124,10 +124,10 @@ def test_finished_search_is_extended_by_more_trials(finished: Path, tmp_path: Pa
 
 
 def test_second_driver_on_one_folder_gets_a_clear_error(finished: Path) -> None:
-    from rdsearch.search.store.journal import exclusive
+    from rdsearch.search.store.lock import FolderLock
 
-    with exclusive(SearchFolder.open(finished).lock):
-        second = subprocess.run([RDSEARCH, "resume", str(finished)], capture_output=True, text=True, timeout=60)
+    with FolderLock(SearchFolder.open(finished).lock).held():
+        second = subprocess.run([RDSEARCH, "resume", str(finished)], capture_output=True, text=True, timeout=400)
     assert second.returncode == 2
     assert f"in use by process {os.getpid()}" in second.stderr
     assert "Traceback" not in second.stderr

@@ -83,7 +83,7 @@ def _observations(
         if (
             chosen is None
             or not math.isfinite(chosen.val_accuracy)
-            or not distributions.keys() <= chosen.parameters.keys()
+            or not all(chosen.parameters.get(name) in domain for name, domain in space.parameters.items())
         ):
             continue
         values = [float(chosen.size_bytes), chosen.val_accuracy]

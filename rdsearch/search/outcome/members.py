@@ -16,6 +16,7 @@ from rdsearch.compression.loading import load
 from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
+from rdsearch.search.store.rounds import fault_of
 from rdsearch.search.study.constraints import feasible
 from rdsearch.tasks.task import Task
 
@@ -82,9 +83,13 @@ def score_members(
         ``scores`` and the new ones.
     """
     found, device = dict(scores), choose_device()
+    known = {member_key(point): point for point in points}
     while unknown := judge(points, constraints, baseline, found).unknown:
         for point in unknown:
             fetch(point.path)
+            if fault_of(point):
+                points = [other for other in points if other is not known[member_key(point)]]
+                continue
             network = load(point.path or b"", into=task.fresh_network())
             found[member_key(point)] = task.score(network.to(device), device=device)
     return found

@@ -13,7 +13,7 @@ from rdsearch.errors import SearchError
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.outcome.results import Results, file_of
-from rdsearch.search.task import task_of
+from rdsearch.search.task import searched_task
 from rdsearch.tasks.task import Task
 
 
@@ -81,8 +81,7 @@ class _Scorer:
         return {name: getattr(found, name) for name in FIGURES}
 
     def _checked_task(self) -> Task:
-        if self._task is None:
-            self._task = task_of(self._results.folder.search_file())
+        self._task = searched_task(self._results.folder, self._task)
         if self._task.fingerprint != self._results.manifest["task_fingerprint"]:
             raise SearchError(
                 "the task has changed since the search: its data, dense weights or validation part differ"

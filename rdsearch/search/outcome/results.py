@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from rdsearch.points.table import read_front, read_points, write_front, write_po
 from rdsearch.search.outcome.manifest import baseline_of, trials_baseline
 from rdsearch.search.outcome.members import judge, member_key
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.rounds import fault_of, size_fault_of
 from rdsearch.search.study.constraints import feasible, nearest_misses
 
 _FRONT_FILE = re.compile(r"(trial\d{4,}_round\d{3,})(\.rdz|\.recipe\.yaml)")
@@ -36,6 +38,7 @@ class Results:
         constraints: The search's bounds.
         finished: Trials that ran to their end, or were stopped early.
         failed: Trials that were given up, with the reason of each.
+        damaged: What is wrong with rounds that were passed over, in a line each.
     """
 
     folder: SearchFolder
@@ -45,6 +48,7 @@ class Results:
     constraints: dict[str, float]
     finished: int
     failed: dict[int, str]
+    damaged: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -95,10 +99,14 @@ def read_results(path: str | Path) -> Results:
     constraints = dict(folder.search_file().search.constraints)
     store = folder.rounds
     # A published search has its tables and its front's files, but not the store that they came from.
-    stored = folder.trials.exists() or not folder.points.exists()
+    stored = not folder.is_published
     points = store.all_points() if stored else read_points(folder.points)
     outcomes = {trial: store.outcome(trial) for trial in store.trials()}
-    front = _front(folder, manifest, points, constraints) if stored else _published_front(folder, manifest)
+    lost: list[str] = []
+    if stored:
+        front, points = _sound_front(folder, manifest, points, constraints, lost)
+    else:
+        front = _published_front(folder, manifest)
     return Results(
         folder=folder,
         manifest=manifest,
@@ -113,6 +121,7 @@ def read_results(path: str | Path) -> Results:
             for trial, outcome in outcomes.items()
             if outcome is not None and outcome.state == "failed"
         },
+        damaged=(*store.damaged.values(), *lost),
     )
 
 
@@ -126,6 +135,26 @@ def load_front(directory: str | Path) -> Front:
         SearchError: There is no search in the folder.
     """
     return read_results(directory).front
+
+
+def _sound_front(
+    folder: SearchFolder,
+    manifest: dict[str, Any],
+    points: list[OperatingPoint],
+    constraints: Mapping[str, float],
+    lost: list[str],
+) -> tuple[Front, list[OperatingPoint]]:
+    """The front of the points whose files are what was stored; what is wrong with the others goes into ``lost``."""
+    sizes = {(point.trial, point.round): fault for point in points if (fault := size_fault_of(point))}
+    lost += sizes.values()
+    points = [point for point in points if (point.trial, point.round) not in sizes]
+    while True:
+        front = _front(folder, manifest, points, constraints)
+        faults = {(point.trial, point.round): fault for point in front if (fault := fault_of(point))}
+        if not faults:
+            return front, points
+        lost += faults.values()
+        points = [point for point in points if (point.trial, point.round) not in faults]
 
 
 def _front(
@@ -161,12 +190,14 @@ def _with_files(folder: SearchFolder, points: Iterable[OperatingPoint], figures:
     """The front of points, each with its copy in ``front/`` and its test score, where there are such."""
     tests = folder.read_tests()
     members = []
-    for point in Front(points, **figures):
-        copy = front_file(folder, point)
-        if not copy.exists():
-            folder.fetch(point.path)
-        score = tests.get(digest(point)) if tests else point.test_accuracy
-        members.append(replace(point, path=copy if copy.exists() else point.path, test_accuracy=score))
+    for stored in Front(points, **figures):
+        point = replace(stored, path=front_file(folder, stored))
+        if fault_of(point):
+            point = stored
+            with contextlib.suppress(SearchError):
+                folder.fetch(point.path)
+        score = tests.get(point.sha256 or digest(point)) if tests else point.test_accuracy
+        members.append(replace(point, test_accuracy=score))
     return Front(members, **figures)
 
 
@@ -198,6 +229,7 @@ def write_results(results: Results) -> Results:
         The same, each point of the front with the path of its file in ``front/``.
     """
     folder = results.folder
+    folder.refuse_links()
     write_points(folder.points, results.points)
     copies = _copy_front(folder, results.front)
     front = Front(
@@ -225,7 +257,7 @@ def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[O
         recipe = target.with_suffix(".recipe.yaml")
         if not recipe.exists():
             write_yaml(recipe, {"recipe": space.recipe(point.parameters).cut(point.round).as_dict()})
-        if not target.exists():
+        if point.path != target:  # else it is there, and what it should be
             write_atomically(target, file_of(point).read_bytes())
         copies.append(replace(point, path=target))
     return copies

@@ -11,19 +11,21 @@ from rdsearch.compression.measure import dense_network
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.search.outcome.results import Results, digest, file_of, read_results, write_results
-from rdsearch.search.task import task_of
+from rdsearch.search.store.trust import trust as give_trust
+from rdsearch.search.task import searched_task
 from rdsearch.tasks.task import Task
 
 BASELINE = "baseline"
 """Under this key the dense network's test score is kept beside the files'."""
 
 
-def score_on_test(directory: str | Path, *, task: Task | None = None) -> Front:
+def score_on_test(directory: str | Path, *, task: Task | None = None, trust: bool = False) -> Front:
     """Read the test split, once, for the files on a search's front, and write what it says beside them.
 
     Args:
         directory: The search's folder.
         task: The task, if the search was begun with one.
+        trust: Whether functions that the search's task names may run, although this user did not make the folder.
 
     Returns:
         The front, each point with its ``test_accuracy``.
@@ -32,7 +34,10 @@ def score_on_test(directory: str | Path, *, task: Task | None = None) -> Front:
         SearchError: There is nothing on the front, or the task has changed since the search.
         TaskError: The task has no test split.
     """
-    read_test_split(read_results(directory), task=task)
+    before = read_results(directory)
+    if trust:
+        give_trust(before.folder)
+    read_test_split(before, task=task)
     results = read_results(directory)
     write_results(results)
     return results.front
@@ -62,7 +67,7 @@ def read_test_split(results: Results, *, task: Task | None = None, say: Callable
     untested = {key: point for key, point in untested.items() if key not in scores}
     if not untested:
         return False
-    task = task or task_of(folder.search_file())
+    task = searched_task(folder, task)
     if task.fingerprint != results.manifest["task_fingerprint"]:
         raise SearchError("the task has changed since the search: its data, dense weights or validation part differ")
     if scores:

@@ -170,6 +170,10 @@ class ProgressCallback(Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the last line on the screen, and the screen to others."""
         if self._live is not None:
             self._live.stop()
         self._console.print(self._progress.line(), highlight=False, soft_wrap=True)

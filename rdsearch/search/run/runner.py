@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.device import choose_device, release_gpu
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
-from rdsearch.errors import ConfigError, SearchError
+from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
 from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.device import taken_by_others
-from rdsearch.search.run.session import ray_session
+from rdsearch.search.run.session import abandon_session, ray_session
+from rdsearch.search.run.signals import tune_listens
 from rdsearch.search.run.trainable import TrialContext, run_trial
+from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
-from rdsearch.search.store.journal import exclusive
+from rdsearch.search.store.lock import FolderLock
+from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
-from rdsearch.search.task import task_of
+from rdsearch.search.task import keep_dense, searched_task
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.task import Task
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Ending = Literal["finished", "out of time", "interrupted"]
+Ending = Literal["finished", "out of time", "interrupted", "stopped"]
+"""The last one where something came up in the middle of it."""
 MAX_FAILURES = 2
 """Times that Tune starts a trial again after its worker or node has died."""
 
@@ -64,6 +67,7 @@ def run_search(
     address: str | None = None,
     console: Console,
     command: str | None = None,
+    farewell: Callable[[str], None],
 ) -> Ending:
     """Start a search, or go on with one: the same thing, since all that it knows is in its folder.
 
@@ -74,43 +78,69 @@ def run_search(
         address: A Ray cluster; a Ray of its own on this machine when not given.
         console: Where progress is shown.
         command: The command line, for the manifest.
+        farewell: Gets the reason where Ray is gone, and this process has to end with it.
 
     Returns:
         How this run ended: the search has all of its trials, its time was up, or it was interrupted.
 
     Raises:
         SearchError: The folder is in use, the search has changed, or a trial does not fit the machine.
+        SearchStoppedError: Something came up in the middle of the run, such as a full disk or a Ray that is gone.
         TaskError: The task cannot be made.
     """
-    if folder.points.exists() and not folder.trials.exists() and folder.mirror is None:
+    if folder.is_published:
         raise SearchError(
             f"{folder.address} is a published search: it has tables and files, but not the study and the rounds that a "
             "search goes on from; start a new one in another folder"
         )
     file = folder.search_file()
     study = folder.study(file)
-    with exclusive(folder.lock), study.locked():
-        started = time.monotonic()
-        folder.refresh()  # another driver may have been at work until now
-        file.check_trials(limits.trials)
-        task = task or task_of(file)
-        baseline = _prepare(folder, file, task, console, command)
-        seconds = limits.seconds if limits.seconds is not None else file.search.time
-        target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
-        first = _taken_over(folder, console)
-        ledger = Ledger(study, folder.store, file.space, file.search, target, first)
-        ledger.commit()
-        _note(folder, target=target)
-        if ledger.ended < ledger.target:
-            with ray_session(address):
-                left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
-                _run(folder, file, task, baseline, ledger, left, address, console)
-        took = time.monotonic() - started
-        ending = _ending(ledger, took, seconds)
-        if task.has_subset and ending != "interrupted":
-            _judge_members(folder, file, task, console)
-        _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
-        return ending
+    folder.refuse_links()
+    lock = FolderLock(folder.lock)
+    with lock.held(), study.locked():
+        study.guard = lock.check
+        try:
+            return _go_on(folder, file, study, task, limits, address, console, command, farewell)
+        except KeyboardInterrupt:
+            # Outside of Tune, which takes it for the end of its run.
+            return "interrupted"
+
+
+def _go_on(
+    folder: SearchFolder,
+    file: SearchFile,
+    study: StudyPlace,
+    task: Task | None,
+    limits: Limits,
+    address: str | None,
+    console: Console,
+    command: str | None,
+    farewell: Callable[[str], None],
+) -> Ending:
+    started = time.monotonic()
+    folder.sweep()
+    folder.refresh()  # another driver may have been at work until now
+    file.check_trials(limits.trials)
+    if limits.trials is not None:
+        folder.write_target(limits.trials)  # training may take hours, and be interrupted
+    task = searched_task(folder, task)
+    baseline = _prepare(folder, file, task, console, command)
+    seconds = limits.seconds if limits.seconds is not None else file.search.time
+    target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
+    first = _taken_over(folder, console)
+    ledger = Ledger(study, folder.store, file.space, file.search, target, first)
+    ledger.commit()
+    _note(folder, target=target)
+    if ledger.ended < ledger.target:
+        with ray_session(address):
+            left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
+            _run(folder, file, task, baseline, ledger, left, address, console, farewell)
+    took = time.monotonic() - started
+    ending = _ending(ledger, took, seconds)
+    if task.has_subset and ending != "interrupted":
+        _judge_members(folder, file, task, console)
+    _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
+    return ending
 
 
 def _ending(ledger: Ledger, took: float, seconds: float | None) -> Ending:
@@ -144,12 +174,13 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
                 "validation part have changed; put them back, or start a new search in another folder"
             )
         return trials_baseline(manifest)
+    kept = keep_dense(folder, task)
     whole = measure_baseline(task, choose_device())
     seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
     # The trials need the GPU now.
     task.release_data()
     release_gpu()
-    folder.write_manifest(make_manifest(file, task, whole, seen, command))
+    folder.write_manifest(make_manifest(file, task, whole, seen, command) | kept)
     return seen
 
 
@@ -189,18 +220,16 @@ def _run(
     seconds: float | None,
     address: str | None,
     console: Console,
+    farewell: Callable[[str], None],
 ) -> None:
     from rdsearch.search.run.progress import Progress, ProgressCallback
 
     places = slots(file.resources, grows=address is not None)
     store = folder.store
-    progress = Progress(
-        ledger,
-        baseline,
-        file.search.constraints,
-        store.all_points(),
-        deadline=time.monotonic() + seconds if seconds is not None else None,
-    )
+    deadline = time.monotonic() + seconds if seconds is not None else None
+    progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
+    for line in store.damaged.values():
+        console.print(f"Warning: {line}", highlight=False, style="yellow", soft_wrap=True, markup=False)
     _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)
@@ -218,14 +247,36 @@ def _run(
         places.gpu,
         taken_by_others(),
     )
-    with _graceful_sigterm(), ProgressCallback(progress, store, console, known) as callback:
+    with ProgressCallback(progress, store, console, known) as callback:
+
+        def lost(reason: str) -> None:
+            callback.stop()
+            _let_go(ledger)
+            abandon_session()
+            farewell(reason)
+
         try:
-            _fit(folder, context, ledger, places, seconds, callback)
+            with RayWatch(lost) as watch:
+                _fit(folder, context, ledger, places, deadline, callback, watch, console)
+        except Exception as error:
+            _keep(folder, error)
+            raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
         finally:
-            # Only a crash of this process leaves this out.
-            with contextlib.suppress(OSError, SearchError):
-                ledger.interrupted()
-                ledger.commit()
+            _let_go(ledger)
+
+
+def _let_go(ledger: Ledger) -> None:
+    """The trials that were running are not to blame for the end; only a crash of this process leaves this out."""
+    with contextlib.suppress(OSError, SearchError):
+        ledger.interrupted()
+        ledger.commit()
+
+
+def _keep(folder: SearchFolder, error: Exception) -> None:
+    """Keep the traceback of what nobody has foreseen."""
+    if not isinstance(error, RdsearchError):
+        with contextlib.suppress(OSError):
+            folder.errors.write_text("".join(traceback.format_exception(error)))
 
 
 def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, places: Slots) -> None:
@@ -252,57 +303,79 @@ def _fit(
     context: TrialContext,
     ledger: Ledger,
     places: Slots,
-    seconds: float | None,
+    deadline: float | None,
     callback: Any,
+    watch: RayWatch,
+    console: Console,
 ) -> None:
+    """Run trials until there are enough, and those that need the machine for themselves after all others."""
+    set_aside = _tune(folder, context, ledger, places, deadline, callback, watch)
+    if not set_aside or sorted(set_aside) != sorted(ledger.unfinished):
+        return
+    count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
+    console.print(f"{count} killed for memory: tried again, one at a time", highlight=False, soft_wrap=True)
+    for number in set_aside:
+        ledger.put_back(number)
+    _tune(folder, context, ledger, replace(places, concurrent=1), deadline, callback, watch)
+
+
+def _tune(
+    folder: SearchFolder,
+    context: TrialContext,
+    ledger: Ledger,
+    places: Slots,
+    deadline: float | None,
+    callback: Any,
+    watch: RayWatch,
+) -> list[int]:
+    """Let Tune run trials; those that it set aside, since they ran out of memory beside others."""
     from ray import tune
 
+    from rdsearch.search.run.actors import forgiving_actors
     from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
     )
-    # With one worker at a time, what is proposed should follow from all trials before it.
-    searcher = LedgerSearcher(ledger, ahead=places.concurrent > 1)
+    searcher = LedgerSearcher(ledger, places.concurrent)
     try:
-        tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=LedgerScheduler(ledger),
-                num_samples=-1,
-                max_concurrent_trials=places.concurrent,
-                time_budget_s=seconds,
-                reuse_actors=True,
-                trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=tune.RunConfig(
-                name="run",
-                storage_path=str(folder.tune),
-                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                callbacks=[Bookkeeping(ledger, searcher, places.concurrent), callback],
-                verbose=0,
-            ),
-        ).fit()
+        with tune_listens(), forgiving_actors():
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=LedgerScheduler(ledger),
+                    num_samples=-1,
+                    max_concurrent_trials=places.concurrent,
+                    time_budget_s=max(1.0, deadline - time.monotonic()) if deadline is not None else None,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=tune.RunConfig(
+                    name="run",
+                    storage_path=str(folder.tune),
+                    failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                    callbacks=[Bookkeeping(ledger, searcher, places.concurrent, watch), callback],
+                    verbose=0,
+                ),
+            ).fit()
+        watch.rest_if_lost()
     finally:
         searcher.settle()
         shutil.rmtree(folder.tune, ignore_errors=True)
     if searcher.storage_error is not None:
-        raise SearchError(
-            f"{searcher.storage_error}\nput that right, then go on with `rdsearch resume {folder.address}`; nothing "
-            "that was stored is lost"
-        )
+        raise SearchStoppedError(searcher.storage_error)
+    return searcher.set_aside
 
 
-@contextlib.contextmanager
-def _graceful_sigterm() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: Tune itself listens to SIGINT and SIGUSR1 alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGUSR1))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _reason(error: Exception) -> str:
+    """What stopped a run, in a line: Tune gives errors of ours as the text of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, RdsearchError):
+        return str(error)
+    if "Traceback" in str(error):
+        kind, _, said = lines[-1].partition(": ")
+        ours = kind.startswith("rdsearch.errors.")
+        return said if ours else f"{kind.rpartition('.')[2]}: {said}"
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -12,7 +12,9 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
+from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
 
 _PATIENCE_SECONDS = 1.0
@@ -24,14 +26,20 @@ class LedgerSearcher(Searcher):
 
     Args:
         ledger: The search's books.
-        ahead: Whether a recipe is proposed before a worker is free for it. The sampler then knows one trial less,
-            which among several workers is one more of those that are running.
+        concurrent: Trials at a time. Among several, a recipe is proposed before a worker is free for it: the sampler
+            then knows one trial less, which is one more of those that are running. With one, what is proposed follows
+            from all trials before it.
+
+    Attributes:
+        set_aside: Trials whose workers were killed for memory beside others; they are to be tried alone.
     """
 
-    def __init__(self, ledger: Ledger, *, ahead: bool = False) -> None:
+    def __init__(self, ledger: Ledger, concurrent: int = 1) -> None:
         super().__init__()
         self._ledger = ledger
-        self._ahead = ahead
+        self._alone = concurrent == 1
+        self._starved: set[int] = set()
+        self.set_aside: list[int] = []
         self._numbers: dict[str, int] = {}
         self._ended: list[tuple[int, bool]] = []
         self._ready: Proposal | None = None
@@ -57,7 +65,7 @@ class LedgerSearcher(Searcher):
     def catch_up(self) -> None:
         """Do, while no worker waits, what was put off: settle the trials that ended, and propose ahead."""
         self.settle()
-        if self._ahead and self._ready is None and not self.over and self.storage_error is None:
+        if not self._alone and self._ready is None and not self.over and self.storage_error is None:
             self._ready = self._propose()
             self.over = self._ready is None
 
@@ -66,9 +74,21 @@ class LedgerSearcher(Searcher):
         with self._storage_errors():
             while self._ended:
                 number, crashed = self._ended[0]
-                self._ledger.settle(number, crashed=crashed)
+                self._settle(number, crashed)
                 del self._ended[0]
             self._ledger.commit()
+
+    def killed_for_memory(self, number: int) -> None:
+        """Note that a trial is given up since its worker was killed for memory, again and again."""
+        self._starved.add(number)
+
+    def _settle(self, number: int, crashed: bool) -> None:
+        if number not in self._starved:
+            self._ledger.settle(number, crashed=crashed)
+        elif self._alone:
+            self._ledger.settle(number, crashed=crashed, reason=KILLED_FOR_MEMORY)
+        else:
+            self.set_aside.append(number)
 
     def _propose(self) -> Proposal | None:
         self.settle()
@@ -106,11 +126,13 @@ class Bookkeeping(Callback):
         ledger: Counts the starts of each trial, so that one that kills its workers is given up in the end.
         searcher: Settles and proposes.
         concurrent: Trials at a time.
+        watch: Ends the run when Ray has gone.
     """
 
-    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, concurrent: int) -> None:
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, concurrent: int, watch: RayWatch) -> None:
         self._ledger = ledger
         self._searcher = searcher
+        self._watch = watch
         self._concurrent = concurrent
         self._started: list[int] = []
         self._running: set[str] = set()
@@ -129,6 +151,8 @@ class Bookkeeping(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial is given up."""
+        if was_killed_for_memory(trial):
+            self._searcher.killed_for_memory(int(trial.config["number"]))
         self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -137,6 +161,7 @@ class Bookkeeping(Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
+        self._watch.rest_if_lost()
         waiting = len(self._running) < self._concurrent and not self._searcher.over
         if waiting and time.monotonic() < self._changed + _PATIENCE_SECONDS:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -17,11 +18,13 @@ from rdsearch.search.run.cluster import available_cores
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
+_LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10
+_WORKERS = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+"""What workers need in their environment, wherever they run."""
 _QUIET = {
+    **_WORKERS,
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -74,28 +77,76 @@ def _own_session(address: str | None) -> Iterator[None]:
     try:
         if address is None:
             folder = _session_folder()
-            _start(folder)
+            with _own_token():
+                try:
+                    _start(folder)
+                    yield
+                finally:
+                    ray.shutdown()
         else:
             _connect(address)
-        yield
+            yield
     finally:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def abandon_session() -> None:
+    """End at once what is left of a Ray that was started here: a shutdown in good order would wait for it."""
+    import ray._private.worker as worker
+
+    node = worker._global_node
+    if node is None or not node.is_head():
+        return
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    folder = Path(node.get_temp_dir_path()).parent
+    if folder.name.startswith(_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _own_token() -> Iterator[None]:
+    """Whoever talks to the Ray inside has a token that is made for it and that no file holds.
+
+    That is so whatever the environment says, which may speak of a cluster, or of no tokens at all.
+    """
+    from ray import _raylet
+
+    compiled: Any = _raylet
+
+    def read_again() -> None:
+        compiled.Config.initialize("")
+        compiled.AuthenticationTokenLoader.instance().reset_cache()
+
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    read_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        read_again()
+
+
 def _start(folder: Path) -> None:
     import ray
 
     try:
-        with _own_process_groups():
+        with _apart():
             ray.init(
                 address="local",
                 num_cpus=available_cores(),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(folder),
+                # Ray lets everybody into its folder; nobody gets past the one around it.
+                _temp_dir=str(folder / "ray"),
+                _node_ip_address=_LOOPBACK,
             )
     except (OSError, RuntimeError, TimeoutError) as error:
         raise SearchError(
@@ -105,25 +156,26 @@ def _start(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """What Ray starts inside leads process groups of its own.
+def _apart() -> Iterator[None]:
+    """What Ray starts inside leads process groups of its own, and listens on the loopback interface alone.
 
     A signal to the group of this process (`timeout`, a batch system, a supervisor) would end Ray before this
-    process can end the search. Ray has no option for it; its processes still die with this one, by the
-    kernel's parent-death signal.
+    process can end the search. And Ray puts an address that others can reach in place of ``127.0.0.1``. It has no
+    options for either; its processes still die with this one, by the kernel's parent-death signal.
     """
     from ray._private import services
 
-    started_by_ray = services.ConsolePopen
+    changed = vars(services)
+    before = {name: changed[name] for name in ("ConsolePopen", "resolve_ip_for_localhost")}
 
     def start(*args: Any, **options: Any) -> Any:
-        return started_by_ray(*args, **{"process_group": 0, **options})
+        return before["ConsolePopen"](*args, **{"process_group": 0, **options})
 
-    vars(services)["ConsolePopen"] = start
+    changed |= {"ConsolePopen": start, "resolve_ip_for_localhost": lambda host: host}
     try:
         yield
     finally:
-        vars(services)["ConsolePopen"] = started_by_ray
+        changed |= before
 
 
 def _session_folder() -> Path:
@@ -171,7 +223,13 @@ def _connect(address: str) -> None:
         if port.isdigit() and "/" not in host:
             # Ray itself would try for minutes.
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # Its nodes were started with an environment of their own.
+            runtime_env={"env_vars": _WORKERS},
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise SearchError(
             f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address "

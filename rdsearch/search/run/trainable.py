@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ ROUND = "pruning_round"
 """Key of a report that says which round has been stored."""
 STORAGE_ERROR = "storage_error"
 """Key of a report that says why the store could not be written."""
+_BEFORE_TUNE = "TUNE_ORIG_WORKING_DIR"
 PAST_HOPE = Outcome("stopped", "its accuracy had fallen past the constraint")
 
 
@@ -111,6 +113,9 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     from ray import tune
 
     torch.set_num_threads(context.threads)
+    if _BEFORE_TUNE in os.environ:
+        # Tune has moved into a folder of its own, unless the node was told otherwise when it was started.
+        os.chdir(os.environ[_BEFORE_TUNE])
     try:
         device = claim_device(context.gpu, context.taken)
         for point in trial_points(context, config["number"], config["parameters"], device):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +17,14 @@ from rdsearch.config.searchfile import SearchFile, check_search
 from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.store.database import DatabaseStudy
-from rdsearch.search.store.mirror import CONFIG, TRIALS, Mirror
+from rdsearch.search.store.mirror import CONFIG, DENSE, TRIALS, Mirror
 from rdsearch.search.store.objectstore import is_address, object_store
 from rdsearch.search.store.places import Folder
 from rdsearch.search.store.rounds import RoundStore
 from rdsearch.search.store.studies import STUDY_NAME, JournalStudy, ShippedJournal, StudyPlace
+
+_DRAFT_SECONDS = 600.0
+"""A command that reads the search may be writing a table just now."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,10 @@ class SearchFolder:
         return cls(mirror.path, mirror)
 
     @classmethod
-    def create(cls, location: str | Path, file: SearchFile) -> SearchFolder:
-        """Make a new search's folder and write its ``config.yaml``.
+    def create(
+        cls, location: str | Path, file: SearchFile, warm_start: Mapping[str, Any] | None = None
+    ) -> SearchFolder:
+        """Make a new search's folder and write its ``config.yaml``, and what it takes over from an earlier search.
 
         Raises:
             SearchError: The folder holds a search already, or cannot be made.
@@ -63,6 +72,9 @@ class SearchFolder:
             if folder.mirror:
                 folder.mirror.clear()
             folder.path.mkdir(parents=True, exist_ok=True)
+            if warm_start is not None:
+                # First: with a config.yaml the folder is a search, which a crash may end at once.
+                folder._write_json(folder.warm_start, warm_start)
             write_yaml(folder.config, {"name": file.name, "id": uuid.uuid4().hex[:12], **file.tree})
         except OSError as error:
             raise SearchError(f"{location} cannot be written: {error.strerror or error}") from None
@@ -98,6 +110,11 @@ class SearchFolder:
         return self.path / "manifest.json"
 
     @property
+    def dense(self) -> Path:
+        """The dense weights, where they were trained for this search."""
+        return self.path / DENSE
+
+    @property
     def journal(self) -> Path:
         """The Optuna study."""
         return self.path / "study.journal"
@@ -116,6 +133,40 @@ class SearchFolder:
     def tune(self) -> Path:
         """Ray Tune's own files; nothing is read back from them."""
         return self.path / ".tune"
+
+    @property
+    def errors(self) -> Path:
+        """The traceback of what stopped the driver, where nobody had foreseen it."""
+        return self.path / "errors.log"
+
+    def refuse_links(self) -> None:
+        """See that what is written into the folder stays in it.
+
+        Raises:
+            SearchError: A part of it that is written through is a symbolic link.
+        """
+        for path in (self.front_files, self.trials, self.tune, self.journal, self.errors):
+            if path.is_symlink():
+                raise SearchError(
+                    f"{path} is a symbolic link: what a search writes stays in its folder; put the real thing there, "
+                    "or remove it"
+                )
+
+    def sweep(self) -> None:
+        """Remove what writers that were killed have left half written beside the tables and the front's files."""
+        for folder in (self.path, self.front_files):
+            for draft in folder.glob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    if time.time() - draft.lstat().st_mtime > _DRAFT_SECONDS:
+                        draft.unlink()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the folder has the tables of a search, but not the rounds that it would go on from."""
+        if self.mirror is not None or self.trials.exists() or not self.points.exists():
+            return False
+        # A run that was interrupted before its first round leaves a table without rows.
+        return len(self.points.read_bytes().splitlines()) > 1
 
     @property
     def points(self) -> Path:
@@ -190,6 +241,10 @@ class SearchFolder:
         if self.mirror:
             self.mirror.push_results(self.front_files)
 
+    def _write_json(self, file: Path, content: Mapping[str, Any]) -> None:
+        write_atomically(file, json.dumps(content, indent=2))
+        self._upload(file)
+
     def _upload(self, file: Path) -> None:
         if self.mirror:
             self.mirror.push(file)
@@ -204,6 +259,13 @@ class SearchFolder:
         tree.pop("id", None)
         return check_search(tree, source=str(self.config), name=name, own_task=True)
 
+    def write_target(self, trials: int) -> None:
+        """Record the number of trials that the search shall have in the end, in place of its file's."""
+        tree = read_yaml(self.config)
+        tree["search"] = (tree.get("search") or {}) | {"trials": trials}
+        write_yaml(self.config, tree)
+        self._upload(self.config)
+
     def read_manifest(self) -> dict[str, Any]:
         """The manifest.
 
@@ -211,25 +273,37 @@ class SearchFolder:
             SearchError: The search never got as far as writing one, or it is damaged.
         """
         missing = f"the search in {self.address} has not begun; begin it with `rdsearch resume {self.address}`"
-        return _read_json(self.manifest, missing)
+        manifest = _read_json(self.manifest, missing)
+        for part, keys in _NEEDED.items():
+            if not isinstance(manifest.get(part), dict) or not all(_is_number(manifest[part].get(key)) for key in keys):
+                raise SearchError(f"{self.manifest} is damaged: it has no {part} with {' and '.join(keys)}")
+        return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest."""
-        write_atomically(self.manifest, json.dumps(manifest, indent=2))
-        self._upload(self.manifest)
+        self._write_json(self.manifest, manifest)
+
+    def write_dense(self, data: bytes) -> str:
+        """Keep the dense weights; their SHA-256, for the manifest."""
+        write_atomically(self.dense, data)
+        self._upload(self.dense)
+        return hashlib.sha256(data).hexdigest()
+
+    def read_dense(self, sha256: str) -> bytes | None:
+        """The dense weights; ``None`` where the file is missing or damaged."""
+        with contextlib.suppress(OSError, SearchError):
+            self.fetch(self.dense)
+            data = self.dense.read_bytes()
+            return data if hashlib.sha256(data).hexdigest() == sha256 else None
+        return None
 
     def read_warm_start(self) -> dict[str, Any]:
         """What was taken over from an earlier search: ``source``, ``proposals``, ``skipped``; empty without one."""
         return _read_json(self.warm_start, "") if self.warm_start.exists() else {}
 
-    def write_warm_start(self, warm_start: dict[str, Any]) -> None:
-        """Record what is taken over from an earlier search."""
-        write_atomically(self.warm_start, json.dumps(warm_start, indent=2))
-        self._upload(self.warm_start)
-
     def read_tests(self) -> dict[str, float]:
         """Test score of each file that was tested, by the SHA-256 of the file; empty before `rdsearch test`."""
-        return _read_json(self.tests, "") if self.tests.exists() else {}
+        return _read_scores(self.tests)
 
     @property
     def layers(self) -> Path:
@@ -246,24 +320,39 @@ class SearchFolder:
 
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""
-        write_atomically(self.tests, json.dumps(scores, indent=2))
-        self._upload(self.tests)
+        self._write_json(self.tests, scores)
 
     def read_whole_part(self) -> dict[str, float]:
         """Scores on the whole validation part by `rdsearch.search.outcome.members.member_key`; empty before the end."""
-        return _read_json(self.whole_part, "") if self.whole_part.exists() else {}
+        return _read_scores(self.whole_part)
 
     def write_whole_part(self, scores: dict[str, float]) -> None:
         """Record what the whole validation part said."""
-        write_atomically(self.whole_part, json.dumps(scores, indent=2))
-        self._upload(self.whole_part)
+        self._write_json(self.whole_part, scores)
+
+
+_NEEDED = {"baseline": ("val_accuracy", "size_bytes"), "split_sizes": ("train", "validation")}
+"""Parts of a manifest without which nothing of a search can be shown."""
+
+
+def _read_scores(path: Path) -> dict[str, float]:
+    scores = _read_json(path, "") if path.exists() else {}
+    if not all(map(_is_number, scores.values())):
+        raise SearchError(f"{path} is damaged: a score in it is no number; remove it to have them measured again")
+    return scores
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise SearchError(missing) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SearchError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise SearchError(f"{path} is damaged: it holds a {type(content).__name__} where a mapping should be")
     return content

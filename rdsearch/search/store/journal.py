@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optuna.storages.journal import JournalFileBackend
 
-from rdsearch.errors import SearchError
-
 _CHUNK = 1 << 16
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of a search's folder; it goes with the process, however that ends.
-
-    Raises:
-        SearchError: Another process holds it.
-    """
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise SearchError(
-                f"{path.parent} is in use by {owner}: wait for it to end, or stop it, before going on here"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        yield
 
 
 def mend(journal: Path) -> None:
     """Make a journal fit to go on with after its writer was killed.
 
     A last line that was not written to its end would merge with the next one, so the file is cut back to
-    its last whole line; a lock that the writer left behind would hold up the next one for half a minute.
-    Call it only while holding the folder's lock.
+    its last whole line that is not blank; a lock that the writer left behind would hold up the next one for half
+    a minute. Call it only while holding the folder's lock.
     """
     (journal.parent / f"{journal.name}.lock").unlink(missing_ok=True)
     if not journal.exists():
@@ -60,8 +35,15 @@ def mend(journal: Path) -> None:
                 whole = start + newline + 1
                 break
             whole = start
+        while whole > 1 and _ends_in_a_blank_line(file, whole):
+            whole -= 1
         if whole < size:
             file.truncate(whole)
+
+
+def _ends_in_a_blank_line(file: BinaryIO, whole: int) -> bool:
+    file.seek(whole - 2)
+    return file.read(2) == b"\n\n"
 
 
 class BatchedJournal(JournalFileBackend):

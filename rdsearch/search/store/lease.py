@@ -19,6 +19,8 @@ BEAT_SECONDS = 10.0
 """Time between two signs of life."""
 PATIENCE = 2.5
 """Beats without a sign of life after which a driver counts as dead."""
+_STALE = 1.5
+"""Beats after which a lease that was not looked at is looked at before it is relied on."""
 _SETTLE_SECONDS = 1.0
 """Two drivers that begin within this time see each other."""
 
@@ -40,6 +42,7 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._beats = 0
         self._lost = ""
+        self._seen = _clock()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -55,6 +58,7 @@ class Lease:
         time.sleep(_SETTLE_SECONDS)
         if (now := self._read()).get("token") != self._token:
             raise self._in_use(now)
+        self._seen = _clock()
         done = threading.Event()
         thread = threading.Thread(target=self._beat, args=(done,), daemon=True, name="lease")
         thread.start()
@@ -72,6 +76,9 @@ class Lease:
         Raises:
             SearchError: Another driver has taken it, after this one could not be heard of for a while.
         """
+        if not self._lost and _clock() - self._seen > _STALE * BEAT_SECONDS:
+            # The beat was held up, as by a machine that slept; who drives now is looked up before anything is written.
+            self._look()
         if self._lost:
             raise SearchError(f"{self._address} was taken over by {self._lost}; this driver stops here")
 
@@ -79,11 +86,17 @@ class Lease:
         while not done.wait(BEAT_SECONDS):
             # A beat that does not get through is made up for by the next.
             with contextlib.suppress(OSError):
-                found = self._read()
-                if found.get("token") != self._token:
-                    self._lost = str(found.get("owner", "another driver"))
+                self._look()
+                if self._lost:
                     return
                 self._write()
+
+    def _look(self) -> None:
+        found = self._read()
+        if found.get("token") != self._token:
+            self._lost = str(found.get("owner", "another driver"))
+        else:
+            self._seen = _clock()
 
     def _changes(self, found: dict[str, Any]) -> bool:
         deadline = time.monotonic() + PATIENCE * BEAT_SECONDS
@@ -118,6 +131,11 @@ class Lease:
         return SearchError(
             f"{self._address} is in use by {owner}: wait for it to end, or stop it, before going on here"
         )
+
+
+def _clock() -> float:
+    """Seconds, those in which the machine slept among them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _is_dead_here(found: dict[str, Any]) -> bool:

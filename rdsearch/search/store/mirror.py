@@ -20,7 +20,9 @@ TRIALS = "trials"
 CONFIG = "config.yaml"
 _SETTINGS = (".json", ".yaml")
 _FIGURES = ("point.json", "outcome.json", "errors.log")
-_LOCAL = ("study.journal", ".lock")
+DENSE = "dense.safetensors"
+_NO_RESULTS = ("study.journal", ".lock", DENSE)
+"""What is not uploaded with the results: it stays here, or was uploaded when it was made."""
 
 
 class Mirror:
@@ -48,7 +50,8 @@ class Mirror:
             SearchError: The store cannot be read.
         """
         try:
-            names = self.place.tree()
+            # An object may be called ../../x, which here would be outside of the copy.
+            names = [name for name in self.place.tree() if ".." not in PurePosixPath(name).parts]
             settings = [name for name in names if "/" not in name and name.endswith(_SETTINGS)]
             content = dict(zip(settings, self.place.each(self.place.read, settings), strict=True))
             if not self._is_of(content):
@@ -80,7 +83,7 @@ class Mirror:
 
     def push_results(self, folder: Path) -> None:
         """Upload the tables, pictures and pages, and what is in ``folder``; what has left it goes from the store."""
-        files = [path for path in self.path.iterdir() if path.is_file() and path.name not in _LOCAL]
+        files = [path for path in self.path.iterdir() if path.is_file() and path.name not in _NO_RESULTS]
         members = list(folder.iterdir()) if folder.is_dir() else []
         self.place.each(self.push, [*files, *members])
         kept = {path.name for path in members}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -52,6 +54,14 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def withdraw(self, folder: str, marker: str) -> None:
+        """Take back a folder that `publish` has made."""
+
+    @abstractmethod
+    def sweep(self, folder: str) -> None:
+        """Remove from a folder what writers that were killed have left half done."""
+
+    @abstractmethod
     def part_name(self, name: str) -> str:
         """What to call a part of a folder that two workers may be publishing at once."""
 
@@ -83,8 +93,8 @@ class Folder(Place):
     root: Path
 
     def read(self, name: str) -> bytes:
-        """A file's content."""
-        return (self.root / name).read_bytes()
+        """A file's content; a symbolic link is none."""
+        return read_without_links(self.root / name)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file by way of a temporary one."""
@@ -129,6 +139,20 @@ class Folder(Place):
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
+    def withdraw(self, folder: str, marker: str) -> None:
+        """Rename it to a draft, and remove that."""
+        final = self.root / folder
+        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        final.rename(draft)
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def sweep(self, folder: str) -> None:
+        """Remove what has a temporary name; a writer that is still at it, of a driver that is gone, then fails."""
+        with contextlib.suppress(OSError):
+            for path in (self.root / folder).iterdir():
+                if path.name.startswith("."):
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
     def part_name(self, name: str) -> str:
         """The name itself: a rename lets one of two workers win with all that it wrote."""
         return name
@@ -144,6 +168,18 @@ class Folder(Place):
     def each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """One after the other."""
         return [function(item) for item in items]
+
+
+def read_without_links(path: Path) -> bytes:
+    """A file's content; where it is a symbolic link, somebody else may have said which file is read, so none is."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed", str(path)) from None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -5,41 +5,67 @@
     trials/00012/round_003/point.json            figures and parameters
                            network.rdz           the file itself
                            checkpoint.safetensors   only in the newest round of an unfinished trial
+    trials/00012/.round_004.draft                how far a long round has come, until it is stored
     trials/00012/outcome.json                    once the trial has ended
                  errors.log                      tracebacks, if a worker met any
 
 In a folder a round is written under a temporary name, flushed to disk, and renamed. In an object store, which knows
 no rename, ``point.json`` comes last, and names the file that it belongs to. Either way a reader, or a driver that
 starts after a crash, sees all of a round or nothing.
+
+``point.json`` has a checksum of itself and of its file, and a checkpoint one of its own. A round that does not fit
+them is passed over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from safetensors import SafetensorError
 
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.store.places import Folder, Place
+from rdsearch.search.store.places import Folder, Place, read_without_links
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
 OUTCOME, ERRORS = "outcome.json", "errors.log"
 _ROUND = "round_"
 _FILE = "file"
 _NOT_STORED = ("path", "data", "test_accuracy")
+_SEAL = "checksum"
+_CHECKSUM_BYTES = 32
+_NETWORK_NAME = re.compile(r"network(-[0-9a-f]{12})?\.rdz")
+_FIGURES = (
+    "size_bytes",
+    "val_accuracy",
+    "accuracy_drop",
+    "compression_ratio",
+    "sparsity",
+    "rate_bits_per_weight",
+    "seconds",
+)
+
+
+class DamagedRoundError(SearchError):
+    """A round whose figures are not what was stored."""
+
+
+State = Literal["complete", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a trial ended: all its rounds done, stopped early, or given up; the last two with a reason."""
 
-    state: Literal["complete", "stopped", "failed"]
+    state: State
     message: str = ""
 
 
@@ -48,15 +74,20 @@ class RoundStore:
 
     Args:
         place: The search's ``trials``: a folder of this machine, or a place of another kind.
+
+    Attributes:
+        damaged: What is wrong with each round that was met and passed over, in a line, by its name.
     """
 
     def __init__(self, place: Path | Place) -> None:
         self.place = Folder(place.absolute()) if isinstance(place, Path) else place
+        self.damaged: dict[str, str] = {}
+        self._drafts: set[str] = set()
 
     def publish(self, trial: int, point: OperatingPoint, checkpoint: Checkpoint | None) -> OperatingPoint:
         """Store a round for good; return its point as the store will give it from now on.
 
-        A round that is there already stays as it is: the first report counts.
+        A round that is there already stays as it is, unless it is damaged: the first report counts.
 
         Args:
             trial: The trial's number.
@@ -70,11 +101,15 @@ class RoundStore:
             raise ValueError("an operating point without its file cannot be stored")
         name = self._round(trial, point.round)
         file = self.place.part_name(NETWORK)
-        parts = {file: point.data, POINT: json.dumps(_stored(trial, point) | {_FILE: file}, indent=1).encode()}
+        fields = _stored(trial, point) | {"sha256": sha256(point.data), _FILE: file}
+        parts = {file: point.data, POINT: sealed(fields)}
         if checkpoint is not None:
             parts[CHECKPOINT] = checkpoint.to_bytes()
         try:
+            if self.damaged.pop(name, None):
+                self.place.withdraw(name, marker=POINT)
             self.place.publish(name, parts, marker=POINT)
+            self._remove_draft(trial, point.round)
             if point.round > 1:
                 self.place.remove(f"{self._round(trial, point.round - 1)}/{CHECKPOINT}")
         except OSError as error:
@@ -88,8 +123,9 @@ class RoundStore:
         return len(self._rounds(trial))
 
     def points(self, trial: int) -> list[OperatingPoint]:
-        """The stored points of one trial, by round."""
-        return self.place.each(self._read_point, self._rounds(trial))
+        """The stored points of one trial, by round; a damaged one is passed over, and noted in ``damaged``."""
+        found = self.place.each(self._point_or_none, self._rounds(trial))
+        return [point for point in found if point is not None]
 
     def point(self, trial: int, number: int) -> OperatingPoint:
         """The stored point of one round."""
@@ -118,8 +154,45 @@ class RoundStore:
                 self.log_error(trial, f"{where} is damaged, and the rounds up to it are computed again: {error}")
         return None
 
+    def write_draft(self, trial: int, round_: int, data: bytes) -> None:
+        """Keep how far a round has come that takes long; it goes when the round is stored, or its trial ends.
+
+        Raises:
+            SearchError: The disk is full, or the place cannot be written.
+        """
+        name = self._draft(trial, round_)
+        try:
+            self.place.write(name, hashlib.sha256(data).digest() + data)
+        except OSError as error:
+            raise SearchError(f"{self.place.where(name)} cannot be written: {error}") from error
+        self._drafts.add(name)
+
+    def read_draft(self, trial: int, round_: int) -> bytes | None:
+        """How far a round had come when its worker ended; ``None`` where nothing was kept, or it is damaged."""
+        name = self._draft(trial, round_)
+        try:
+            kept = self.place.read(name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SearchError(f"{self.place.where(name)} cannot be read: {error}") from None
+        self._drafts.add(name)
+        checksum, data = kept[:_CHECKSUM_BYTES], kept[_CHECKSUM_BYTES:]
+        return data if hashlib.sha256(data).digest() == checksum else None
+
+    def _draft(self, trial: int, round_: int) -> str:
+        return f"{_folder(trial)}/.{_ROUND}{round_:03d}.draft"
+
+    def _remove_draft(self, trial: int, round_: int) -> None:
+        """In an object store it costs a request, so only if it is there."""
+        name = self._draft(trial, round_)
+        if name in self._drafts:
+            self._drafts.discard(name)
+            self.place.remove(name)
+
     def finish(self, trial: int, outcome: Outcome) -> None:
-        """Record how a trial ended, and let its checkpoint go."""
+        """Record how a trial ended, and let its checkpoint go, and what was left half done."""
+        self.place.sweep(_folder(trial))
         self.place.write(f"{_folder(trial)}/{OUTCOME}", json.dumps(asdict(outcome)).encode())
         self.place.each(lambda name: self.place.remove(f"{name}/{CHECKPOINT}"), self._rounds(trial))
 
@@ -127,10 +200,13 @@ class RoundStore:
         """How a trial ended; ``None`` while it has not."""
         name = f"{_folder(trial)}/{OUTCOME}"
         try:
-            return Outcome(**json.loads(self.place.read(name)))
+            outcome = Outcome(**json.loads(self.place.read(name)))
+            if outcome.state not in get_args(State) or not isinstance(outcome.message, str):
+                raise ValueError(f"its state is {outcome.state!r}")
+            return outcome
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{self.place.where(name)} is damaged: {error}; remove it to have the trial looked at again"
             ) from None
@@ -157,16 +233,95 @@ class RoundStore:
     def _round(self, trial: int, number: int) -> str:
         return f"{_folder(trial)}/{_ROUND}{number:03d}"
 
-    def _read_point(self, name: str) -> OperatingPoint:
+    def _point_or_none(self, name: str) -> OperatingPoint | None:
         try:
-            fields = json.loads(self.place.read(f"{name}/{POINT}"))
-            path = self.place.path(f"{name}/{fields.pop(_FILE, NETWORK)}")
-            return OperatingPoint(**fields, path=path)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise SearchError(
-                f"{self.place.where(f'{name}/{POINT}')} cannot be read: {error}; move the folder away to go on "
-                "without it"
-            ) from None
+            return self._read_point(name)
+        except DamagedRoundError as error:
+            self.damaged[name] = str(error)
+            return None
+
+    def _read_point(self, name: str) -> OperatingPoint:
+        where = self.place.where(f"{name}/{POINT}")
+        try:
+            data = self.place.read(f"{name}/{POINT}")
+        except FileNotFoundError:
+            raise DamagedRoundError(f"{where} is missing; the round counts for nothing") from None
+        except OSError as error:
+            raise SearchError(f"{where} cannot be read: {error}") from None
+        try:
+            fields = unsealed(data)
+            file = fields.pop(_FILE)
+            if not isinstance(file, str) or not _NETWORK_NAME.fullmatch(file):
+                raise ValueError(f"it names {file!r} as its file")
+            path = self.place.path(f"{name}/{file}")
+            point = OperatingPoint(**fields, path=path)
+            _check(point, name)
+            return point
+        except (ValueError, TypeError, LookupError) as error:
+            raise DamagedRoundError(f"{where} is damaged: {error}; the round counts for nothing") from None
+
+
+def sha256(data: bytes) -> str:
+    """The checksum of a stored file, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """A mapping as JSON, with the checksum of its content in it."""
+    return json.dumps({**content, _SEAL: _seal(content)}, indent=1).encode()
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """What `sealed` was given.
+
+    Raises:
+        ValueError: It is no JSON, or the checksum does not fit the content.
+    """
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+    if not isinstance(content, dict) or content.pop(_SEAL, None) != _seal(content):
+        raise ValueError("its checksum does not fit its content")
+    return content
+
+
+def size_fault_of(point: OperatingPoint) -> str:
+    """Whether a stored point's file on this machine has another size than the point says, in a line."""
+    try:
+        found = point.path.lstat().st_size if point.path is not None else point.size_bytes
+    except FileNotFoundError:  # of a copy of an object store, into which files come when they are needed
+        return ""
+    if found == point.size_bytes:
+        return ""
+    return f"{point.path} has {found} bytes, and its round says {point.size_bytes}; the round counts for nothing"
+
+
+def fault_of(point: OperatingPoint) -> str:
+    """What is wrong with a stored point's file on this machine, in a line; empty if nothing is."""
+    where = f"the file of trial {point.trial}, round {point.round}, {point.path},"
+    try:
+        data = read_without_links(point.path) if point.path is not None else None
+    except OSError as error:
+        return f"{where} cannot be read: {error.strerror or error}"
+    if data is None or len(data) != point.size_bytes or point.sha256 not in (None, sha256(data)):
+        return f"{where} is missing, or damaged: its checksum does not fit; the round counts for nothing"
+    return ""
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def _check(point: OperatingPoint, name: str) -> None:
+    if (point.trial, point.round) != (int(name.partition("/")[0]), _number(name)):
+        raise ValueError(f"it is of trial {point.trial}, round {point.round}")
+    for field in _FIGURES:
+        value = getattr(point, field)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"its {field} is {value!r}")
+    if not isinstance(point.parameters, dict):
+        raise ValueError("its parameters are no mapping")
 
 
 def _folder(trial: int) -> str:

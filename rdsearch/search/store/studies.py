@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class StudyPlace(ABC):
     """A study's name, its storage, and the lock that keeps a second driver away."""
 
     name: str = STUDY_NAME
+    guard: Callable[[], None] | None = None
+    """Sees at each `commit` that this driver may still write; raises `SearchError` if not."""
 
     @property
     def where(self) -> str:
@@ -53,13 +56,19 @@ class StudyPlace(ABC):
         """A context in which the study waits for the disk once, at its end."""
         return contextlib.nullcontext()
 
-    @abstractmethod
     def commit(self) -> None:
         """Make safe what was written so far; a recipe is handed out only after that.
 
         Raises:
             SearchError: That is not possible any more.
         """
+        if self.guard is not None:
+            self.guard()
+        self._commit()
+
+    @abstractmethod
+    def _commit(self) -> None:
+        """Make safe what was written so far."""
 
 
 class JournalStudy(StudyPlace):
@@ -96,7 +105,7 @@ class JournalStudy(StudyPlace):
         """One flush a batch."""
         return self._file.batch() if self._file is not None else contextlib.nullcontext()
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Nothing: every batch has reached the disk."""
 
 
@@ -140,7 +149,7 @@ class ShippedJournal(JournalStudy):
         """Hold the lease of the place."""
         return self._lease.held()
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Upload what was written since the last time."""
         self._lease.check()
         with self.journal.open("rb") as file:
@@ -172,7 +181,7 @@ class OpenStudy(StudyPlace):
         """Nothing."""
         return contextlib.nullcontext()
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Nothing."""
 
 
@@ -188,7 +197,7 @@ def _read(path: Path, journal: BatchedJournal) -> BaseStorage:
 
     try:
         return JournalStorage(journal)
-    except (ValueError, LookupError, TypeError, AssertionError) as error:
+    except (ValueError, LookupError, TypeError, AssertionError, RecursionError) as error:
         raise SearchError(
             f"{path} is damaged: {error}; put a copy of it back to go on. `rdsearch front` and `rdsearch report` "
             "read the rounds that are stored beside it, and work without it"

@@ -146,12 +146,17 @@ class Ledger:
         self._store.finish(number, BEATEN)
         return False
 
-    def settle(self, number: int, *, crashed: bool = False) -> bool:
+    def put_back(self, number: int) -> None:
+        """Propose a trial that was handed out again, as after an interruption."""
+        self._orphans.append(self._study._storage.get_trial(self._open[number]))
+
+    def settle(self, number: int, *, crashed: bool = False, reason: str = "") -> bool:
         """Tell the study how a trial ended, once.
 
         Args:
             number: The trial.
             crashed: Whether its worker failed so often that it will not be tried again.
+            reason: Why, where that is known; else what its worker left is looked for.
 
         Returns:
             Whether it has ended; a trial that was only interrupted stays open for the next run.
@@ -162,7 +167,8 @@ class Ledger:
         if outcome is None:
             if not crashed:
                 return False
-            outcome = Outcome("failed", self._store.last_error(number) or "its worker died again and again")
+            reason = reason or self._store.last_error(number) or "its worker died again and again"
+            outcome = Outcome("failed", reason)
             self._store.finish(number, outcome)
         points = self._store.points(number)
         chosen = representative(points, self._constraints)

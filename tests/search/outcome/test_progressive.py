@@ -52,7 +52,7 @@ def test_a_prefix_is_scored_once(layered: Path, monkeypatch: pytest.MonkeyPatch)
     def no_task(*_: object) -> None:
         raise AssertionError("the task was made again")
 
-    monkeypatch.setattr(layers, "task_of", no_task)
+    monkeypatch.setattr(layers, "searched_task", no_task)
     assert layer_points(read_results(layered)) == first
 
 

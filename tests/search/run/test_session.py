@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +34,46 @@ def test_session_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypat
 def test_address_without_a_cluster_is_a_clear_error() -> None:
     with pytest.raises(SearchError, match="no Ray cluster answers"), session.ray_session("127.0.0.1:1"):
         pass
+
+
+def test_a_local_ray_has_a_token_of_its_own_a_private_folder_and_no_door_to_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with session.ray_session(None):
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        token = os.environ["RAY_AUTH_TOKEN"]
+        assert len(token) == 64
+        (folder,) = Path("/tmp").glob(f"rdsearch-ray-{os.getpid()}-*")  # noqa: S108
+        assert folder.stat().st_mode & 0o077 == 0
+        assert ray.get(ray.remote(lambda: 7).remote()) == 7
+        address = ray.get_runtime_context().gcs_address
+        listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+        mine = [line.split()[3] for line in listening.splitlines() if any(f"pid={pid}," in line for pid in family())]
+        assert any(place.endswith(address.rpartition(":")[2]) for place in mine)
+        assert not [place for place in mine if not place.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:"))]
+        stranger = subprocess.Popen(
+            [sys.executable, "-c", f"import ray; ray.init({address!r}, log_to_driver=False); print('in', flush=True)"],
+            env={**os.environ, "RAY_AUTH_TOKEN": "0" * 64},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(8)  # it is refused, or tries on and on
+        stranger.kill()
+        assert b"in" not in stranger.communicate()[0].splitlines()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def family() -> list[int]:
+    """The processes that this one has started, and theirs."""
+    found = [os.getpid()]
+    for pid in found:
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found[1:]
 
 
 @pytest.mark.parametrize("address", [None, "auto", "127.0.0.1:7001"])

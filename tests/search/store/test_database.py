@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,22 +12,22 @@ import pytest
 from rdsearch.errors import SearchError
 from rdsearch.search.store.database import DatabaseStudy
 from tests.search.books import Books, ledger, states
-from tests.search.postgresql import has_postgresql, postgresql_server
+from tests.search.postgresql import Server, has_postgresql, postgresql_server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'studies.db'}"
-    return str(request.getfixturevalue("postgresql"))
+    return str(request.getfixturevalue("postgresql").url)
 
 
 @pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
+def postgresql() -> Iterator[Server]:
     if not has_postgresql():
         pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
-    with postgresql_server() as url:
-        yield url
+    with postgresql_server() as server:
+        yield server
 
 
 Database = Callable[[str], DatabaseStudy]
@@ -88,3 +90,65 @@ def test_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(SearchError, match=r"pip install 'rdsearch\[postgresql\]'"):
         DatabaseStudy("postgresql+psycopg://nobody@127.0.0.1:1/none", "none").open()
+
+
+def test_a_database_that_is_away_for_seconds_is_waited_for_and_its_lock_taken_again(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    study, second = (DatabaseStudy(postgresql.url, f"away-{tmp_path.name}") for _ in range(2))
+    books = Books(tmp_path)
+    with study.locked():
+        running = ledger(study, books)
+        running.commit()
+        first = running.propose()
+        assert first is not None
+        running.commit()
+        postgresql.stop()
+        threading.Timer(1.5, postgresql.start).start()
+        started = time.monotonic()
+        proposal = running.propose()  # waits
+        assert proposal is not None
+        assert proposal.number == 1
+        assert time.monotonic() - started > 1
+        running.commit()
+        with pytest.raises(SearchError, match="in use by another driver"), second.locked():
+            pass
+        books.complete(0)
+        running.settle(0)
+        running.commit()
+    with second.locked():
+        assert states(second) == ["COMPLETE", "RUNNING"]
+
+
+def test_a_driver_whose_lock_went_with_the_database_stops_once_another_has_been_at_work(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    study, second = (DatabaseStudy(postgresql.url, f"lost-{tmp_path.name}") for _ in range(2))
+    with study.locked():
+        running = ledger(study, Books(tmp_path))
+        running.commit()
+        postgresql.stop()
+        postgresql.start()
+        with second.locked():
+            ledger(second, Books(tmp_path)).commit()
+        running.propose()
+        with pytest.raises(SearchError, match="taken over by another driver"):
+            running.commit()
+
+
+def test_a_database_that_stays_away_ends_the_run_with_a_sentence(
+    postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdsearch.search.store.patient.PATIENCE_SECONDS", 1.0)
+    study = DatabaseStudy(postgresql.url, f"gone-{tmp_path.name}")
+    with study.locked():
+        running = ledger(study, Books(tmp_path))
+        running.commit()
+        postgresql.stop()
+        try:
+            with pytest.raises(SearchError, match=r"the database .* cannot be used"):
+                running.propose()
+            with pytest.raises(SearchError, match=r"the database .* cannot be used"):
+                running.propose()
+        finally:
+            postgresql.start()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 
 import pytest
 
 from rdsearch.errors import SearchError
+from rdsearch.search.store import patience
 from rdsearch.search.store.objectstore import ObjectStore, is_address, object_store
 from rdsearch.search.store.rounds import RoundStore
 from tests.search.books import make_checkpoint, make_point
+from tests.search.s3 import unreliable
 
 
 class Recorded(ObjectStore):
@@ -110,3 +113,38 @@ def test_addresses_that_name_no_prefix_are_errors(address: str, message: str) ->
 def test_a_bucket_that_is_not_there_is_a_clear_error(s3: str) -> None:
     with pytest.raises(SearchError, match="cannot be stored in s3://no-such-bucket"):
         RoundStore(object_store(s3.replace("searches", "no-such-bucket"))).publish(0, make_point(), None)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_request_that_fails_for_a_while_is_made_again(
+    s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    object_store(s3).write("a", b"here")
+    with unreliable(s3_endpoint) as (endpoint, failures):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        place = object_store(s3)
+        for use in (lambda: place.read("a") == b"here", lambda: place.names("") == ["a"], lambda: place.exists("a")):
+            failures += [status] * 6  # the library itself gives up after a few
+            assert use()
+            assert not failures
+
+
+def test_a_request_that_is_refused_or_fails_on_and_on_is_given_up(
+    s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RoundStore(object_store(s3)).publish(0, make_point(), None)
+    with unreliable(s3_endpoint) as (endpoint, failures):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = RoundStore(object_store(s3))
+        failures += [403] * 1000
+        started = time.monotonic()
+        with pytest.raises(SearchError, match="cannot be read"):
+            store.point(0, 1)
+        assert time.monotonic() - started < 20
+        failures[:] = [500] * 1000
+        monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+        with pytest.raises(SearchError, match=r"point\.json cannot be read") as caught:
+            store.point(0, 1)
+        assert "move the folder away" not in str(caught.value)
+        failures.clear()
+        assert store.point(0, 1).round == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from rdsearch.errors import SearchError
 from rdsearch.search.store.objectstore import object_store
-from rdsearch.search.store.rounds import Outcome, RoundStore
+from rdsearch.search.store.rounds import Outcome, RoundStore, fault_of, sealed, size_fault_of, unsealed
 from tests.search.books import make_checkpoint, make_point
 
 
@@ -125,12 +126,101 @@ def test_a_point_without_its_file_is_refused(store: RoundStore) -> None:
     assert store.points(0) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", json.dumps({"size_bytes": 1}).encode()])
-def test_a_damaged_round_is_named(store: RoundStore, content: bytes) -> None:
-    store.publish(0, make_point(), None)
-    store.place.write("00000/round_001/point.json", content)
-    with pytest.raises(SearchError, match=r"round_001/point\.json cannot be read: .*; move the folder away"):
-        store.points(0)
+DEEP = b"[" * 100_000
+DIGITS = b'{"size_bytes": ' + b"9" * 5000 + b"}"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"null", DEEP, DIGITS, json.dumps({"size_bytes": 1}).encode(), sealed({"file": 1})]
+)
+def test_a_damaged_round_counts_for_nothing_and_is_named(store: RoundStore, content: bytes) -> None:
+    for round_ in (1, 2, 3):
+        store.publish(0, make_point(round_), None)
+    store.place.write("00000/round_002/point.json", content)
+    assert [point.round for point in store.points(0)] == [1, 3]
+    assert list(store.damaged) == ["00000/round_002"]
+    assert "round_002/point.json is damaged: " in store.damaged["00000/round_002"]
+    with pytest.raises(SearchError, match="is damaged"):
+        store.point(0, 2)
+
+
+def test_a_damaged_round_that_is_computed_again_takes_its_place(store: RoundStore) -> None:
+    store.publish(0, make_point(1), None)
+    store.place.write("00000/round_001/point.json", b"half of a po")
+    assert store.points(0) == []
+    again = store.publish(0, make_point(1, size=17, data=b"x" * 17), None)
+    assert store.points(0) == [again]
+    assert store.damaged == {}
+
+
+def test_any_flipped_bit_of_a_round_is_noticed(folder_store: RoundStore, trials: Path) -> None:
+    published = folder_store.publish(7, make_point(size=15), make_checkpoint(1))
+    chance = random.Random(13)
+    flips = 0
+    for name in ("point.json", "network.rdz", "checkpoint.safetensors"):
+        path = trials / "00007/round_001" / name
+        content = path.read_bytes()
+        for _ in range(60):
+            damaged, place = bytearray(content), chance.randrange(len(content))
+            damaged[place] ^= 1 << chance.randrange(8)
+            path.write_bytes(bytes(damaged))
+            flips += 1
+            if name == "checkpoint.safetensors":
+                found = folder_store.checkpoint(7)  # white space in its header may change as well
+                assert found is None or found.to_bytes() == content
+            elif name == "network.rdz":
+                assert "does not fit" in fault_of(folder_store.points(7)[0])
+                assert size_fault_of(folder_store.points(7)[0]) == ""
+            else:
+                assert folder_store.points(7) in ([], [published])  # white space may change, and what is said may not
+        path.write_bytes(content)
+    assert flips == 180
+    assert folder_store.points(7) == [published]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"file": "../../../../secret.txt"},
+        {"file": "/etc/passwd"},
+        {"trial": 4},
+        {"round": 2},
+        {"val_accuracy": None},
+        {"val_accuracy": "0.9"},
+        {"seconds": float("nan")},
+        {"parameters": None},
+        {"colour": "red"},
+    ],
+    ids=str,
+)
+def test_a_point_that_lies_is_passed_over_even_with_a_checksum(
+    folder_store: RoundStore, trials: Path, changes: dict[str, object]
+) -> None:
+    folder_store.publish(3, make_point(), None)
+    path = trials / "00003/round_001/point.json"
+    path.write_bytes(sealed(unsealed(path.read_bytes()) | changes))
+    assert folder_store.points(3) == []
+    assert "point.json is damaged" in folder_store.damaged["00003/round_001"]
+
+
+def test_a_point_that_lies_about_its_size_is_found_out(folder_store: RoundStore) -> None:
+    assert "has 15 bytes, and its round says 14;" in size_fault_of(folder_store.publish(0, make_point(size=14), None))
+    assert "does not fit" in fault_of(folder_store.point(0, 1))
+
+
+@pytest.mark.parametrize("name", ["point.json", "network.rdz"])
+def test_a_symbolic_link_in_a_round_is_not_followed(
+    folder_store: RoundStore, trials: Path, tmp_path: Path, name: str
+) -> None:
+    folder_store.publish(0, make_point(), None)
+    path = trials / "00000/round_001" / name
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(elsewhere)
+    if name == "point.json":
+        with pytest.raises(SearchError, match="symbolic link"):
+            folder_store.point(0, 1)
+    else:
+        assert "symbolic link" in fault_of(folder_store.point(0, 1))
 
 
 def test_a_store_that_cannot_be_written_says_so_and_leaves_no_half_round(tmp_path: Path) -> None:
@@ -144,3 +234,29 @@ def test_errors_are_kept_and_the_last_line_is_the_error(store: RoundStore) -> No
     store.log_error(0, "Traceback\n  line\nMemoryError: no memory\n\n")
     assert store.last_error(0) == "MemoryError: no memory"
     assert b"ValueError: first" in store.place.read("00000/errors.log")
+
+
+def test_a_draft_of_a_long_round_is_kept_until_the_round_is_stored(store: RoundStore) -> None:
+    assert store.read_draft(0, 2) is None
+    store.publish(0, make_point(1), make_checkpoint(1))
+    store.write_draft(0, 2, b"half way")
+    store.write_draft(0, 2, b"nearly there")
+    again = RoundStore(store.place)
+    assert [point.round for point in again.points(0)] == [1]
+    assert list(again.trials()) == [0]
+    assert again.read_draft(0, 2) == b"nearly there"
+    name = "00000/.round_002.draft"
+    kept = store.place.read(name)
+    store.place.write(name, kept[:-1] + b"?")
+    assert again.read_draft(0, 2) is None
+    again.publish(0, make_point(2), None)
+    assert not store.place.exists(name)
+
+
+def test_what_killed_writers_left_goes_when_the_trial_ends(folder_store: RoundStore, trials: Path) -> None:
+    folder_store.publish(0, make_point(), make_checkpoint(1))
+    (trials / "00000/.round_002.0123").mkdir()
+    (trials / "00000/.round_002.0123/network.rdz").write_bytes(b"half of a fi")
+    (trials / "00000/.outcome.json.0123.tmp").write_bytes(b"{")
+    folder_store.finish(0, Outcome("complete"))
+    assert sorted(path.name for path in (trials / "00000").iterdir()) == ["outcome.json", "round_001"]

@@ -1,0 +1,57 @@
+"""Workers that Ray has killed for memory: for Tune they are lost workers, whose trials are tried again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.execution import tune_controller
+
+KILLED_FOR_MEMORY = "its worker was killed since the machine's memory ran out"
+
+
+class _ForgivingActorManager(RayActorManager):
+    """Tune's manager of workers, to which every way of losing a worker is the same.
+
+    It raises out of Tune's loop, and so out of the search, what is neither a dead worker nor an error of a trial:
+    most of all what Ray's memory monitor leaves of a worker that it has killed.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        super()._actor_task_failed(tracked_actor_task, _as_lost_worker(exception))
+
+    def _actor_start_failed(self, tracked_actor: Any, exception: Exception) -> None:
+        super()._actor_start_failed(tracked_actor, _as_lost_worker(exception))
+
+
+def _as_lost_worker(exception: Exception) -> Exception:
+    if not isinstance(exception, RayError) or isinstance(exception, RayActorError | RayTaskError):
+        return exception
+    said = KILLED_FOR_MEMORY if isinstance(exception, OutOfMemoryError) else _first_line(exception)
+    return RayActorError(error_msg=said)
+
+
+@contextlib.contextmanager
+def forgiving_actors() -> Iterator[None]:
+    """Tune runs inside with a manager of workers that forgives."""
+    before = vars(tune_controller)["RayActorManager"]
+    vars(tune_controller)["RayActorManager"] = _ForgivingActorManager
+    try:
+        yield
+    finally:
+        vars(tune_controller)["RayActorManager"] = before
+
+
+def was_killed_for_memory(trial: Any) -> bool:
+    """Whether that is how a trial of Tune lost its worker the last time: Tune notes it in a file of the trial."""
+    with contextlib.suppress(OSError, TypeError):
+        return Path(trial.error_file).read_text().rstrip().endswith(KILLED_FOR_MEMORY)
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
