@@ -8,16 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdsearch.base.terminal import make_console, say
 from rdsearch.base.units import parse_duration
+from rdsearch.compression.rehearsal import rehearse, samples_of
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
-from rdsearch.errors import ConfigError, TaskError
+from rdsearch.errors import ConfigError, TaskError, TrialError
 from rdsearch.points.front import Front
+from rdsearch.search.choice import completed_for
 from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
 from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.task import task_of
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -61,12 +65,15 @@ def search(
     Raises:
         ConfigError: The search file is wrong; every mistake is listed.
         SearchError: The folder holds a search already, or a trial fits no machine.
-        TaskError: The task cannot be made.
+        TaskError: The task cannot be made, or a round of it on a few examples fails; nothing is written then.
+        TrialError: Every trial failed.
     """
     limits = limits_of(trials, time)
-    folder = start(space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address)
-    results, _ = go_on(folder, limits, task=task, address=address, console=console, command=command)
-    return results.front
+    console = console or make_console()
+    folder, task = start(
+        space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
+    )
+    return _front(go_on(folder, limits, task=task, address=address, console=console, command=command)[0])
 
 
 def resume(
@@ -95,7 +102,17 @@ def resume(
         SearchError: There is no search in the folder, another process runs it, or its space or task has changed.
     """
     folder, limits = SearchFolder.open(directory), limits_of(trials, time)
-    results, _ = go_on(folder, limits, task=task, address=address, console=console)
+    return _front(go_on(folder, limits, task=task, address=address, console=console)[0])
+
+
+def _front(results: Results) -> Front:
+    """The front.
+
+    Raises:
+        TrialError: Every trial failed.
+    """
+    if (reason := results.why_all_failed) is not None:
+        raise TrialError(reason)
     return results.front
 
 
@@ -107,15 +124,33 @@ def start(
     overrides: Sequence[str] = (),
     warm_start: str | Path | None = None,
     address: str | None = None,
-) -> SearchFolder:
-    """Check a search file and make the search's folder; nothing is trained or run yet."""
+    console: Console | None = None,
+) -> tuple[SearchFolder, Task]:
+    """Check a search file, make its task, try it out, and make the search's folder; nothing is trained or run yet.
+
+    Whatever can fail cheaply fails before there is a folder, so that a mistake can be mended and the same ``out`` given
+    again.
+
+    Returns:
+        The folder, and the task, which `go_on` need not make a second time.
+    """
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
+    if out is not None:
+        SearchFolder.check_free(out)
+    if warm_start is not None:
+        _taken_over(warm_start, file)  # that can fail more cheaply than what follows
+    task = task or task_of(file)
+    file, chosen = completed_for(file, task)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
+    if problems := rehearse(task, samples_of(file.space)):
+        raise TaskError("\n  - ".join([f"a round of {task.name} on a few examples does not work out:", *problems]))
+    for line in chosen:
+        say(console or make_console(), f"By default {line}")
     folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file)
     if taken_over is not None:
         folder.write_warm_start(taken_over)
-    return folder
+    return folder, task
 
 
 def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:
@@ -134,10 +169,8 @@ def go_on(
     command: str | None = None,
 ) -> tuple[Results, Ending]:
     """Begin or go on with the search in ``folder``, and write what it found."""
-    from rich.console import Console as RichConsole
-
     ending = run_search(
-        folder, task=task, limits=limits, address=address, console=console or RichConsole(), command=command
+        folder, task=task, limits=limits, address=address, console=console or make_console(), command=command
     )
     return write_results(read_results(folder.address)), ending
 

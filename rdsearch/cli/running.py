@@ -1,0 +1,71 @@
+"""Commands that run a search."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rdsearch.base.terminal import make_console
+from rdsearch.cli.output import INTERRUPTED, echo, limits, overrides
+
+if TYPE_CHECKING:
+    from rdsearch.search.run.runner import Limits
+    from rdsearch.search.store.folder import SearchFolder
+    from rdsearch.tasks.task import Task
+
+
+@click.command()
+@click.argument("space")
+@click.option("--out", help="A new folder, or s3://BUCKET/PREFIX, for the search. [default: results/NAME]")
+@click.option("--warm-start", metavar="DIR", help="Try the front of an earlier search first.")
+@overrides
+@limits
+def search(
+    space: str,
+    out: str | None,
+    warm_start: str | None,
+    overrides: tuple[str, ...],
+    trials: int | None,
+    time: str | None,
+    address: str | None,
+) -> None:
+    """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
+    from rdsearch.search.api import limits_of, start
+
+    until = limits_of(trials, time)
+    console = make_console()
+    folder, task = start(space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console)
+    _run(folder, until, address, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+
+
+@click.command()
+@click.argument("directory")
+@limits
+def resume(directory: str, trials: int | None, time: str | None, address: str | None) -> None:
+    """Go on with a search after an interruption, or add trials to a finished one."""
+    from rdsearch.search.api import limits_of
+    from rdsearch.search.store.folder import SearchFolder
+
+    _run(SearchFolder.open(directory), limits_of(trials, time), address, task=None, command=None)
+
+
+def _run(folder: SearchFolder, until: Limits, address: str | None, *, task: Task | None, command: str | None) -> None:
+    from rdsearch.report.search import show_end, write_pictures
+    from rdsearch.search.api import go_on
+
+    console = make_console()
+    try:
+        results, ending = go_on(folder, until, task=task, address=address, console=console, command=command)
+    except KeyboardInterrupt:
+        echo(f"interrupted; go on with `rdsearch resume {folder.address}`", err=True)
+        sys.exit(INTERRUPTED)
+    write_pictures(results)
+    show_end(console, results)
+    if ending == "interrupted":
+        sys.exit(INTERRUPTED)
+    if (reason := results.why_all_failed) is not None:
+        echo(f"Error: {reason}", err=True)
+        sys.exit(1)
