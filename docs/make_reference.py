@@ -15,6 +15,7 @@ import click
 from pydantic import BaseModel
 
 from rdsearch.cli import app
+from rdsearch.config import defaults
 from rdsearch.config.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
 from rdsearch.config.searchfile import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
 from rdsearch.pruning import METHODS, SCHEDULES
@@ -68,6 +69,8 @@ ALLOWED_TEXT = {
     "resources.gpu": "0 to 1",
     "search.storage": "`postgresql://…`, `mysql://…`, `sqlite:////absolute/path.db`",
 }
+LEFT_OPEN = ("search.constraints", "recipe.quantization.method", "recipe.quantization.step", "resources.gpu")
+CHOSEN = "[chosen](#what-a-file-leaves-open)"
 _TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -81,7 +84,7 @@ def section_table(section: str) -> str:
     for name, info in model.model_fields.items():
         key = f"{section}.{name}"
         described = schema["properties"][name]
-        default = "required" if info.is_required() else _default(info.default)
+        default = "required" if info.is_required() else CHOSEN if key in LEFT_OPEN else _default(info.default)
         cells = (f"`{name}`", _type(described, key), _allowed(described, key), default, _prose(info.description or ""))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
@@ -154,6 +157,50 @@ def _prose(text: str) -> str:
     return plain[:1].upper() + plain[1:]
 
 
+def defaults_text() -> str:
+    """What a search does where its file says nothing, as `rdsearch.config.defaults` has it."""
+    parts = [
+        "| left open | chosen |",
+        "|---|---|",
+        f"| `search.constraints` | `accuracy_drop: {defaults.ACCURACY_DROP:g}` where the score is an accuracy; none "
+        "elsewhere |",
+        *(
+            f"| `recipe.quantization.method`, `step` | {_flow(quantizer)} {when} |"
+            for quantizer, when in (
+                (defaults.QUANTIZERS[True], "where the inputs of all layers can be looked at"),
+                (defaults.QUANTIZERS[False], "elsewhere, and where `dead_zone` is given"),
+            )
+        ),
+        f"| `resources.gpu` | {defaults.GPU_SHARE_SMALL:g} for networks of less than "
+        f"{_number(defaults.SMALL_PARAMETERS)} parameters, {defaults.GPU_SHARE_LARGE:g} for others |",
+    ]
+    for trains, when in (
+        (True, "`recipe`, where the network can be trained again (its task has a loss, or its targets are classes):"),
+        (False, "`recipe`, where it cannot:"),
+    ):
+        space = defaults.usual_space(defaults.Kind(accuracy=True, trains=trains, calibrates=True, parameters=0))
+        lines = "\n".join(f"  {section}: {{{_flow_items(keys)}}}" for section, keys in space.items())
+        parts += ["", when, "", f"```yaml\nrecipe:\n{lines}\n```"]
+    step = _flow_items({"step": defaults.STEPS[False]})
+    return "\n".join([*parts, "", f"Where the quantiser is `uniform`, the space has `{step}`."])
+
+
+def _flow(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}: {value}`" for key, value in values.items())
+
+
+def _flow_items(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {_flow_value(value)}" for key, value in values.items())
+
+
+def _flow_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + _flow_items(value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow_value, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def command_reference() -> str:
     """What ``--help`` says of every command."""
     top = click.Context(app, info_name="rdsearch", terminal_width=HELP_WIDTH, **app.context_settings)
@@ -170,6 +217,7 @@ def _names(names: Iterable[str]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     **{section: (lambda section=section: section_table(section)) for section in SECTIONS},  # type: ignore[misc]
+    "defaults": defaults_text,
     "networks": lambda: _names(NETWORKS),
     "data-sets": lambda: _names(DATASETS),
     "commands": command_reference,

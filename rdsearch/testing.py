@@ -5,12 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdsearch.base.computed import fold_computed
+from rdsearch.compression.rehearsal import rehearse
+from rdsearch.config.recipe import Recipe
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.tasks.check import check_task as check_task
+from rdsearch.tasks.check import examine
+from rdsearch.tasks.plausibility import seen_before
 from rdsearch.tasks.task import Task
 
 LAYERS_SHOWN = 6
 """Layers named before the rest is counted only."""
+
+
+def check_task(task: Task, *, train: bool = True, recipe: Recipe | None = None) -> list[str]:
+    """Try a task out: shapes, labels, evaluation, splits, weights, and one round on a few examples.
+
+    Where the task can reach its test split, that is read to be compared with the others, and not scored.
+
+    Args:
+        task: What is to be checked.
+        train: Train the baseline when the task has no trained weights; otherwise it is checked with the
+            weights that it starts from, and its accuracy is not looked at.
+        recipe: What the round does; the usual recipe when not given.
+
+    Returns:
+        One sentence for each problem, with the place in your code where one of its functions raised it; empty when all
+        is well.
+    """
+    if not isinstance(task, Task):
+        return [f"task is a {type(task).__name__}: give a rdsearch.Task"]
+    problems = examine(task, train=train) or rehearse(task, [recipe or Recipe()])
+    return problems or list(seen_before(task))
 
 
 def prunable_layers(task: Task, skip: Sequence[str] = ()) -> dict[str, int]:

@@ -13,7 +13,7 @@ SPACE: dict[str, Any] = {
             "rate": {"float": [0.2, 0.6]},
         },
         "retrain": {"epochs": {"int": [0, 1]}, "lr": 2e-3},
-        "quantization": {"step": {"float": [0.2, 0.8], "log": True}, "calibration": 128},
+        "quantization": {"method": "uniform", "step": {"float": [0.2, 0.8], "log": True}, "calibration": 128},
     },
     "search": {"trials": 6, "seed": 3, "constraints": {"accuracy_drop": 0.5}, "patience": None},
     "resources": {"cpu": 1},

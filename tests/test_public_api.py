@@ -35,7 +35,7 @@ def packages(names: set[str]) -> set[str]:
         (
             "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
             "try: cli.main()\nexcept SystemExit: pass",
-            5,
+            12,
             120,
         ),
     ],
@@ -131,7 +131,7 @@ def test_search_with_a_task_of_ones_own_never_reads_its_test_split(tmp_path: Pat
             "pruning": {"rounds": 2, "rate": {"float": [0.2, 0.5]}},
             "retrain": {"epochs": 1, "lr": 0.01},
         },
-        "search": {"trials": 3},
+        "search": {"trials": 3, "constraints": {}},
     }
     out = tmp_path / "own"
     front = rdsearch.search(space, task=task, out=out, console=Console(quiet=True))
@@ -155,7 +155,8 @@ def test_test_split_of_ones_own_task_is_read_after_the_search(tmp_path: Path) ->
     task = rdsearch.Task(
         network=nn.Linear(6, 2), train=(inputs, targets), validation=100, test=(inputs[:50], targets[:50]), name="own"
     )
-    space = {"recipe": {"pruning": {"rounds": 2}, "retrain": {"lr": {"float": [0.01, 0.1]}}}, "search": {"trials": 2}}
+    space = {"recipe": {"pruning": {"rounds": 2}, "retrain": {"lr": {"float": [0.01, 0.1]}}}}
+    space["search"] = {"trials": 2, "constraints": {}}
     rdsearch.search(space, task=task, out=tmp_path / "own", console=Console(quiet=True))
     front = rdsearch.score_on_test(tmp_path / "own", task=task)
     for point in front:

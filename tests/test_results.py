@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ from rdsearch.compression.loading import decode
 from rdsearch.points.front import Front
 from rdsearch.search.store.folder import SearchFolder
 
-PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("results/*/front.csv"))
+RESULTS = Path(__file__).parent.parent / "results"
+# What results/README.md lists, and not what lies there: a user's own searches land in the same folder.
+LISTED = re.findall(r"^\| \[\w+\]\((\w+)\)", (RESULTS / "README.md").read_text(encoding="utf-8"), re.M)
+PUBLISHED = [RESULTS / name for name in LISTED]
 
 
 @pytest.fixture(params=PUBLISHED, ids=lambda folder: folder.name)
@@ -34,6 +39,14 @@ def test_published_files_have_the_sizes_of_their_table_and_decode(published: Pat
         assert point.path.stat().st_size == point.size_bytes
         assert decode(point.path).network_id is not None
         assert point.test_accuracy is not None
+
+
+def test_what_is_published_is_listed_and_what_a_user_has_searched_is_not_looked_at() -> None:
+    command = ["git", "ls-files", "--cached", "results/*/front.csv"]
+    listing = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a checkout")
+    assert [name.split("/")[1] for name in listing.stdout.splitlines()] == LISTED
 
 
 def test_published_files_have_the_accuracies_of_their_table(published: Path) -> None:

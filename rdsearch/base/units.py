@@ -1,4 +1,4 @@
-"""Sizes, durations and numbers, from what people write and to what they read."""
+"""Sizes, shares, durations and numbers, from what people write and to what they read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _SIZE_NAMES = ("kB", "MB", "GB", "TB")
 
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "min": 60, "s": 1}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(d|h|min|m|s)\s*", re.IGNORECASE)
+_SHARE = re.compile(r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*(%?)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
@@ -67,6 +68,24 @@ def _three_digits(value: float) -> str:
         if value < limit:
             return f"{value:.{decimals}f}"
     return f"{value:.0f}"
+
+
+def parse_share(text: str) -> float:
+    """Read a share of 1.
+
+    Args:
+        text: ``"0.01"``, or a percentage: ``"1%"``, ``"1 %"``.
+
+    Returns:
+        The share, not below 0; above 1 where the text says so, as scores may be of any size.
+
+    Raises:
+        UnitError: The text is none of these.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    if match is None:
+        raise UnitError(f"{text!r} is no share: give a part of 1, or a percentage (0.01 and 1% are the same).")
+    return float(Decimal(match[1]) / (100 if match[2] else 1))
 
 
 def parse_duration(text: str) -> float:

@@ -12,7 +12,7 @@ from rdsearch.config.recipe import Recipe
 from rdsearch.errors import TaskError
 from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
-from rdsearch.tasks.splits import LoaderSplit, Split
+from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
 
@@ -30,7 +30,7 @@ def calibration_inputs(task: Task, network: nn.Module, recipe: Recipe, seed: int
 
 def training_inputs(task: Task, count: int, seed: int, device: torch.device) -> Inputs:
     """So many training inputs, or all where there are fewer, in one batch; the same in every round."""
-    if isinstance(task.train, LoaderSplit) and task.train.is_iterable:
+    if getattr(task.train, "is_iterable", False):
         return _first(task.train, count, seed, device)
     count = min(count, len(task.train))
     chosen = np.random.default_rng(seed).choice(len(task.train), count, replace=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -40,6 +40,12 @@ def describe_treatment(task: Task, recipe: Recipe) -> list[str]:
     load_state(network, state)
     network = fold_computed(network)
     return coverage(network, recipe, training_inputs(task, EXAMPLES, 0, torch.device("cpu")))
+
+
+def left_aside(task: Task, recipes: Iterable[Recipe]) -> list[str]:
+    """`describe_treatment` for the methods of several recipes, each sentence once."""
+    methods = {(recipe.quantization.method, recipe.pruning.removes): recipe for recipe in recipes}
+    return list(dict.fromkeys(line for recipe in methods.values() for line in describe_treatment(task, recipe)))
 
 
 def coverage(network: nn.Module, recipe: Recipe, inputs: Inputs) -> list[str]:

@@ -62,13 +62,14 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
         path_or_bytes: A file's path, or its bytes.
         into: A network of the same architecture, wrapped (``DataParallel``, ``torch.compile``) or not; its parameters
             and buffers are replaced. Weight norm, spectral norm and other parametrisations, which files do not hold,
-            are removed from it.
+            are removed from it. What of it is on the meta device, and so holds no values yet, comes to lie on the CPU.
 
     Returns:
-        A state dict of new tensors on the CPU; or ``into``, filled in.
+        A state dict of new tensors on the CPU; or ``into``, filled in and ready for use: in evaluation mode.
 
     Raises:
-        FileFormatError: The file cannot be read, or is of another architecture than ``into``.
+        FileFormatError: The file cannot be read, is of another architecture than ``into``, or lacks tensors that
+            ``into`` has on the meta device.
     """
     import torch
 
@@ -76,7 +77,7 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
     if into is None:
         return {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
     fill(into, file)
-    return into
+    return into.eval()
 
 
 def fill(network: nn.Module, file: NetworkFile) -> None:
@@ -108,9 +109,41 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
             )
             + (f"; and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
         )
+    _leave_meta(network)
     state = {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
     with torch.no_grad():
         network.load_state_dict(state)
+
+
+def _leave_meta(network: nn.Module) -> None:
+    """Give what lies on the meta device room on the CPU; shared parameters stay shared.
+
+    Raises:
+        FileFormatError: Something lies there that is in no state dict, so that no file can fill it.
+    """
+    import torch
+    from torch import nn
+
+    filled = set(network.state_dict())
+    places = [
+        (module, name, f"{path}.{name}" if path else name, tensor)
+        for path, module in network.named_modules()
+        for tensors in (module._parameters, module._buffers, vars(module))
+        for name, tensor in tensors.items()
+        if isinstance(tensor, torch.Tensor) and tensor.is_meta
+    ]
+    if lost := [path for _, _, path, _ in places if path not in filled]:
+        raise FileFormatError(
+            f"the network given is on the meta device, and no file can fill {', '.join(lost[:_NAMES_SHOWN])} of it, "
+            "which its state_dict() does not have: make the network on the CPU"
+        )
+    made: dict[int, torch.Tensor] = {}
+    for module, name, _, tensor in places:
+        if id(tensor) not in made:
+            empty = torch.empty_like(tensor, device="cpu")
+            made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+        # Not into the module's own table: recurrent layers keep a list of their weights beside it.
+        setattr(module, name, made[id(tensor)])
 
 
 def _described(layout: Layout) -> dict[str, str]:

@@ -17,6 +17,7 @@ from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.compression.calibration import calibration_inputs, training_inputs
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import GradualPruning
+from rdsearch.compression.kind import with_quantizer
 from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline, plain_network
 from rdsearch.compression.pack import LevelTrainer, pack
 from rdsearch.config.recipe import PruningRecipe, Recipe
@@ -45,7 +46,8 @@ def compress(
 
     Args:
         task: The network and its data; the test split is not read.
-        recipe: A `Recipe`, or a mapping of its settings.
+        recipe: A `Recipe`, or a mapping of its settings. One that does not say how to quantise gets the method that
+            suits the network; see `rdsearch.config.defaults`.
         seed: Of everything random in the trial. The same seed gives the same bytes on the same machine's CPU.
         device: Where to compute; the first GPU when there is one and nothing is given.
         baseline: The dense network's figures, when they are known already.
@@ -65,7 +67,7 @@ def compress(
     """
     if not isinstance(task, Task):
         raise TaskError(f"task is a {type(task).__name__}: give a rdsearch.Task")
-    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe")
+    settings = with_quantizer(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe"), task)
     for note in task.notes:
         warnings.warn(note, stacklevel=2)
     for point, _ in rounds(task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe):

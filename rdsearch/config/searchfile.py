@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from rdsearch.base.registry import Registry, suggest
 from rdsearch.base.schema import Settings, explain, known, shown
-from rdsearch.base.units import parse_duration
+from rdsearch.base.units import parse_duration, parse_share
+from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.space import RecipeSpace, load_recipe, parse_space
 from rdsearch.config.yamlfile import apply_override, read_yaml
@@ -42,6 +44,16 @@ def _known_columns(constraints: dict[str, float]) -> dict[str, float]:
         if name not in columns:
             raise ValueError(f"unknown column {name!r}; allowed: {', '.join(columns)}.{suggest(name, columns)}")
     return constraints
+
+
+def _shares(constraints: object) -> object:
+    """A percentage as the share that it is."""
+    if not isinstance(constraints, Mapping):
+        return constraints
+    return {
+        name: parse_share(bound) if isinstance(bound, str) and bound.strip().endswith("%") else bound
+        for name, bound in constraints.items()
+    }
 
 
 def _seconds(value: object) -> float | None:
@@ -99,7 +111,7 @@ class SearchConfig(Settings):
 
     objectives: tuple[Literal["size_bytes"], Literal["val_accuracy"]] = ("size_bytes", "val_accuracy")
     """What the front trades: bytes of the file against accuracy of what it decodes to."""
-    constraints: Annotated[dict[str, float], AfterValidator(_known_columns)] = {}
+    constraints: Annotated[dict[str, float], BeforeValidator(_shares), AfterValidator(_known_columns)] = {}
     """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
     sampler: Annotated[str, AfterValidator(known(SAMPLERS))] = "tpe"
     """What proposes the next recipe; ``grid`` tries every combination once."""
@@ -156,10 +168,29 @@ class SearchFile:
 
     @property
     def trials(self) -> int:
-        """Recipes to try."""
-        if self.search.trials is not None:
-            return self.search.trials
-        return self.space.combinations if self.search.sampler == GRID else DEFAULT_TRIALS
+        """Recipes to try; no more than the space holds different ones."""
+        if self.search.sampler == GRID:
+            return self.search.trials or self.space.combinations
+        return int(min(self.search.trials or DEFAULT_TRIALS, self._different))
+
+    @property
+    def _different(self) -> float:
+        """Different recipes that there are to try; many where the usual space will be taken, and in a grid."""
+        counted = self.tree.get("recipe") and self.search.sampler != GRID
+        return self.space.recipes or math.inf if counted else math.inf
+
+    def few(self, wanted: int | None = None) -> str | None:
+        """Why the search ends early, in a sentence, where the space holds fewer recipes than it may try.
+
+        Args:
+            wanted: Trials asked for, where that is not the file's number.
+        """
+        different = self._different
+        if different >= (wanted or self.search.trials or DEFAULT_TRIALS):
+            return None
+        if not self.space.domains:
+            return "nothing in the recipe is a range, so there is one recipe to try: one trial"
+        return f"the space holds {different} different recipe{'s' * (different > 1)}: each is tried once"
 
     def check_trials(self, trials: int | None) -> None:
         """Refuse more trials than there is to try.
@@ -208,6 +239,7 @@ def check_search(
     Raises:
         ConfigError: Anything is wrong with it; every mistake is listed.
     """
+    tree = plain(tree, source)
     problems = [
         f"{key}: unknown key; allowed here: {', '.join(_SECTIONS)}.{suggest(str(key), _SECTIONS)}"
         for key in tree

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from rdsearch.base.registry import suggest
 from rdsearch.base.schema import explain, shown
+from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError
 from rdsearch.points.point import Scalar
@@ -50,6 +51,10 @@ class Choice:
     def grid(self) -> tuple[Scalar, ...]:
         """The values that a grid takes of the domain: all of them."""
         return self.values
+
+    def count(self) -> int | None:
+        """Number of different values."""
+        return len(self.values)
 
     def at(self, fraction: float) -> Scalar:
         """The value ``fraction`` of the way through the domain, 0 <= fraction <= 1."""
@@ -90,6 +95,12 @@ class Range:
         if self.points is None:
             return tuple(range(int(self.low), int(self.high) + 1)) if self.integer else None
         return tuple(dict.fromkeys(self.at(index / (self.points - 1)) for index in range(self.points)))
+
+    def count(self) -> int | None:
+        """Number of different values; ``None`` for fractions."""
+        if self.low == self.high:
+            return 1
+        return int(self.high) - int(self.low) + 1 if self.integer else None
 
     def at(self, fraction: float) -> Scalar:
         """The value ``fraction`` of the way through the domain, 0 <= fraction <= 1."""
@@ -146,6 +157,12 @@ class RecipeSpace:
     def without_grid(self) -> list[str]:
         """Names of the parameters that a grid cannot take, since it does not know how many values to try."""
         return [name for name, domain in self.parameters.items() if domain.grid() is None]
+
+    @property
+    def recipes(self) -> int | None:
+        """Number of different recipes; ``None`` where a range of fractions holds more than a search can try."""
+        counts = [domain.count() for domain in self.parameters.values()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
 
     @property
     def combinations(self) -> int:
@@ -208,7 +225,7 @@ def load_recipe(tree: Mapping[str, Any], source: str) -> Recipe:
     """
     if not isinstance(tree, Mapping):
         raise ConfigError(source, [f"{shown(tree)} must be a mapping of keys to values; {{}} is the usual recipe"])
-    space, problems = parse_space(tree, source)
+    space, problems = parse_space(plain(tree, source), source)
     problems += [f"recipe.{name}: is a range; one recipe needs one value here" for name in space.parameters]
     if problems:
         raise ConfigError(source, problems)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from rdsearch.base.units import format_size, standard_error
+from rdsearch.base.units import format_size, parse_share, parse_size, standard_error
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.columns import DERIVED_COLUMNS, FRONT_COLUMNS, record
 from rdsearch.points.point import OperatingPoint
@@ -145,15 +145,15 @@ class Front(Sequence[OperatingPoint]):
             f"dense {format_size(self.baseline_size_bytes)} at {self.baseline_accuracy:.4f})"
         )
 
-    def pick(self, *, max_drop: float | None = None, max_bytes: int | None = None) -> OperatingPoint:
+    def pick(self, *, max_drop: float | str | None = None, max_bytes: int | str | None = None) -> OperatingPoint:
         """Choose one point.
 
         With ``max_drop`` alone the smallest file within that drop; with ``max_bytes`` alone the most accurate
         file within that size; with both the smallest file that keeps both.
 
         Args:
-            max_drop: Most accuracy that may be lost against the dense network, as a share of 1.
-            max_bytes: Largest file allowed, in bytes.
+            max_drop: Most accuracy that may be lost against the dense network, as a share of 1 or as ``"1%"``.
+            max_bytes: Largest file allowed, in bytes or as ``"20k"``.
 
         Raises:
             SearchError: Neither was given, the drop looks like a percentage, the front is empty, or nothing
@@ -161,6 +161,8 @@ class Front(Sequence[OperatingPoint]):
         """
         if max_drop is None and max_bytes is None:
             raise SearchError("pick() needs max_drop (0.01 = one point of accuracy), max_bytes, or both.")
+        max_drop = parse_share(max_drop) if isinstance(max_drop, str) else max_drop
+        max_bytes = parse_size(max_bytes) if isinstance(max_bytes, str) else max_bytes
         self._check_drop(max_drop)
         fitting = [
             point

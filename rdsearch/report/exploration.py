@@ -9,10 +9,11 @@ from typing import Any, TypeGuard
 
 import plotly.graph_objects as go
 
+from rdsearch.base.terminal import printable
 from rdsearch.points.front import Front, hypervolume_history
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.report.axes import FRONT_COLOR, POINT_COLOR, log_ticks
-from rdsearch.report.labels import format_value, printable
+from rdsearch.report.labels import format_value
 from rdsearch.report.layout import base_layout
 
 _MOST_TICKS = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.base.terminal import printable
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.networkfile import NetworkFile, part_sizes, prefix_ends
 from rdsearch.compression.loading import decode, read_file
+from rdsearch.config.yamlfile import read_yaml
+from rdsearch.tasks.preprocessing import preprocessing_text
 
 
 def file_info(path: Path) -> RenderableType:
@@ -30,13 +34,25 @@ def file_info(path: Path) -> RenderableType:
 def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
     count = file.layout.weight_count
     zeros = count - sum(_nonzero(levels) for levels, _ in file.weights.values())
-    network = file.network_id or "not a registered one; the file lists its tensors"
+    network = printable(file.network_id or "") or "not a registered one; the file lists its tensors"
     sparsity = zeros / count if count else 0.0
     layers = f"quality layers: {file.refinement} of {file.refinements}\n" if file.refinements > 1 else ""
     return Text(
-        f"{path}: {len(data):,} bytes\nnetwork: {network}\n{layers}"
-        f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight"
+        f"{printable(str(path))}: {len(data):,} bytes\nnetwork: {network}\n{layers}"
+        f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight\n"
+        f"inputs: {_inputs(path)}"
     )
+
+
+def _inputs(path: Path) -> str:
+    """What has to be done to inputs, as the file's recipe beside it has it."""
+    beside = path.with_suffix(".recipe.yaml")
+    if not beside.is_file():
+        return f"not known, since no {printable(beside.name)} lies beside it"
+    inputs = read_yaml(beside).get("inputs")
+    if not isinstance(inputs, Mapping):
+        return f"not known, since {printable(beside.name)} does not tell them"
+    return printable(preprocessing_text(inputs))
 
 
 def _parts(data: bytes) -> Table:
@@ -64,7 +80,7 @@ def _tensors(file: NetworkFile) -> Table:
         shape = "×".join(map(str, levels.shape))
         share = _nonzero(levels) / levels.size if levels.size else 0.0
         distinct = 1 if is_void(levels) else len(np.unique(levels))
-        table.add_row(name, shape, f"{step:.4g}", str(distinct), f"{share:.2%}")
+        table.add_row(Text(printable(name)), shape, f"{step:.4g}", str(distinct), f"{share:.2%}")
     return table
 
 

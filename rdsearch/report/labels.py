@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_number
 from rdsearch.points.front import parameter_names
 from rdsearch.points.point import OperatingPoint, Scalar
 
 _ABSENT = object()
-
-
-def printable(text: str) -> str:
-    """The text with every character that could steer a terminal or break a line shown as ``·``."""
-    return "".join(character if character.isprintable() else "·" for character in text)
 
 
 def varying(points: Iterable[OperatingPoint]) -> list[str]:

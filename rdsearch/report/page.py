@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from rdsearch.base.files import write_atomically
+from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_duration, format_size, standard_error
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
@@ -21,7 +22,7 @@ from rdsearch.points.scalars import format_cell
 from rdsearch.report.axes import view
 from rdsearch.report.exploration import history_figure, parameter_figure
 from rdsearch.report.figure import front_figure
-from rdsearch.report.labels import format_value, printable, short_names, varying
+from rdsearch.report.labels import format_value, short_names, varying
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 
 from rich.console import Console
 
+from rdsearch.base.terminal import say
 from rdsearch.errors import RdsearchError
 from rdsearch.report.image import front_png
 from rdsearch.report.page import write_report
@@ -17,6 +19,9 @@ from rdsearch.search.outcome.importance import importances
 from rdsearch.search.outcome.lineage import ancestors
 from rdsearch.search.outcome.results import Results, misses_text
 from rdsearch.search.study.constraints import reference_accuracy
+
+FAILURES_SHOWN = 3
+"""Trials whose failure is told at the end; the report has all."""
 
 
 def summarize(results: Results) -> SearchSummary:
@@ -75,22 +80,23 @@ def show_end(console: Console, results: Results) -> None:
     if len(results.front):
         console.print(front_table(results.front, caption=results.score_note))
     else:
-        console.print(misses_text(results), highlight=False)
-    for trial, message in list(results.failed.items())[:3]:
-        console.print(f"Trial {trial} failed: {message}", highlight=False, style="yellow", soft_wrap=True)
+        say(console, misses_text(results))
+    for trial, message in list(results.failed.items())[:FAILURES_SHOWN]:
+        say(console, f"Trial {trial} failed: {message}", style="yellow")
     console.print()
     for path, what in (
         (results.folder.front_files, "the front's files, each with its recipe"),
         (results.folder.points, "every operating point"),
         (results.folder.report, "the report"),
     ):
-        console.print(f"  {_relative(path)}  {what}", highlight=False, soft_wrap=True)
-    console.print("\nNext:", highlight=False)
+        say(console, f"  {_relative(path)}  {what}")
+    say(console, "\nNext:")
     for command, what in _next_steps(results, folder):
-        console.print(f"  {command}  [dim]{what}[/dim]", highlight=False, soft_wrap=True)
+        say(console, f"  {command}  # {what}")
 
 
 def _next_steps(results: Results, folder: Path | str) -> list[tuple[str, str]]:
+    folder = shlex.quote(str(folder))
     if not results.complete:
         return [(f"rdsearch resume {folder}", "go on where this search stopped")]
     more = results.manifest["target"] * 2

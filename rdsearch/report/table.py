@@ -11,10 +11,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.base.terminal import printable
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
 from rdsearch.points.table import front_csv
-from rdsearch.report.labels import printable, recipe_line, varying
+from rdsearch.report.labels import recipe_line, varying
 
 
 def front_table(

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdsearch.base.terminal import make_console, say
 from rdsearch.base.units import parse_duration
+from rdsearch.compression.coverage import left_aside
+from rdsearch.compression.rehearsal import rehearse, samples_of
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
-from rdsearch.errors import ConfigError, RdsearchError, SearchStoppedError, TaskError
+from rdsearch.errors import ConfigError, RdsearchError, SearchStoppedError, TaskError, TrialError
 from rdsearch.points.front import Front
+from rdsearch.search.choice import completed_for
 from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
 from rdsearch.search.run.cluster import available_cores
@@ -23,6 +27,7 @@ from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.run.signals import last_words, stoppable
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.trust import trust as give_trust
+from rdsearch.search.task import task_of
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -67,10 +72,14 @@ def search(
         ConfigError: The search file is wrong; every mistake is listed.
         SearchError: The folder holds a search already, or a trial fits no machine.
         SearchStoppedError: The search had to stop in the middle, with what it has found written down.
-        TaskError: The task cannot be made.
+        TaskError: The task cannot be made, or a round of it on a few examples fails; nothing is written then.
+        TrialError: Every trial failed.
     """
     limits = limits_of(trials, time)
-    folder = start(space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address)
+    console = console or make_console()
+    folder, task = start(
+        space, task=task, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
+    )
     return go_on(folder, limits, task=task, address=address, console=console, command=command).front()
 
 
@@ -116,14 +125,35 @@ def start(
     overrides: Sequence[str] = (),
     warm_start: str | Path | None = None,
     address: str | None = None,
-) -> SearchFolder:
-    """Check a search file and make the search's folder; nothing is trained or run yet."""
+    console: Console | None = None,
+) -> tuple[SearchFolder, Task]:
+    """Check a search file, make its task, try it out, and make the search's folder; nothing is trained or run yet.
+
+    Whatever can fail cheaply fails before there is a folder, so that a mistake can be mended and the same ``out`` given
+    again.
+
+    Returns:
+        The folder, and the task, which `go_on` need not make a second time.
+    """
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
+    if out is not None:
+        SearchFolder.check_free(out)
+    if warm_start is not None:
+        _taken_over(warm_start, file)  # that can fail more cheaply than what follows
+    task, console = task or task_of(file), console or make_console()
+    file, chosen = completed_for(file, task)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
+    recipes = samples_of(file.space)
+    if problems := rehearse(task, recipes):
+        raise TaskError("\n  - ".join([f"a round of {task.name} on a few examples does not work out:", *problems]))
+    for line in chosen:
+        say(console, f"By default {line}")
+    for line in left_aside(task, recipes):
+        say(console, line[0].upper() + line[1:])
     folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
     give_trust(folder)
-    return folder
+    return folder, task
 
 
 def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:
@@ -167,11 +197,14 @@ class Run:
         Raises:
             SearchStoppedError: The run had to stop.
             KeyboardInterrupt: It was interrupted before there was anything.
+            TrialError: Every trial failed.
         """
         if self.ending == "stopped":
             raise SearchStoppedError(self.way_on)
         if self.results is None:
             raise KeyboardInterrupt
+        if (reason := self.results.why_all_failed) is not None:
+            raise TrialError(reason)
         return self.results.front
 
 
@@ -190,9 +223,7 @@ def go_on(
     Where Ray has gone, this process has to end with it; before that ``farewell`` is given how the run ended. When none
     is given, what `Run.way_on` says goes to standard error.
     """
-    from rich.console import Console as RichConsole
-
-    console = console or RichConsole()
+    console = console or make_console()
 
     def lost(reason: str) -> None:
         run = Run(folder, "stopped", reason, _written(folder, "stopped"))

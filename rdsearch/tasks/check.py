@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.blame import blamed
 from rdsearch.base.inputs import forward
 from rdsearch.base.outputs import main_output
 from rdsearch.base.units import standard_error
@@ -18,6 +19,7 @@ from rdsearch.errors import TaskError
 from rdsearch.tasks.evaluation import is_classification, labels_out_of_range, no_classification
 from rdsearch.tasks.plausibility import doubts
 from rdsearch.tasks.splits import ArraySplit, Split
+from rdsearch.tasks.splits.some import some_of
 from rdsearch.tasks.state import State, load_state
 from rdsearch.tasks.task import Task
 
@@ -34,34 +36,31 @@ FEW_EXAMPLES = 100
 """Below this many validation examples one wrong answer is more than a percentage point."""
 
 
-def check_task(task: Task, *, train: bool = True) -> list[str]:
-    """Try a task out: shapes, labels, evaluation, splits, weights.
-
-    Where the task can reach its test split, that is read to be compared with the others, and not scored.
-
-    Args:
-        task: What is to be checked.
-        train: Train the baseline when the task has no trained weights; otherwise it is checked with the
-            weights that it starts from, and its accuracy is not looked at.
-
-    Returns:
-        One sentence for each problem; empty when all is well.
-    """
-    if not isinstance(task, Task):
-        return [f"task is a {type(task).__name__}: give a rdsearch.Task"]
+def examine(task: Task, *, train: bool = True) -> list[str]:
+    """What is wrong with a task's network, data and evaluation; see `rdsearch.testing.check_task`."""
     try:
-        network = task.fresh_network()
-        state = task.dense_state() if train or task.is_trained else task.initial_state()
-        load_state(network, state)
+        with blamed("the network cannot be made"):
+            network = task.fresh_network()
+            state = task.dense_state() if train or task.is_trained else task.initial_state()
+            load_state(network, state)
     except TaskError as error:
         return [str(error)]
     problems = list(_weights(task, network, state))
     for check in (_forward, _evaluation, _plausible):
-        found = list(check(task, network))
+        found = list(_caught(check(task, network)))
         problems += found
         if found:  # what comes next would fail for the same reason
             break
-    return [*problems, *_few(task), *_overlap(task)]
+    return [*problems, *_few(task), *_caught(_overlap(task))]
+
+
+def _caught(problems: Iterator[str]) -> Iterator[str]:
+    """Problems, and what a user's code raises on the way to them."""
+    try:
+        with blamed("the data cannot be read"):
+            yield from problems
+    except TaskError as error:
+        yield str(error)
 
 
 def _weights(task: Task, network: nn.Module, state: State) -> Iterator[str]:
@@ -77,16 +76,13 @@ def _weights(task: Task, network: nn.Module, state: State) -> Iterator[str]:
 
 def _forward(task: Task, network: nn.Module) -> Iterator[str]:
     inputs, targets = next(iter(task.validation.batches(8)))
+    shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+    with blamed(f"the network does not take a batch of inputs {shape}"), torch.no_grad():
+        output = forward(network, inputs)
     try:
-        with torch.inference_mode():
-            output = forward(network, inputs)
-            output = main_output(output) if task.is_accuracy else output
+        output = main_output(output) if task.is_accuracy else output
     except TaskError as error:
         yield str(error)
-        return
-    except (RuntimeError, ValueError, TypeError) as error:
-        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        yield f"the network does not take a batch of inputs {shape}: {error}"
         return
     if isinstance(output, Tensor) and not torch.isfinite(output).all():
         yield "the network's output is not finite"
@@ -102,15 +98,9 @@ def _forward(task: Task, network: nn.Module) -> Iterator[str]:
 
 
 def _evaluation(task: Task, network: nn.Module) -> Iterator[str]:
-    part = _spread(task.validation, DETERMINISM_EXAMPLES)
-    try:
+    part = some_of(task.validation, DETERMINISM_EXAMPLES)
+    with blamed("the evaluation fails"):
         first, second = (task.score(network, split=part) for _ in range(2))
-    except TaskError as error:
-        yield str(error)
-        return
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        yield f"the evaluation fails: {error}"
-        return
     if not math.isfinite(first):
         yield f"the dense network's score is {first}"
     elif first != second:
@@ -146,21 +136,11 @@ def _overlap(task: Task) -> Iterator[str]:
 
 def _hashes(split: Split) -> Iterator[bytes]:
     if not isinstance(split, ArraySplit):
-        split = _spread(split, OVERLAP_EXAMPLES)
+        split = some_of(split, OVERLAP_EXAMPLES)
     for inputs, _ in split.batches(512):
         rows = inputs.numpy() if isinstance(inputs, Tensor) else np.asarray(_first_tensor(inputs))
         for row in rows:
             yield hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=16).digest()
-
-
-def _spread(split: Split, count: int) -> Split:
-    """So many examples, evenly spread; all of them where there are no more, or where the split cannot be cut."""
-    if len(split) <= count:
-        return split
-    try:
-        return split.subset(np.linspace(0, len(split) - 1, count).astype(np.int64))
-    except TaskError:
-        return split
 
 
 def _first_tensor(inputs: Any) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.blame import blamed
 from rdsearch.base.inputs import forward
 from rdsearch.base.outputs import main_output, tensors_of
 from rdsearch.errors import TaskError
@@ -35,16 +36,12 @@ def try_out(network: nn.Module, splits: Mapping[str, Split], *, is_accuracy: boo
         TaskError: The network does not take the inputs, an input is not finite, or, for accuracy, the targets are no
             classes of the outputs.
     """
-    inputs, targets = next(iter(splits["train"].batches(EXAMPLES)))
+    with blamed("the training data cannot be read"):
+        inputs, targets = next(iter(splits["train"].batches(EXAMPLES)))
     _require_finite(inputs)
-    try:
-        with torch.no_grad():
-            output = forward(network, inputs)
-    except Exception as error:  # whatever a user's network raises
-        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise TaskError(
-            f"the network does not take its inputs, a batch of which is {shape}: {error or type(error).__name__}"
-        ) from error
+    shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+    with blamed(f"the network does not take its inputs, a batch of which is {shape}"), torch.no_grad():
+        output = forward(network, inputs)
     try:
         output = main_output(output)
     except TaskError:

@@ -13,9 +13,18 @@ CACHE_VARIABLE = "RDSEARCH_CACHE"
 
 
 def cache_folder() -> Path:
-    """Folder of all that is kept between runs: ``RDSEARCH_CACHE``, else ``~/.cache/rdsearch``."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "rdsearch"
+    """Folder of all that is kept between runs: ``RDSEARCH_CACHE``, else ``~/.cache/rdsearch``.
+
+    Raises:
+        TaskError: It is not named, and the user has no home, as in many containers.
+    """
+    try:
+        return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/rdsearch").expanduser()
+    except RuntimeError:
+        raise TaskError(
+            "this user has no home folder, and so no cache folder: name one that can be written by the variable "
+            f"{CACHE_VARIABLE}"
+        ) from None
 
 
 def cache_subfolder(name: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rdsearch.base.blame import blamed, place_of
 from rdsearch.base.registry import suggest
 from rdsearch.errors import TaskError
 from rdsearch.tasks.calls import call_with_options
@@ -42,12 +43,15 @@ class ImportedFactory:
         if self.folder not in sys.path:
             # At the end, so that a user's folder never hides an installed package.
             sys.path.append(self.folder)
-        try:
-            found: Any = importlib.import_module(module_name)
-        except ImportError as error:
-            raise TaskError(
-                f"{self.path}: {error}. Modules are looked for among the installed packages and in {self.folder}."
-            ) from error
+        with blamed(f"{self.path} cannot be imported"):
+            try:
+                found: Any = importlib.import_module(module_name)
+            except ModuleNotFoundError as error:
+                if error.name != module_name and place_of(error) is not None:
+                    raise  # the module is there, and what it imports is not
+                raise TaskError(
+                    f"{self.path}: {error}. Modules are looked for among the installed packages and in {self.folder}."
+                ) from error
         for part in attribute.split("."):
             if not hasattr(found, part):
                 raise TaskError(f"{self.path}: {module_name} has no {part!r}.{suggest(part, vars(found))}")
@@ -75,4 +79,6 @@ class ImportedFactory:
         Raises:
             TaskError: It cannot be imported, or it does not take the options.
         """
-        return call_with_options(self.load(), self.options, self.path)
+        function = self.load()
+        with blamed(f"{self.path} fails"):
+            return call_with_options(function, self.options, self.path)

@@ -52,6 +52,7 @@ def load_task(config: TaskConfig) -> Task:
         seed=config.seed,
         network_id=network_id,
         expected_accuracy=_expected(config),
+        held_out=config.held_out,
     )
     try:
         task.check_fit()  # a pair that does not fit is refused at once

@@ -39,6 +39,20 @@ def doubts(task: Task, score: float) -> Iterator[str]:
         yield from _far(score, task.expected_accuracy, len(task.validation))
 
 
+def seen_before(task: Task) -> Iterator[str]:
+    """Why a validation score may be too good, where a trained network is scored on what is cut from its training data.
+
+    Args:
+        task: Its data and where its weights come from; nothing is read and nothing run.
+    """
+    if task.may_have_seen_validation:
+        yield (
+            f"the {len(task.validation):,} validation examples are cut from the training data, and the network came "
+            "trained: if it has seen them, scores are too good and drops wrong. Give validation data that it has not "
+            "seen, or say held_out: true where it has not"
+        )
+
+
 def _far(score: float, expected: float, examples: int) -> Iterator[str]:
     unsure = SURE_ERRORS * standard_error(expected, examples)
     wrong, usual = 1.0 - score, 1.0 - expected

@@ -106,6 +106,8 @@ class TaskConfig(Settings):
     """Trained weights: .safetensors, .pt, .pth or .th."""
     validation: Annotated[int | float, AfterValidator(_check_count_or_share)] | None = None
     """Cut from the training split: a count of examples, or a share of 1; a tenth when not given."""
+    held_out: bool = False
+    """That the trained weights (checkpoint, published weights) have never seen the validation part that is cut."""
     validation_subset: Annotated[int | float, AfterValidator(_check_count_or_share)] | None = None
     """What trials are scored on, of the validation part: a count or a share; all of it when not given. The front's
     files are scored on the whole part when the search ends."""

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -24,9 +25,11 @@ from rdsearch.tasks.classes import cross_entropy
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.fit import try_out
 from rdsearch.tasks.parts import parts
+from rdsearch.tasks.preprocessing import preprocessing_of
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit, Split, SplitLike, as_split, draw_subset
 from rdsearch.tasks.splits.base import Device
+from rdsearch.tasks.splits.some import some_of
 from rdsearch.tasks.state import State, check_fit, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.template import Template, blank, copied, plain
 from rdsearch.tasks.training.baseline import baseline_path, baseline_state
@@ -62,6 +65,8 @@ class Task:
             share of 1; all of it when not given. The front's files are scored on the whole part in the end.
         expected_accuracy: What a trained network reaches on unseen data, where that is known; one that is far
             from it is warned of.
+        held_out: That the trained weights have never seen the part that is cut for validation. Where this is not
+            said, and no split of its own is given, a trained network is warned of.
 
     Raises:
         TaskError: A part is missing, broken, or does not fit the others.
@@ -85,6 +90,7 @@ class Task:
         network_id: str | None = None,
         validation_subset: int | float | None = None,
         expected_accuracy: float | None = None,
+        held_out: bool = False,
     ) -> None:
         seed = checked_seed(seed)
         _check_types(name, checkpoint, expected_accuracy)
@@ -105,6 +111,8 @@ class Task:
         self.seed = seed
         self.expected_accuracy = expected_accuracy
         self.training = _training_config(training)
+        cut = validation is None or isinstance(validation, Real)
+        self.may_have_seen_validation = cut and not held_out and (trained or checkpoint is not None)
         self._factory: Callable[[], nn.Module] = network
         self._dense: State | None = None
         if isinstance(network, nn.Module):
@@ -296,6 +304,24 @@ class Task:
         kind = "accuracy" if self.is_accuracy else "score"
         turned = " (minus what evaluate returns, of which less is better)" if self.direction == "minimize" else ""
         return f"validation {kind}{turned} {accuracy_text(score, len(self.validation), self.is_accuracy)}"
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What is done to inputs before the network sees them, ready for YAML; see `preprocessing_of`."""
+        return preprocessing_of(self.train)
+
+    def glimpse(self, examples: int) -> Task:
+        """A copy with so many examples of each part, evenly spread, that trains no dense network and has no test split.
+
+        Its weights are the dense ones where there are some already, and those that training would start from otherwise.
+        """
+        copied = copy.copy(self)
+        copied.train, copied.validation = (some_of(split, examples) for split in (self.train, self.validation))
+        copied._dense = self.dense_state() if self.is_trained else self.initial_state()
+        copied._test, copied._sealed, copied._subset = None, True, None
+        for measured in ("dense_score", "fingerprint"):
+            copied.__dict__.pop(measured, None)
+        return copied
 
     @cached_property
     def fingerprint(self) -> str:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.base.units import format_duration, format_number, format_size, parse_duration, parse_size
+from rdsearch.base.units import (
+    UnitError,
+    format_duration,
+    format_number,
+    format_size,
+    parse_duration,
+    parse_share,
+    parse_size,
+)
 from rdsearch.errors import RdsearchError
 
 
@@ -148,3 +156,16 @@ def test_format_duration_has_two_units_at_most(seconds: float, text: str) -> Non
 )
 def test_numbers_are_read_at_a_glance(value: float, text: str) -> None:
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.01", 0.01), ("1%", 0.01), ("1 %", 0.01), ("0.5%", 0.005), ("12.5%", 0.125), ("1e-3", 0.001)]
+)
+def test_a_share_is_a_part_of_1_or_a_percentage(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "one", "-1%", "1%%", "nan"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(UnitError, match=r"0\.01 and 1% are the same"):
+        parse_share(text)

@@ -261,3 +261,42 @@ def test_a_state_is_saved_as_safetensors(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read[name].numpy(), array)
     with pytest.raises(RdsearchError, match="cannot be written"):
         save_state(state, tmp_path / "nowhere" / "net.safetensors")
+
+
+class Small(nn.Module):
+    """A tied weight, an LSTM, which keeps a list of its weights beside the usual one, and running statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 5)
+        self.memory = nn.LSTM(5, 5, batch_first=True)
+        self.norm = nn.BatchNorm1d(5)
+        self.out = nn.Linear(5, 5)
+        self.out.weight = self.embed.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.out(self.norm(self.memory(self.embed(tokens))[0][:, -1]))
+
+
+def test_a_loaded_network_is_ready_for_use() -> None:
+    network = load(packed("digits_cnn"), into=build_network("digits_cnn").train())
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_network_on_the_meta_device_is_filled_its_shared_weights_still_shared() -> None:
+    torch.manual_seed(0)
+    data = pack(Small().eval(), Small, FINE, [])
+    with torch.device("meta"):
+        network = Small()
+    tokens = torch.randint(5, (3, 4))
+    with torch.no_grad():
+        assert torch.equal(load(data, into=network)(tokens), load(data, into=Small())(tokens))
+    assert network.out.weight is network.embed.weight
+
+
+def test_a_network_on_the_meta_device_that_no_file_can_fill_is_left_alone() -> None:
+    with torch.device("meta"):
+        network = Own()
+    with pytest.raises(FileFormatError, match=r"no file can fill cache of it.*make the network on the CPU"):
+        load(packed("own"), into=network)
+    assert all(tensor.is_meta for tensor in network.state_dict().values())

@@ -89,7 +89,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "task.network": found["task.network"],
         "task.dataset": found["task.dataset"],
         "task.validaton": "unknown key; allowed here: network, dataset, options, root, checkpoint, validation, "
-        "validation_subset, seed, train. Did you mean 'validation'?",
+        "held_out, validation_subset, seed, train. Did you mean 'validation'?",
         "task.seed": "-1 must be at least 0",
         "task.train.lr": "'fast' must be a number",
         "task.train.optimizer": "'adm' must be 'adamw', 'adam' or 'sgd'. Did you mean 'adam'?",

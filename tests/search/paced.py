@@ -102,6 +102,10 @@ def paced_task(seconds: float, faults: Path) -> Task:
     return Task(network=network, train=(inputs, targets), validation=60, evaluate=Paced(seconds, faults), name="paced")
 
 
+REHEARSED = 2
+"""Evaluations before a search begins: each of the space's two methods is tried out once."""
+
+
 def evaluations(faults: Path) -> int:
     """How often any worker or driver has evaluated a network."""
     return len(working_folders(faults))
@@ -122,8 +126,8 @@ def paced_space(trials: int, concurrent: int = 2, **search: Any) -> dict[str, An
                 "rate": {"float": [0.1, 0.6]},
             },
             "retrain": {"epochs": 0},
-            "quantization": {"step": {"float": [0.1, 1.0], "log": True}, "calibration": 16},
+            "quantization": {"method": "uniform", "step": {"float": [0.1, 1.0], "log": True}, "calibration": 16},
         },
-        "search": {"trials": trials, "seed": SEED, **search},
+        "search": {"trials": trials, "seed": SEED, "constraints": {}, **search},
         "resources": {"cpu": 1, "concurrent": concurrent},
     }

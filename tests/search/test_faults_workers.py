@@ -15,7 +15,7 @@ from rich.console import Console
 import rdsearch
 from rdsearch.errors import SearchError
 from rdsearch.search.outcome.results import Results, read_results
-from tests.search.paced import ROUNDS, evaluations, paced_space, paced_task
+from tests.search.paced import REHEARSED, ROUNDS, evaluations, paced_space, paced_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_a_killed_worker_costs_its_running_round_and_nothing_else(tmp_path: Path
     assert not (faults / "killed").exists()
     assert not results.failed
     assert rounds(results) == dict.fromkeys(range(4), ALL)
-    assert evaluations(faults) == 1 + len(results.points) + 1
+    assert evaluations(faults) == REHEARSED + 1 + len(results.points) + 1
 
 
 @pytest.mark.usefixtures("two_workers")

@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from rdsearch.tasks import Task
-from rdsearch.tasks.check import check_task
 from rdsearch.tasks.settings import TrainingConfig
+from rdsearch.testing import check_task
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,
@@ -89,7 +89,7 @@ def test_an_evaluation_that_draws_at_random_is_found() -> None:
 def test_scores_that_are_no_numbers_or_fail_are_found() -> None:
     assert "score is nan" in problem(make(evaluate=lambda network, batches: float("nan")))
     assert "one number" in problem(make(evaluate=lambda network, batches: None))
-    assert "the evaluation fails: too few" in problem(make(evaluate=fail))
+    assert "the evaluation fails: ValueError: too few (tests/tasks/test_check.py:" in problem(make(evaluate=fail))
 
 
 def fail(network: nn.Module, batches: Any) -> float:

@@ -39,6 +39,7 @@ def make_manifest(
         "split_sizes": {"train": len(task.train), "validation": len(task.validation)},
         "validation_seed": task.seed,
         "split_fingerprints": {"train": task.train.fingerprint, "validation": task.validation.fingerprint},
+        "inputs": task.inputs,
         "score": {"accuracy": task.is_accuracy, "direction": task.direction},
         "baseline": {"val_accuracy": baseline.accuracy, "size_bytes": baseline.size_bytes},
         **({"validation_subset": _subset(task.on_subset(), on_subset)} if task.has_subset else {}),

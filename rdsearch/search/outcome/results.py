@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,18 @@ class Results:
         return self.finished + len(self.failed) >= int(self.manifest.get("target", 1))
 
     @property
+    def why_all_failed(self) -> str | None:
+        """The commonest reason, where every trial of a search that has all of them failed; ``None`` elsewhere."""
+        if self.finished or not self.failed or not self.complete:
+            return None
+        reasons = Counter(_last_line(message) for message in self.failed.values())
+        reason, count = reasons.most_common(1)[0]
+        return (
+            f"all {len(self.failed)} trials failed, {count} of them with: {reason}\n"
+            "mend that and run the search again in another folder; the report has what each of them said"
+        )
+
+    @property
     def n_validation(self) -> int | None:
         """Number of validation examples, where the score is an accuracy, whose standard error they give."""
         return self.front.n_validation
@@ -86,6 +99,12 @@ class Results:
             return f"; the trials saw {self.n_trial_validation:,} of them"
         whole = self.manifest["split_sizes"]["validation"]
         return f" of {whole:,}; the front is scored on all of them when the search ends"
+
+
+def _last_line(message: str) -> str:
+    """Of a traceback the error itself; one-line messages whole."""
+    said = [line.strip() for line in message.splitlines() if line.strip()]
+    return said[-1] if said else "no reason given"
 
 
 def read_results(path: str | Path) -> Results:
@@ -231,7 +250,7 @@ def write_results(results: Results) -> Results:
     folder = results.folder
     folder.refuse_links()
     write_points(folder.points, results.points)
-    copies = _copy_front(folder, results.front)
+    copies = _copy_front(folder, results.front, results.manifest.get("inputs"))
     front = Front(
         copies,
         baseline_accuracy=results.front.baseline_accuracy,
@@ -245,8 +264,13 @@ def write_results(results: Results) -> Results:
     return replace(results, front=front)
 
 
-def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[OperatingPoint]:
-    """Copy the front's files; their names stay the same as long as they are on the front."""
+def _copy_front(
+    folder: SearchFolder, front: Iterable[OperatingPoint], inputs: Mapping[str, Any] | None
+) -> list[OperatingPoint]:
+    """Copy the front's files; their names stay the same as long as they are on the front.
+
+    Beside each lies its recipe, and what has to be done to inputs before its network sees them.
+    """
     if not folder.trials.exists():
         return list(front)
     folder.front_files.mkdir(exist_ok=True)
@@ -256,7 +280,8 @@ def _copy_front(folder: SearchFolder, front: Iterable[OperatingPoint]) -> list[O
         target = front_file(folder, point)
         recipe = target.with_suffix(".recipe.yaml")
         if not recipe.exists():
-            write_yaml(recipe, {"recipe": space.recipe(point.parameters).cut(point.round).as_dict()})
+            told = {"recipe": space.recipe(point.parameters).cut(point.round).as_dict()}
+            write_yaml(recipe, told | ({} if inputs is None else {"inputs": dict(inputs)}))
         if point.path != target:  # else it is there, and what it should be
             write_atomically(target, file_of(point).read_bytes())
         copies.append(replace(point, path=target))

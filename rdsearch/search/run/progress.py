@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.base.terminal import say
 from rdsearch.base.units import format_duration, format_size
 from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import hypervolume, pareto
@@ -176,7 +177,7 @@ class ProgressCallback(Callback):
         """Leave the last line on the screen, and the screen to others."""
         if self._live is not None:
             self._live.stop()
-        self._console.print(self._progress.line(), highlight=False, soft_wrap=True)
+        say(self._console, self._progress.line())
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -212,7 +213,7 @@ class ProgressCallback(Callback):
         now = time.monotonic()
         if self._live is None and now >= self._next_line:
             self._next_line = now + max(_SECONDS_BETWEEN_LINES, _GROWTH * self._progress.elapsed)
-            self._console.print(self._progress.line(), highlight=False, soft_wrap=True)
+            say(self._console, self._progress.line())
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks into a file that nothing reads.

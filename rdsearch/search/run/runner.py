@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.device import choose_device, release_gpu
+from rdsearch.base.terminal import say
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
@@ -28,7 +29,7 @@ from rdsearch.search.store.lock import FolderLock
 from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
 from rdsearch.search.task import keep_dense, searched_task
-from rdsearch.tasks.plausibility import doubts
+from rdsearch.tasks.plausibility import doubts, seen_before
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -129,8 +130,11 @@ def _go_on(
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
     first = _taken_over(folder, console)
     ledger = Ledger(study, folder.store, file.space, file.search, target, first)
+    _check_not_fewer(ledger, limits.trials)
     ledger.commit()
-    _note(folder, target=target)
+    if few := file.few(limits.trials):
+        say(console, few[0].upper() + few[1:])
+    _note(folder, target=ledger.target)
     if ledger.ended < ledger.target:
         with ray_session(address):
             left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
@@ -141,6 +145,18 @@ def _go_on(
         _judge_members(folder, file, task, console)
     _note(folder, seconds=_elapsed(folder) + time.monotonic() - started)
     return ending
+
+
+def _check_not_fewer(ledger: Ledger, trials: int | None) -> None:
+    """Trials are counted over all runs, so that a smaller number than there is cannot be reached."""
+    if trials is not None and trials < ledger.ended:
+        raise ConfigError(
+            "trials",
+            [
+                f"{trials} is below the {ledger.ended} trials that this search has ended already, and they are counted "
+                "over all of its runs: give more, or leave it out to finish those that are open"
+            ],
+        )
 
 
 def _ending(ledger: Ledger, took: float, seconds: float | None) -> Ending:
@@ -156,10 +172,9 @@ def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: 
     points = folder.rounds.all_points()
     scores = score_members(task, points, file.search.constraints, baseline, before, folder.fetch)
     folder.write_whole_part(scores)
-    console.print(
+    say(
+        console,
         f"{len(scores) - len(before)} files scored on the whole validation part, {len(task.validation):,} examples",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -191,14 +206,14 @@ def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar
     if warm_start and "target" not in folder.read_manifest():
         lines = [f"{len(proposals)} recipes on the front of {warm_start['source']} are tried first"]
         for line in [*lines, *warm_start["skipped"]]:
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            say(console, line)
     return proposals
 
 
 def _training_lines(console: Console, task: Task) -> Any:
     def show(epoch: Any) -> None:
         if epoch.number == 1:
-            console.print(f"Training the dense network of {task.name} ({epoch.of} epochs) …", highlight=False)
+            say(console, f"Training the dense network of {task.name} ({epoch.of} epochs) …")
 
     return show
 
@@ -233,7 +248,7 @@ def _run(
     _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)
-        console.print(f"trials are scored on a part of that: dense network, {scored}", highlight=False, soft_wrap=True)
+        say(console, f"trials are scored on a part of that: dense network, {scored}")
     known = {trial: store.count(trial) for trial in ledger.unfinished}
     context = TrialContext(
         task.on_subset().for_search(),
@@ -282,20 +297,13 @@ def _keep(folder: SearchFolder, error: Exception) -> None:
 def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, places: Slots) -> None:
     gpu = f" and {places.gpu:g} GPU" if places.gpu else ""
     resumed = f", {ledger.ended} done already" if ledger.ended else ""
-    console.print(
-        f"{task.name}: dense network {baseline.size_bytes:,} bytes, {task.score_text(baseline.accuracy)}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"{task.name}: dense network {baseline.size_bytes:,} bytes, {task.score_text(baseline.accuracy)}")
     for note in task.notes:
-        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
-    for doubt in doubts(task, baseline.accuracy):
-        console.print(f"Warning: {doubt}", highlight=False, style="yellow", soft_wrap=True, markup=False)
-    console.print(
-        f"{ledger.target} trials{resumed}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each",
-        highlight=False,
-        soft_wrap=True,
-    )
+        say(console, f"Note: {note}")
+    for doubt in (*doubts(task, baseline.accuracy), *seen_before(task)):
+        say(console, f"Warning: {doubt}", style="yellow")
+    trials = f"{ledger.target} trial{'s' * (ledger.target != 1)}{resumed}"
+    say(console, f"{trials}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each")
 
 
 def _fit(

@@ -17,6 +17,7 @@ from rdsearch.config.searchfile import SearchFile, check_search
 from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.store.database import DatabaseStudy
+from rdsearch.search.store.lock import FolderLock
 from rdsearch.search.store.mirror import CONFIG, DENSE, TRIALS, Mirror
 from rdsearch.search.store.objectstore import is_address, object_store
 from rdsearch.search.store.places import Folder
@@ -25,6 +26,8 @@ from rdsearch.search.store.studies import STUDY_NAME, JournalStudy, ShippedJourn
 
 _DRAFT_SECONDS = 600.0
 """A command that reads the search may be writing a table just now."""
+_NOT_BEGUN = {CONFIG, "warm_start.json", ".lock"}
+"""All that a search has written before it measures its dense network."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,8 @@ class SearchFolder:
         Raises:
             SearchError: The folder holds a search already, or cannot be made.
         """
-        folder = cls.at(location)
+        folder = cls.check_free(location)
         try:
-            place = folder.mirror.place if folder.mirror else Folder(folder.path)
-            if place.exists(CONFIG):
-                raise SearchError(
-                    f"{location} holds a search already: go on with `rdsearch resume {location}`, or give another --out"
-                )
-            if place.names(""):
-                raise SearchError(f"{location} is not empty: a search wants a folder of its own; give another --out")
             if folder.mirror:
                 folder.mirror.clear()
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -79,6 +75,33 @@ class SearchFolder:
         except OSError as error:
             raise SearchError(f"{location} cannot be written: {error.strerror or error}") from None
         folder._upload(folder.config)
+        return folder
+
+    @classmethod
+    def check_free(cls, location: str | Path) -> SearchFolder:
+        """The folder at a location where a new search may begin; nothing is written.
+
+        That is where nothing is, or a search on this machine that no process runs and that has not come to its
+        manifest: its dense network was never trained, and what it was to do is not known to anything else.
+
+        Raises:
+            SearchError: The folder holds a search already, or something else.
+        """
+        folder = cls.at(location)
+        try:
+            place = folder.mirror.place if folder.mirror else Folder(folder.path)
+            names = set(place.names(""))
+            if place.exists(CONFIG):
+                if not folder.mirror and names <= _NOT_BEGUN and folder._identity():
+                    with FolderLock(folder.lock).held():
+                        return folder
+                raise SearchError(
+                    f"{location} holds a search already: go on with `rdsearch resume {location}`, or give another --out"
+                )
+            if names:
+                raise SearchError(f"{location} is not empty: a search wants a folder of its own; give another --out")
+        except OSError as error:
+            raise SearchError(f"{location} cannot be written: {error.strerror or error}") from None
         return folder
 
     @classmethod

@@ -24,6 +24,7 @@ from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.store.rounds import Outcome, RoundStore
 from rdsearch.search.store.studies import StudyPlace, study_place
 from rdsearch.search.study.constraints import violations
+from rdsearch.search.study.distinct import Distinct
 from rdsearch.search.study.halving import Halving
 from rdsearch.search.study.heuristics import heuristics
 from rdsearch.search.study.observations import is_prefix, prefix_observation, prefix_of, representative
@@ -50,7 +51,7 @@ class Ledger:
         store: The round store beside it.
         space: The search space.
         config: Sampler, seed, constraints.
-        target: Trials that the search shall end with.
+        target: Trials that the search shall end with; no more than the space holds different recipes.
         first: Parameters that a new search tries before anything else.
 
     Raises:
@@ -77,6 +78,10 @@ class Ledger:
             self._begin(config, target, first)
         _check_same_space(self._study, _space_text(space, config.seed))
         self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
+        if space.recipes is not None:
+            target = min(target, space.recipes)
+            if config.sampler != GRID:
+                self._study.sampler = Distinct(self._study.sampler, space, config.seed)
         every = self._study.get_trials(deepcopy=False)
         self._tells_prefixes = config.prefix_observations and config.sampler in LEARNING
         self._prefixes = [trial.number for trial in every if is_prefix(trial)]

@@ -70,6 +70,12 @@ class _Arrays:
         if std is not None:
             self.shift = self.shift / self._per_channel(std, lambda std: std)
         self.augmentation = augmentation
+        self.preprocessing: dict[str, Any] = {"shape": list(self.inputs.shape[1:])}
+        if unit != 1.0:
+            self.preprocessing["divided_by"] = unit
+        for name, given in (("mean", mean), ("std", std)):
+            if given is not None:
+                self.preprocessing[name] = np.asarray(given, dtype=np.float64).tolist()
         self._resident: dict[str, tuple[Tensor, Tensor]] = {}
         self._maps: dict[str, tuple[Tensor, ...]] = {}
 
@@ -182,6 +188,11 @@ class ArraySplit:
         if targets.ndim != 1 or targets.dtype != np.int64:
             return None
         return targets if self._indices is None else targets[self._indices]
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Shape of an example, and what stored inputs are scaled by before a network sees them, ready for YAML."""
+        return self._arrays.preprocessing
 
     @property
     def example_numbers(self) -> int:

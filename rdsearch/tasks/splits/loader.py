@@ -161,6 +161,15 @@ class LoaderSplit:
         """Class of each example where the Dataset tells it (``targets`` or ``labels``), (n,) int64."""
         return None if self._iterable is not None else dataset_labels(self._dataset)
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """The Dataset's own transform, in its own words, where it has one."""
+        dataset = self._dataset
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
+        transform = getattr(dataset, "transform", None)
+        return {} if transform is None else {"transform": str(transform)}
+
     @cached_property
     def example_numbers(self) -> int:
         """Numbers in the inputs of one example; 1 where examples can only be iterated, whose batches are their own."""

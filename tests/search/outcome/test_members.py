@@ -83,7 +83,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def space(**search: Any) -> dict[str, Any]:
     task = {**SPACE["task"], "validation": 400, "validation_subset": 100}
-    return {**SPACE, "task": task, "search": {"trials": 3, "seed": 1, **search}}
+    return {**SPACE, "task": task, "search": {"trials": 3, "seed": 1, "constraints": {}, **search}}
 
 
 def test_a_search_on_a_subset_ends_with_a_front_on_the_whole_part(tmp_path: Path) -> None:

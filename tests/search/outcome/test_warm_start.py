@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from rdsearch.config.searchfile import check_search
 from rdsearch.config.space import RecipeSpace
@@ -58,13 +60,15 @@ def test_a_setting_that_was_fixed_is_taken_over_where_it_is_searched_now() -> No
     assert {proposal["pruning.budgets.fc1*"] for proposal in warm_start(EARLIER, space(groups)).proposals} == {1.0}
 
 
+@pytest.mark.skipif("RDSEARCH_DATA" not in os.environ, reason="needs the data in RDSEARCH_DATA")
 def test_a_new_search_keeps_what_it_took_over_in_its_folder(tmp_path: Path) -> None:
-    folder = start("mnist_lenet300", out=tmp_path / "new", warm_start=EARLIER)
+    folder, _ = start("mnist_lenet300", out=tmp_path / "new", warm_start=EARLIER, console=Console(quiet=True))
     kept = SearchFolder.open(folder.path).read_warm_start()
     assert kept["source"] == str(EARLIER)
     assert kept["proposals"] == warm_start(EARLIER, folder.search_file().space).proposals
     assert kept["proposals"]
-    assert start("mnist_lenet300", out=tmp_path / "cold").read_warm_start() == {}
+    cold, _ = start("digits", out=tmp_path / "cold", console=Console(quiet=True))
+    assert cold.read_warm_start() == {}
 
 
 def test_a_warm_start_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:

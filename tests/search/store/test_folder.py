@@ -9,6 +9,7 @@ import yaml
 from rdsearch.config.searchfile import SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.journal import exclusive
 
 TREE: dict[str, Any] = {
     "task": {"network": "digits_cnn", "dataset": "digits"},
@@ -37,9 +38,23 @@ def test_overrides_are_in_the_folders_search_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_a_search_is_not_taken_for_another(tmp_path: Path, file: SearchFile) -> None:
-    SearchFolder.create(tmp_path, file)
+    SearchFolder.create(tmp_path, file).write_manifest({})
     with pytest.raises(SearchError, match="holds a search already: go on with `rdsearch resume"):
         SearchFolder.create(tmp_path, file)
+
+
+def test_a_search_that_never_began_makes_room_for_another(tmp_path: Path, file: SearchFile) -> None:
+    before = SearchFolder.create(tmp_path, file).config.read_text()
+    with exclusive(tmp_path / ".lock"), pytest.raises(SearchError, match="is in use by"):
+        SearchFolder.create(tmp_path, file)
+    assert SearchFolder.create(tmp_path, file).config.read_text() != before
+
+
+def test_a_file_of_that_name_that_is_no_searchs_stays(tmp_path: Path, file: SearchFile) -> None:
+    (tmp_path / "config.yaml").write_text("mine: precious")
+    with pytest.raises(SearchError):
+        SearchFolder.create(tmp_path, file)
+    assert (tmp_path / "config.yaml").read_text() == "mine: precious"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, file: SearchFile) -> None:

@@ -1,0 +1,49 @@
+"""Commands on one ``.rdz`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rdsearch.base.terminal import make_console
+from rdsearch.cli.output import echo
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+def decode(file: Path, output: Path) -> None:
+    """Turn a .rdz file back into weights."""
+    from rdsearch.compression.loading import decode as decode_network
+    from rdsearch.compression.loading import save_state
+
+    state = decode_network(file).state_dict()
+    save_state(state, output)
+    echo(f"{output}: {len(state)} tensors, {sum(array.size for array in state.values()):,} values")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def info(file: Path) -> None:
+    """What is in a .rdz file, what each part of it costs, and what the network takes."""
+    from rdsearch.report.fileinfo import file_info
+
+    make_console().print(file_info(file))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--max-bytes", metavar="SIZE", required=True, help="Largest size of the new file, such as 20k.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
+def truncate(file: Path, max_bytes: str, output: Path) -> None:
+    """Cut a file in quality layers down to the finest network of at most this size."""
+    from rdsearch.base.files import write_atomically
+    from rdsearch.base.units import parse_size
+    from rdsearch.compression.loading import decode as decode_network
+    from rdsearch.compression.loading import truncated
+
+    data = truncated(file, parse_size(max_bytes))
+    write_atomically(output, data)
+    network = decode_network(data)
+    echo(f"{output}: {len(data):,} bytes, {network.refinement} of {network.refinements} quality layers")

@@ -1,0 +1,66 @@
+"""What commands say, and the options that several have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rdsearch.base.terminal import lines
+from rdsearch.base.units import parse_share
+
+if TYPE_CHECKING:
+    from rdsearch.search.store.folder import SearchFolder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """A line, or several; nothing in it steers a terminal."""
+    click.echo(lines(text), err=err)
+
+
+def warn(text: object) -> None:
+    """What does not stop a command, on standard error."""
+    click.secho(f"Warning: {lines(text)}", err=True, fg="yellow")
+
+
+def share(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """The value of an option that takes a share of 1, or a percentage."""
+    return None if value is None else parse_share(value)
+
+
+def limits(function: F) -> F:
+    """The options that end a run of a search."""
+    for option in (
+        click.option("--trials", type=click.IntRange(min=1), help="Trials that the search shall have in the end."),
+        click.option("--time", metavar="DURATION", help="Stop after this wall time, such as 90m or 2h."),
+        click.option("--address", metavar="ADDRESS", help="A Ray cluster's address; 'auto' for the one running here."),
+    ):
+        function = option(function)
+    return function
+
+
+trust = click.option(
+    "--trust", is_flag=True, help="Let the task's own functions run, although somebody else has made the folder."
+)
+
+
+def ask_for_trust(folder: SearchFolder, given: bool) -> None:
+    """Have the user say once whether functions that a foreign folder names may run; without a terminal, by --trust."""
+    from rdsearch.search.store.trust import foreign_functions, question
+    from rdsearch.search.store.trust import trust as give_trust
+
+    functions = foreign_functions(folder)
+    if functions and (given or (sys.stdin.isatty() and click.confirm(question(folder, functions)))):
+        give_trust(folder)
+
+
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the file, as in task.root=data."
+)

@@ -1,0 +1,130 @@
+"""Commands that show what a search has found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from rdsearch.base.terminal import make_console, say
+from rdsearch.cli.output import ask_for_trust, echo, share, trust, warn
+from rdsearch.errors import RdsearchError
+
+if TYPE_CHECKING:
+    from rdsearch.search.outcome.results import Results
+
+Form = Literal["table", "csv", "json"]
+
+
+@click.command()
+@click.argument("directory")
+@click.option(
+    "--max-drop",
+    callback=share,
+    metavar="SHARE",
+    help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
+)
+@click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@click.option("--knee", is_flag=True, help="The point where the front bends.")
+@click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
+@click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@trust
+def front(
+    directory: str,
+    max_drop: float | None,
+    max_bytes: str | None,
+    knee: bool,
+    standard_error: bool,
+    layers: bool,
+    form: Form,
+    trust: bool,
+) -> None:
+    """The front of a search, or the one point of it that fits."""
+    from rdsearch.base.units import parse_size
+    from rdsearch.report.search import ancestor_names, importance_lines
+    from rdsearch.report.table import front_table, front_text
+    from rdsearch.search.outcome.results import misses_text, read_results
+
+    limits = max_drop is not None or max_bytes is not None
+    if knee + standard_error + limits + layers > 1:
+        raise click.UsageError(
+            "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
+        )
+    results = read_results(directory)
+    _warn(results)
+    if not len(results.front):
+        raise RdsearchError(misses_text(results))
+    if layers:
+        ask_for_trust(results.folder, trust)
+        _show_layers(results, form)
+        return
+    chosen = results.front.knee() if knee else None
+    if standard_error:
+        chosen = results.front.within_standard_error()
+    if limits:
+        size = parse_size(max_bytes) if max_bytes is not None else None
+        chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
+    if form != "table":
+        click.echo(front_text(results.front, form, chosen=chosen), nl=False)
+        return
+    caption = "\n".join([results.score_note, *importance_lines(results)])
+    names = ancestor_names(results)
+    make_console().print(front_table(results.front, chosen=chosen, caption=caption, ancestors=names))
+    if chosen is not None:
+        echo(chosen.path)
+
+
+def _show_layers(results: Results, form: Form) -> None:
+    from rdsearch.report.progressive import layer_table, layer_text
+    from rdsearch.search.outcome.progressive import layer_points
+
+    points = layer_points(results)
+    if form != "table":
+        click.echo(layer_text(points, form), nl=False)
+        return
+    make_console().print(layer_table(points, caption=results.score_note))
+    if all(point.layers == 1 for point in points):
+        echo("No file on the front has quality layers: search with recipe.quantization.layers above 1.")
+
+
+@click.command()
+@click.argument("directory")
+@trust
+def test(directory: str, trust: bool) -> None:
+    """Read the test split, once, for the files on the front, and write what it says beside them."""
+    from rdsearch.report.search import write_pictures
+    from rdsearch.report.table import front_table
+    from rdsearch.search.outcome.results import read_results, write_results
+    from rdsearch.search.outcome.testsplit import BASELINE, read_test_split
+
+    before = read_results(directory)
+    ask_for_trust(before.folder, trust)
+    read = read_test_split(before, say=echo)
+    results = read_results(directory)
+    write_results(results)
+    write_pictures(results)
+    console = make_console()
+    console.print(front_table(results.front, caption=results.score_note))
+    say(console, f"Dense network: test accuracy {results.folder.read_tests()[BASELINE]:.4f}")
+    if not read:
+        say(console, "These figures were on record; the test split was not read again.")
+
+
+@click.command()
+@click.argument("directory")
+def report(directory: str) -> None:
+    """Write one self-contained HTML page about a search."""
+    from rdsearch.report.search import write_pictures
+    from rdsearch.search.outcome.results import read_results, write_results
+
+    results = read_results(directory)
+    _warn(results)
+    write_results(results)
+    write_pictures(results)
+    echo(results.folder.report)
+
+
+def _warn(results: Results) -> None:
+    for line in results.damaged:
+        warn(line)

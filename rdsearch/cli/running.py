@@ -1,0 +1,100 @@
+"""Commands that run a search."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rdsearch.base.terminal import make_console
+from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, trust
+from rdsearch.errors import SearchStoppedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rdsearch.search.api import Run
+    from rdsearch.search.run.runner import Limits
+    from rdsearch.search.store.folder import SearchFolder
+    from rdsearch.tasks.task import Task
+
+_STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
+
+
+@click.command()
+@click.argument("space")
+@click.option("--out", help="A new folder, or s3://BUCKET/PREFIX, for the search. [default: results/NAME]")
+@click.option("--warm-start", metavar="DIR", help="Try the front of an earlier search first.")
+@overrides
+@limits
+def search(
+    space: str,
+    out: str | None,
+    warm_start: str | None,
+    overrides: tuple[str, ...],
+    trials: int | None,
+    time: str | None,
+    address: str | None,
+) -> None:
+    """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
+    from rdsearch.search.run.signals import stoppable
+
+    with stoppable():
+        from rdsearch.search.api import limits_of, start
+
+        until, console = limits_of(trials, time), make_console()
+        folder, task = start(
+            space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
+        )
+        _run(folder, until, address, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+
+
+@click.command()
+@click.argument("directory")
+@limits
+@trust
+def resume(directory: str, trials: int | None, time: str | None, address: str | None, trust: bool) -> None:
+    """Go on with a search after an interruption, or add trials to a finished one."""
+    from rdsearch.search.run.signals import stoppable
+
+    with stoppable():
+        from rdsearch.search.api import limits_of
+        from rdsearch.search.store.folder import SearchFolder
+
+        folder, until = SearchFolder.open(directory), limits_of(trials, time)
+        ask_for_trust(folder, trust)
+        _run(folder, until, address, task=None, command=None)
+
+
+def _run(folder: SearchFolder, until: Limits, address: str | None, *, task: Task | None, command: str | None) -> None:
+    from rdsearch.search.api import go_on
+    from rdsearch.search.run.signals import last_words
+
+    console = make_console()
+
+    def show(run: Run) -> None:
+        _show(run, console)
+
+    run = go_on(folder, until, task=task, address=address, console=console, command=command, farewell=show)
+    with last_words():
+        failed = _show(run, console)
+    if status := _STATUS.get(run.ending, 1 if failed else 0):
+        sys.exit(status)
+
+
+def _show(run: Run, console: Console) -> bool:
+    """What a run has found and how to go on; whether all of its trials failed."""
+    from rdsearch.report.search import show_end, write_pictures
+
+    if run.results is not None:
+        write_pictures(run.results)
+        show_end(console, run.results)
+    if run.way_on:
+        echo(f"Error: {run.way_on}" if run.ending == "stopped" else run.way_on, err=True)
+        return False
+    reason = None if run.results is None else run.results.why_all_failed
+    if reason is not None:
+        echo(f"Error: {reason}", err=True)
+    return reason is not None

@@ -1,0 +1,120 @@
+"""What a search does where its file says nothing: the one place that decides it, by the kind of the task.
+
+A search's own ``config.yaml`` holds what was chosen, so that a search stays what it was when it began. What a recipe
+means that is read back from a file, key by key, is `rdsearch.config.recipe`'s and does not depend on a task.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ACCURACY_DROP = 0.05
+"""Of a search for an accuracy: what has lost more is of no use to most, and its trials end there."""
+
+SMALL_PARAMETERS = 2_000_000
+GPU_SHARE_SMALL, GPU_SHARE_LARGE = 0.25, 1.0
+"""Of a GPU a trial: small networks leave most of it idle, and large ones may need all of its memory."""
+
+QUANTIZERS: dict[bool, dict[str, Any]] = {
+    True: {"method": "sequential", "step": 1.2},
+    False: {"method": "uniform", "step": 0.2},
+}
+"""By whether the layers' inputs can be looked at. At these steps digits_cnn and LeNet-300-100 keep their accuracy, and
+``sequential`` takes half to three fifths of the bytes of ``uniform``."""
+
+STEPS: dict[bool, dict[str, Any]] = {
+    True: {"float": [0.8, 4.0], "log": True},
+    False: {"float": [0.2, 1.0], "log": True},
+}
+"""Range of the step in the usual space, by the same."""
+
+SPACES: dict[bool, dict[str, Any]] = {
+    True: {
+        "pruning": {
+            "method": {"choice": ["global", "lamp", "erk", "surp"]},
+            "rounds": 6,
+            "rate": {"float": [0.25, 0.6]},
+        },
+        "retrain": {"epochs": 1, "lr": {"float": [3e-4, 5e-3], "log": True}},
+        "quantization": {"bias_bits": {"int": [5, 8]}},
+    },
+    False: {
+        "pruning": {"method": {"choice": ["global", "lamp"]}, "rounds": 1, "rate": {"float": [0.01, 0.3]}},
+        "retrain": {"epochs": 0},
+        "quantization": {"bias_bits": {"int": [6, 8]}},
+    },
+}
+"""The usual space without its quantiser, by whether the network can be trained again."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the defaults depend on.
+
+    Attributes:
+        accuracy: Whether the score is an accuracy, of which a drop means the same for every task.
+        trains: Whether what retraining minimises fits the targets: the task brings a loss, or the targets are classes.
+        calibrates: Whether the quantiser ``sequential`` can look at the inputs of the network's layers.
+        parameters: Of the network.
+    """
+
+    accuracy: bool
+    trains: bool
+    calibrates: bool
+    parameters: int
+
+
+def usual_space(kind: Kind) -> dict[str, Any]:
+    """The ``recipe:`` of a search file that has none."""
+    space = copy.deepcopy(SPACES[kind.trains])
+    quantizer = {"method": QUANTIZERS[kind.calibrates]["method"], "step": copy.deepcopy(STEPS[kind.calibrates])}
+    return space | {"quantization": quantizer | space["quantization"]}
+
+
+def gpu_share(kind: Kind) -> float:
+    """Share of a GPU that a trial takes, where there is one."""
+    return GPU_SHARE_SMALL if kind.parameters < SMALL_PARAMETERS else GPU_SHARE_LARGE
+
+
+def quantizer_for(recipe: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """What of the quantiser a recipe leaves open; ``dead_zone`` is an option of ``uniform`` and stands for it."""
+    given = recipe.get("quantization") or {}
+    if "method" in given:
+        return {}
+    chosen = QUANTIZERS[kind.calibrates and "dead_zone" not in given]
+    return {key: value for key, value in chosen.items() if key not in given}
+
+
+def leaves_quantizer_open(tree: Mapping[str, Any]) -> bool:
+    """Whether a search file's mapping does not say how to quantise, so that it depends on the network."""
+    return "method" not in ((tree.get("recipe") or {}).get("quantization") or {})
+
+
+def completed(tree: Mapping[str, Any], kind: Kind) -> tuple[dict[str, Any], list[str]]:
+    """A search file's mapping with what it leaves open filled in.
+
+    Args:
+        tree: As `rdsearch.config.searchfile.check_search` took it.
+        kind: Of the task.
+
+    Returns:
+        The whole mapping, and a line for each choice.
+    """
+    full, chosen = dict(tree), []
+    recipe = dict(full.get("recipe") or {})
+    if not recipe:
+        full["recipe"] = usual_space(kind)
+        chosen.append(f"recipe: the usual space, with {'' if kind.trains else 'no '}retraining")
+    elif added := quantizer_for(recipe, kind):
+        full["recipe"] = recipe | {"quantization": added | dict(recipe.get("quantization") or {})}
+        chosen += [f"recipe.quantization.{key}: {value}" for key, value in added.items()]
+    search, resources = dict(full.get("search") or {}), dict(full.get("resources") or {})
+    if search.get("constraints") is None and kind.accuracy:
+        full["search"] = search | {"constraints": {"accuracy_drop": ACCURACY_DROP}}
+        chosen.append(f"search.constraints: accuracy_drop {ACCURACY_DROP:g}")
+    if resources.get("gpu") is None:
+        full["resources"] = resources | {"gpu": gpu_share(kind)}
+    return full, chosen

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+import rdsearch
+from rdsearch.compression.kind import kind_of, with_quantizer
+from rdsearch.compression.rehearsal import rehearse, samples_of, shortened
+from rdsearch.config.recipe import Recipe
+from rdsearch.config.space import parse_space
+from rdsearch.errors import TaskError
+from rdsearch.tasks.task import Task
+from tests.tasks.helpers import blobs, seeded_network
+
+SPACE = {"recipe": {"pruning": {"rounds": 2, "rate": {"float": [0.2, 0.5]}}}, "search": {"trials": 2}}
+
+
+def make(**changes: Any) -> Task:
+    settings: dict[str, Any] = {"network": seeded_network(), "train": blobs(600), "validation": blobs(120, seed=4)}
+    return Task(**{**settings, **changes})
+
+
+def recipe(**sections: Any) -> Recipe:
+    return Recipe.model_validate(sections)
+
+
+def test_a_sound_task_has_nothing_to_say() -> None:
+    assert rehearse(make(), [Recipe()]) == []
+
+
+class Forgetful(nn.Module):
+    """Fails as it is told to: in training mode only, or when it is run backwards."""
+
+    def __init__(self, fails: str) -> None:
+        super().__init__()
+        self.body, self.fails = seeded_network(), fails
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.fails == "training" and self.training:
+            raise RuntimeError("no mask for training")
+        out = self.body(inputs)
+        return out.detach() if self.fails == "backward" and self.training else out
+
+
+def broken_loss(output: Tensor, targets: Tensor) -> Tensor:
+    return output[:, targets.max() + 7].sum()
+
+
+def broken_score(network: nn.Module, batches: Any) -> float:
+    return next(iter(batches))[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": Forgetful("training")}, r"RuntimeError: no mask for training \(.*test_rehearsal.py:\d+\)"),
+        ({"network": Forgetful("backward")}, r"RuntimeError: element 0 of tensors does not require grad"),
+        ({"loss": broken_loss}, r"IndexError: index 9 is out of bounds .*\(.*test_rehearsal.py:\d+\)"),
+        ({"evaluate": broken_score}, r"IndexError: tuple index out of range \(.*test_rehearsal.py:\d+\)"),
+    ],
+)
+def test_what_a_users_code_raises_is_a_sentence_with_the_place(change: dict[str, Any], said: str) -> None:
+    (only,) = rehearse(make(**change), [Recipe()])
+    assert only.startswith("one round on a few examples fails: ")
+    assert len(only.splitlines()) == 1
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(only)
+
+
+def test_all_patterns_that_match_nothing_are_named_at_once() -> None:
+    found = rehearse(
+        make(),
+        [
+            recipe(
+                pruning={"skip": ["conv*"], "budgets": {"nolayer*": 0.5, "0*": 2.0}},
+                quantization={"plain": ["head*"], "step_multipliers": {"body*": 2.0}},
+            )
+        ],
+    )
+    patterns = ("'head*'", "'body*'", "'conv*'", "'nolayer*'")
+    assert len(found) == len(patterns)
+    for pattern in patterns:
+        assert any(f"pattern {pattern} matches no layer" in sentence for sentence in found)
+
+
+def test_a_score_that_needs_more_examples_than_there_are_is_taken_on_all() -> None:
+    def strict(network: nn.Module, batches: Any) -> float:
+        count = sum(len(targets) for _, targets in batches)
+        if count < 100:
+            raise ValueError(f"{count} examples are too few")
+        return 0.5
+
+    assert rehearse(make(evaluate=strict), [recipe(retrain={"batch_size": 8})]) == []
+
+
+def test_only_a_few_training_examples_are_read() -> None:
+    class Counted(IterableDataset[Any]):
+        read = 0
+
+        def __len__(self) -> int:
+            return 600
+
+        def __iter__(self) -> Iterator[Any]:
+            for inputs, label in zip(*blobs(600), strict=True):
+                Counted.read += 1
+                yield torch.from_numpy(inputs), int(label)
+
+    task = make(train=DataLoader(Counted(), batch_size=8))
+    Counted.read = 0
+    assert rehearse(task, [recipe(retrain={"batch_size": 8})]) == []
+    assert 0 < Counted.read < 200
+
+
+def test_the_rehearsal_changes_no_weight_and_no_random_state() -> None:
+    task = make()
+    before, state = {name: array.copy() for name, array in task.dense_state().items()}, torch.get_rng_state()
+    assert rehearse(task, [Recipe()]) == []
+    assert all(np.array_equal(array, task.dense_state()[name]) for name, array in before.items())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_every_choice_of_a_space_is_tried_out() -> None:
+    tree = {"pruning": {"method": {"choice": ["global", "lamp", "surp"]}}, "retrain": {"epochs": {"int": [0, 2]}}}
+    space, _ = parse_space(tree, "s")
+    samples = samples_of(space)
+    assert [sample.pruning.method for sample in samples] == ["global", "lamp", "surp"]
+    assert {shortened(sample).retrain.epochs for sample in samples} == {1.0}
+
+
+def test_a_mistake_that_was_mended_can_be_run_with_the_same_folder(tmp_path: Path, quiet: Callable[..., Any]) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(TaskError, match=r"no mask for training \(.*test_rehearsal.py:\d+\)"):
+        quiet(SPACE, task=make(network=Forgetful("training")), out=out)
+    assert not out.exists()
+    assert len(quiet(SPACE, task=make(), out=out)) >= 0
+    assert (out / "manifest.json").exists()
+
+
+@pytest.fixture
+def quiet() -> Callable[..., Any]:
+    from rich.console import Console
+
+    def search(*arguments: Any, **options: Any) -> Any:
+        return rdsearch.search(*arguments, **options, console=Console(quiet=True))
+
+    return search
+
+
+class Oddly(nn.Module):
+    """A matrix that belongs to no layer that a method which looks at inputs could treat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mixed = nn.Linear(4, 16), nn.Bilinear(16, 16, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.first(inputs).relu()
+        return self.mixed(hidden, hidden)
+
+
+def test_the_quantiser_that_suits_the_network_is_chosen_where_none_is_given() -> None:
+    assert with_quantizer(Recipe(), make()).quantization.method == "sequential"
+    assert with_quantizer(Recipe(), make(network=Oddly())).quantization.method == "uniform"
+    assert with_quantizer(recipe(quantization={"dead_zone": 1.5}), make()).quantization.method == "uniform"
+    given = recipe(quantization={"method": "rate_aware"})
+    assert with_quantizer(given, make()) is given
+    assert with_quantizer(recipe(quantization={"step": 0.7}), make()).quantization.step == 0.7
+
+
+def test_the_kind_of_a_task_is_that_of_its_score_and_targets() -> None:
+    inputs, _ = blobs(200)
+    values = inputs[:, :1]
+    regression = make(
+        network=nn.Linear(4, 1), train=(inputs, values), validation=(inputs, values), evaluate=broken_score
+    )
+    assert (kind_of(make()).accuracy, kind_of(make()).trains) == (True, True)
+    kind = kind_of(regression, look=False)
+    assert (kind.accuracy, kind.trains, kind.parameters) == (False, False, 5)
