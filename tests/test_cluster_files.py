@@ -86,7 +86,7 @@ def test_slurm_script_is_sound_and_ends_the_driver_gracefully() -> None:
     done = subprocess.run(["bash", "-n", str(SLURM)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     script = SLURM.read_text(encoding="utf-8")
-    assert "#SBATCH --signal=B:USR1@120" in script
+    assert {"#SBATCH --signal=B:USR1@120", "#SBATCH --requeue"} <= set(script.splitlines())
     found = list(commands(script))
     assert [words[0] for words in found] == ["resume", "search"]
     for words in found:
