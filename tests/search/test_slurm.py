@@ -100,7 +100,7 @@ def test_a_chain_of_jobs_ends_with_every_trial_and_the_options_that_were_given(f
             assert shown("JobName") == "chain"
             wait_until(lambda: shown("JobState") in {"COMPLETED", "FAILED"}, "the end")
         finally:
-            print(log.read_text() if log.exists() else "no log")
+            sys.stdout.write(log.read_text() if log.exists() else "no log")
             subprocess.run(["scancel", job], env=environment, check=False)
         assert shown("JobState") == "COMPLETED"
     results = read_results(out)
