@@ -19,6 +19,8 @@ from rdsearch.report.layout import base_layout
 _MOST_TICKS = 5
 # Values over a wider range than this were searched on a log scale, or should have been.
 _LOG_SPREAD = 10
+# More faint points than this hide each other: of so many, every second, third, ... is drawn.
+_MOST_FAINT = 2000
 _EXCESS_TICKS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
 
@@ -60,6 +62,7 @@ def parameter_figure(name: str, points: Sequence[OperatingPoint], front: Front) 
     members = {(point.trial, point.round) for point in front}
     for on_front, color, opacity, size in ((False, POINT_COLOR, 0.35, 5), (True, FRONT_COLOR, 1.0, 8)):
         chosen = [pair for pair in having if ((pair[0].trial, pair[0].round) in members) is on_front]
+        chosen = chosen[:: 1 + len(chosen) // _MOST_FAINT]
         figure.add_trace(
             go.Scatter(
                 x=[_axis_value(point.parameters[name]) for point, _ in chosen],

@@ -5,19 +5,33 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
-from rdsearch.base.units import format_size
+from rdsearch.base.units import format_size, standard_error
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
-from rdsearch.report.axes import BASELINE_COLOR, FRONT_COLOR, POINT_COLOR, TEST_COLOR, size_ticks, tick_label, view
+from rdsearch.report.axes import (
+    BASELINE_COLOR,
+    FRONT_COLOR,
+    POINT_COLOR,
+    TEST_COLOR,
+    TRIAL_COLOR,
+    size_ticks,
+    tick_label,
+    view,
+)
 from rdsearch.report.labels import recipe_line, varying
 from rdsearch.report.layout import base_layout
 from rdsearch.report.table import format_ratio
 
+MANY = 2000
+"""More points than this are drawn by WebGL, and say their figures but not their recipes."""
 
-def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
+
+def front_figure(points: Sequence[OperatingPoint], front: Front, n_validation: int | None = None) -> go.Figure:
     """Size against accuracy: every point faintly, the front as a step line, the dense baseline dashed.
 
     The size axis is logarithmic, in bytes. Test accuracies are shown for the points that have them. Hovering
@@ -27,19 +41,37 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
     Args:
         points: Every operating point; those without a finite accuracy are left out.
         front: The front, with the dense baseline.
+        n_validation: Number of validation examples, for bars of a standard error; none without it.
     """
     shown = [point for point in points if math.isfinite(point.val_accuracy)]
     names = varying([*shown, *front])
+    # What a front's point covers would take its place under the pointer.
+    members = {_place(point) for point in front}
+    others = [point for point in shown if _place(point) not in members]
     figure = go.Figure(layout=base_layout("accuracy"))
+    many = len(others) > MANY
     figure.add_trace(
-        go.Scatter(
-            x=[point.size_bytes for point in shown],
-            y=[point.val_accuracy for point in shown],
-            text=[_hover(point, names) for point in shown],
+        (go.Scattergl if many else go.Scatter)(
+            x=_numbers([point.size_bytes for point in others], compact=many),
+            y=_numbers([point.val_accuracy for point in others], compact=many),
+            text=None if many else [_hover(point, names) for point in others],
+            customdata=np.array([(point.trial or 0, point.round) for point in others], np.int32) if many else None,
             mode="markers",
             name="all points",
             marker={"color": POINT_COLOR, "size": 5, "opacity": 0.35},
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate=_MANY_HOVER if many else "%{text}<extra></extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[],
+            y=[],
+            mode="lines+markers",
+            name="rounds of the trial",
+            line={"color": TRIAL_COLOR, "width": 1.2, "dash": "dot"},
+            marker={"color": TRIAL_COLOR, "size": 6, "symbol": "circle-open"},
+            hoverinfo="skip",
+            showlegend=False,
         )
     )
     figure.add_trace(
@@ -51,6 +83,7 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
             name="front (validation)",
             line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
             marker={"color": FRONT_COLOR, "size": 8},
+            error_y=_bars(front, n_validation),
             hovertemplate="%{text}<extra></extra>",
         )
     )
@@ -67,6 +100,26 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
     )
     figure.update_yaxes(range=list(accuracies))
     return figure
+
+
+_MANY_HOVER = "%{x:,} bytes<br>validation %{y:.4f}<br>trial %{customdata[0]}, round %{customdata[1]}<extra></extra>"
+
+
+def _place(point: OperatingPoint) -> tuple[object, ...]:
+    return point.trial, point.round, point.size_bytes, point.val_accuracy
+
+
+def _numbers(values: Sequence[float], *, compact: bool) -> Any:
+    """Numbers as they are, or as an array, which plotly writes down in a third of the room."""
+    return np.array(values, np.float64) if compact else values
+
+
+def _bars(front: Front, n_validation: int | None) -> dict[str, Any] | None:
+    """A standard error up and down, where the scores are shares of a known number of examples."""
+    if not n_validation or not all(0 <= point.val_accuracy <= 1 for point in front):
+        return None
+    errors = [standard_error(point.val_accuracy, n_validation) for point in front]
+    return {"type": "data", "array": errors, "color": FRONT_COLOR, "thickness": 1, "width": 3}
 
 
 def _add_tests(figure: go.Figure, front: Front, names: Sequence[str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,9 +18,11 @@ from rdsearch.base.files import write_atomically
 from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_duration, format_size, standard_error
 from rdsearch.errors import SearchError
+from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
 from rdsearch.points.scalars import format_cell
 from rdsearch.report.axes import view
+from rdsearch.report.cards import file_link, point_cards
 from rdsearch.report.exploration import history_figure, parameter_figure
 from rdsearch.report.figure import front_figure
 from rdsearch.report.labels import format_value, short_names, varying
@@ -30,6 +33,8 @@ REPORT_NAME = "report.html"
 
 # Drops that the table of choices answers for.
 _DROPS = (0.0, 0.005, 0.01, 0.02, 0.05)
+# Where the slider for the drop stands at first, where any file loses so little.
+_USUAL_DROP = 0.01
 # Drops at whose level the plot's view can be cut.
 _ZOOM_DROPS = (0.05, 0.02, 0.01)
 
@@ -88,9 +93,13 @@ def render_report(summary: SearchSummary, directory: Path) -> str:
             choices=_choices(summary),
             importances=_importances(summary),
             views=_views(summary),
-            files=[_file(point, directory) for point in front],
+            files=[file_link(point, directory) for point in front],
             tested=any(point.test_accuracy is not None for point in front),
             hypervolume=front.hypervolume(reference_accuracy=summary.reference_accuracy),
+            share=_share_of_ideal(summary),
+            cards=Markup(_script_text(point_cards(summary, directory))),  # noqa: S704 - escaped
+            most_drop=_most_drop(front),
+            usual_drop=max(_USUAL_DROP, front[-1].accuracy_drop) if front else 0.0,
             baseline_error=_baseline_error(summary),
             manifest=list(_flatten(summary.manifest)),
         )
@@ -124,7 +133,7 @@ def _figures(summary: SearchSummary) -> dict[str, go.Figure]:
     front = summary.front
     searched = varying(summary.points)[:_MOST_PARAMETERS] if front else []
     return {
-        "front-plot": front_figure(summary.points, front),
+        "front-plot": front_figure(summary.points, front, summary.n_validation),
         "history-plot": history_figure(
             summary.points,
             reference_size=front.baseline_size_bytes,
@@ -144,7 +153,32 @@ def _views(summary: SearchSummary) -> list[tuple[str, float, float]]:
 
 def _script_json(figure: go.Figure) -> str:
     """The figure as JSON that cannot end the script element it stands in."""
-    return str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return _harmless(str(figure.to_json()))
+
+
+def _script_text(value: Any) -> str:
+    """Plain data as JSON that cannot end the script element it stands in."""
+    return _harmless(json.dumps(value, separators=(",", ":"), allow_nan=False))
+
+
+def _harmless(text: str) -> str:
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _share_of_ideal(summary: SearchSummary) -> float | None:
+    """The front's hypervolume over that of one file as small as its smallest and as accurate as its most accurate."""
+    front = summary.front
+    if not front:
+        return None
+    ideal = math.log2(front.baseline_size_bytes / front[0].size_bytes) * (
+        front[-1].val_accuracy - summary.reference_accuracy
+    )
+    return front.hypervolume(reference_accuracy=summary.reference_accuracy) / ideal if ideal > 0 else None
+
+
+def _most_drop(front: Front) -> float:
+    """Where the slider for the drop ends: what the smallest file loses, in whole tenths of a point."""
+    return math.ceil(1000 * max(0.001, front[0].accuracy_drop)) / 1000 if front else 0.0
 
 
 def _choices(summary: SearchSummary) -> list[_Choice]:
@@ -168,17 +202,6 @@ def _importances(summary: SearchSummary) -> list[tuple[str, list[float]]]:
     """Rows of the table of importances: a parameter, and its share under each heading, the front's largest first."""
     columns = list(summary.importances.values())
     return [(name, [shares.get(name, 0.0) for shares in columns]) for name in columns[0]] if columns else []
-
-
-def _file(point: OperatingPoint, directory: Path) -> tuple[str, str | None]:
-    """How to show a point's file, and where to link it: only what moves with the page is linked."""
-    if point.path is None:
-        return "–", None
-    path, root = point.path.absolute(), directory.absolute()
-    if not path.is_relative_to(root):
-        return str(path), None
-    inside = path.relative_to(root).as_posix()
-    return inside, quote(inside)
 
 
 def _baseline_error(summary: SearchSummary) -> float | None:

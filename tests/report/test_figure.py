@@ -26,10 +26,13 @@ def test_the_front_figure_has_every_point_once_and_the_front_as_steps(
 ) -> None:
     summary = summarize()
     found = traces(front_figure(summary.points, summary.front))
-    assert set(found) == {"all points", "front (validation)"}
+    assert set(found) == {"all points", "rounds of the trial", "front (validation)"}
     finite = [point for point in points if math.isfinite(point.val_accuracy)]
     assert len(finite) == len(points) - 1
-    assert found["all points"]["x"] == [point.size_bytes for point in finite]
+    members = {(point.trial, point.round) for point in summary.front}
+    others = [point for point in finite if (point.trial, point.round) not in members]
+    assert len(others) + len(members) == len(finite)
+    assert found["all points"]["x"] == [point.size_bytes for point in others]
     steps = found["front (validation)"]
     assert steps["x"] == [point.size_bytes for point in summary.front]
     assert steps["y"] == [point.val_accuracy for point in summary.front]
@@ -118,3 +121,18 @@ def test_a_parameter_that_some_points_lack_shows_the_others(points: list[Operati
     shown = sum(len(trace["x"]) for trace in figure["data"])
     expected = [p for p in kept if p.parameters and excess_size(p, front) is not None]
     assert shown == len(expected) > 0
+
+
+def test_bars_of_a_standard_error_need_the_number_of_examples(summarize: Summarize) -> None:
+    summary = summarize()
+    assert "error_y" not in traces(front_figure(summary.points, summary.front))["front (validation)"]
+    bars = traces(front_figure(summary.points, summary.front, 5000))["front (validation)"]["error_y"]["array"]
+    accuracy = summary.front[0].val_accuracy
+    assert bars[0] == pytest.approx((accuracy * (1 - accuracy) / 5000) ** 0.5)
+
+
+def test_twenty_thousand_points_take_little_room_and_are_drawn_by_webgl(summarize: Summarize) -> None:
+    many = [replace(point, trial=trial) for trial in range(170) for point in summarize().points]
+    figure = front_figure(many, summarize().front)
+    assert len(figure.to_json()) < 40 * len(many)
+    assert traces(figure)["all points"]["type"] == "scattergl"

@@ -1,0 +1,60 @@
+"""Where the bytes and the survivors of a file are, weight by weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rdsearch.coding.arrays import is_void
+from rdsearch.coding.networkfile import part_sizes
+from rdsearch.compression.loading import decode, read_file
+from rdsearch.errors import FileFormatError
+
+MOST_WEIGHTS = 20_000_000
+"""Files of more weights are not looked into for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One weight of a network in a file.
+
+    Attributes:
+        name: Its name in the state dict.
+        count: Values.
+        survivors: Values that are not zero.
+        bytes: About how many it takes: all weights are coded in one stream, which is shared out by the entropy of each
+            weight's levels.
+    """
+
+    name: str
+    count: int
+    survivors: int
+    bytes: float
+
+
+def anatomy(path: Path) -> list[Part]:
+    """The weights of a file in its order; none where it is missing, damaged, or large (`MOST_WEIGHTS`)."""
+    try:
+        data = read_file(path)
+        file = decode(path)
+    except FileFormatError:
+        return []
+    if file.layout.weight_count > MOST_WEIGHTS:
+        return []
+    total = sum(size for name, size in part_sizes(data).items() if name.endswith("weights"))
+    bits = {name: _entropy(levels) for name, (levels, _) in file.weights.items()}
+    scale = total / (sum(bits.values()) or 1.0)
+    return [
+        Part(name, levels.size, 0 if is_void(levels) else int(np.count_nonzero(levels)), scale * bits[name])
+        for name, (levels, _) in file.weights.items()
+    ]
+
+
+def _entropy(levels: np.ndarray) -> float:
+    """Bits of an array's values, were each coded by the frequency of its own."""
+    if levels.size == 0 or is_void(levels):
+        return 0.0
+    _, counts = np.unique(levels, return_counts=True)
+    return float(-(counts * np.log2(counts / levels.size)).sum())
