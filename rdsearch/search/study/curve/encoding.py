@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.stats import qmc
 
 _STEPS = np.array([0.05, 0.15, 0.3])
 """Standard deviations of the steps that are taken from good recipes, in units of a range."""
@@ -63,6 +64,16 @@ class Encoding:
         for (name, choice), place in zip(self._choices.items(), row[self.numbers :], strict=False):
             values[name] = choice.to_external_repr(int(place))
         return values
+
+    def spread(self, seed: int, place: int) -> np.ndarray:
+        """(columns,): one of a sequence of rows that fill the space evenly, scrambled Sobol points."""
+        columns = self.numbers + len(self._choices)
+        sequence = qmc.Sobol(columns, seed=seed)
+        row = sequence.fast_forward(place).random(1) if place else sequence.random(1)
+        for column, choice in enumerate(self._choices.values(), start=self.numbers):
+            row[0, column] = min(int(row[0, column] * len(choice.choices)), len(choice.choices) - 1)
+        settled: np.ndarray = self._settled(row)[0]
+        return settled
 
     def random(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """(count, columns): rows spread evenly over the space."""

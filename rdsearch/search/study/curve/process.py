@@ -54,12 +54,14 @@ class Kernel:
 def prior(numbers: int, choices: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of a kernel's logarithms.
 
-    Length scales grow with the root of the dimensions, so that a function of many of them is not taken for a rougher
-    one (Hvarfner, Hellsten and Nardi 2024, "Vanilla Bayesian optimization performs great in high dimensions").
+    Length scales are held near those of a usual function: few points that happen to lie alike would else make it flat,
+    and the process sure of it. They grow with the root of the dimensions, so that a function of many of them is not
+    taken for a rougher one (Hvarfner, Hellsten and Nardi 2024, "Vanilla Bayesian optimization performs great in high
+    dimensions").
     """
     scale = math.log(0.8) + 0.5 * math.log(max(numbers, _USUAL_DIMENSIONS) / _USUAL_DIMENSIONS)
     mean = np.array([scale] * numbers + [math.log(0.5)] * choices + [0.0, math.log(0.05)])
-    return mean, np.array([1.0] * (numbers + choices) + [1.5, 1.5])
+    return mean, np.array([0.5] * numbers + [1.0] * choices + [1.5, 1.5])
 
 
 def fit_kernel(inputs: np.ndarray, targets: np.ndarray, numbers: int) -> Kernel:

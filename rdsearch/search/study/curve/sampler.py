@@ -86,7 +86,7 @@ class CurveSampler(BaseSampler):
         generator = self._generator(trial)
         ended = sum(bool(each.points) for each in known if each.ended)
         if not space or ended < START_UP:
-            return (encoding.decode(encoding.random(generator, 1)[0]) if space else {}) | pinned
+            return (encoding.decode(encoding.spread(self._seed, trial.number)) if space else {}) | pinned
         belief = _Belief(self._curves, encoding, known, self._kernel_for)
         rows = [encoding.random(generator, _RANDOM)]
         good = belief.front_rows()
