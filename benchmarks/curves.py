@@ -79,27 +79,41 @@ def _expected(point: OperatingPoint) -> OperatingPoint:
     return point if point.test_accuracy is None else replace(point, val_accuracy=point.test_accuracy)
 
 
-def show(curves: Mapping[str, Sequence[Curve]], total: float, *, expected: bool = False, digits: int = 3) -> None:
+def show(
+    curves: Mapping[str, Sequence[Curve]],
+    total: float,
+    *,
+    expected: bool = False,
+    digits: int = 3,
+    shares: Sequence[float] = SHARES,
+) -> None:
     """Print medians and quartiles at shares of the plain set-up's compute, and the shares that reach its ends."""
     goals = {name: final(curves[name], expected=expected) for name in (PLAIN, EVERY_ROUND) if name in curves}
-    heads = [*(f"at {share:g}" for share in SHARES), *(f"{name} reached at" for name in goals)]
+    heads = [*(f"at {share:g}" for share in shares), *(f"{name} reached at" for name in goals)]
     print(f"| | {' | '.join(heads)} |")
     print("|---" * (len(heads) + 1) + "|")
     for name, each in curves.items():
         values = [
-            np.percentile([one.at(share * total, expected=expected) for one in each], QUARTILES) for share in SHARES
+            np.percentile([one.at(share * total, expected=expected) for one in each], QUARTILES) for share in shares
         ]
         cells = ["{1:.{3}f} ({0:.{3}f}–{2:.{3}f})".format(*three, digits) for three in values]
         for whose, goal in goals.items():
             # Interpolation between a search that came there and one that never did would say nothing.
-            shares = np.percentile(
+            when = np.percentile(
                 [one.reached(goal, expected=expected) / total for one in each], QUARTILES, method="nearest"
             )
-            cells.append("–" if name == whose else "{1:.2f} ({0:.2f}–{2:.2f})".format(*shares))
+            cells.append("–" if name == whose else "{1:.2f} ({0:.2f}–{2:.2f})".format(*when))
         print(f"| {name} | {' | '.join(cells).replace('inf', 'never')} |")
 
 
-def show_paired(curves: Mapping[str, Sequence[Curve]], total: float, against: str, *, expected: bool = True) -> None:
+def show_paired(
+    curves: Mapping[str, Sequence[Curve]],
+    total: float,
+    against: str,
+    *,
+    expected: bool = True,
+    shares: Sequence[float] = SHARES,
+) -> None:
     """Print differences to one contender, seed by seed, with Wilcoxon's signed-rank test, and when its end is reached.
 
     Args:
@@ -107,18 +121,19 @@ def show_paired(curves: Mapping[str, Sequence[Curve]], total: float, against: st
         total: Compute that counts as 1.
         against: The contender that the others are compared with.
         expected: Score fronts by accuracies without noise.
+        shares: Shares of the compute to compare at.
     """
     from scipy.stats import wilcoxon
 
     goal = float(np.median([one.at(total, expected=expected) for one in curves[against]]))
-    heads = [*(f"at {share:g}" for share in SHARES), f"end of {against} reached at"]
+    heads = [*(f"at {share:g}" for share in shares), f"end of {against} reached at"]
     print(f"| minus {against} | {' | '.join(heads)} |")
     print("|---" * (len(heads) + 1) + "|")
     for name, each in curves.items():
         if name == against:
             continue
         cells = []
-        for share in SHARES:
+        for share in shares:
             ours, theirs = (
                 np.array([one.at(share * total, expected=expected) for one in those])
                 for those in (each, curves[against])

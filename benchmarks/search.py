@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show, show_paired
+from benchmarks.curves import EVERY_ROUND, PLAIN, SHARES, Curve, Step, curve, draw, show, show_paired
 from benchmarks.peers import PEERS
 from benchmarks.recorded import BASELINES, Table, open_table
 from benchmarks.simulation import Contender, Ours, Plain, simulate
@@ -124,14 +124,16 @@ class Bench:
         return found
 
 
-def compare(bench: Bench, names: Sequence[str], seeds: Sequence[int]) -> tuple[dict[str, list[Curve]], float]:
+def compare(
+    bench: Bench, names: Sequence[str], seeds: Sequence[int], share: float = 1.0
+) -> tuple[dict[str, list[Curve]], float]:
     """Every contender's curves, and the compute of the plain set-up."""
     plain = [bench.plain(seed) for seed in seeds]
     total = float(np.median([whole.seconds[-1] for _, whole in plain]))
     curves = {PLAIN: [last for last, _ in plain], EVERY_ROUND: [whole for _, whole in plain]}
     for name in names:
         try:
-            curves[name] = [bench.curve(name, seed, total) for seed in seeds]
+            curves[name] = [bench.curve(name, seed, share * total) for seed in seeds]
         except ImportError as error:
             print(f"{name}: {MISSING} ({error.name})", file=sys.stderr)
     return curves, total
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--contenders", nargs="+", choices=list(contenders()), default=list(contenders()))
+    parser.add_argument("--share", type=float, default=1.0, help="of the plain set-up's compute, for slow contenders")
     parser.add_argument("--against", default=STRONGEST, help="whom the others are compared with")
     parser.add_argument("--recorded", action="store_true", help="accuracies as recorded, with their noise")
     parser.add_argument("--keep", type=Path, help="folder of what was run already")
@@ -151,14 +154,15 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.table, noisy=not arguments.recorded, keep=arguments.keep)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    curves, total = compare(bench, arguments.contenders, seeds)
+    curves, total = compare(bench, arguments.contenders, seeds, arguments.share)
     digits = 3 if arguments.table == "digits" else 4
     print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}; {PLAIN_TRIALS} plain trials: {total:.0f} trial-seconds")
+    shares = [share for share in SHARES if share <= arguments.share]
     for expected in (True, False):
         print(f"\nHypervolume {'without noise' if expected else 'as measured'}\n")
-        show(curves, total, expected=expected, digits=digits)
+        show(curves, total, expected=expected, digits=digits, shares=shares)
         print()
-        show_paired(curves, total, arguments.against, expected=expected)
+        show_paired(curves, total, arguments.against, expected=expected, shares=shares)
     if arguments.figure:
         shown = {name: each for name, each in curves.items() if name in DRAWN}
         title = f"{arguments.table}: median and quartiles, fronts scored without noise"

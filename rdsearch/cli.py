@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -136,6 +137,12 @@ def _run(folder: SearchFolder, limits: Limits, address: str | None, *, command: 
 @click.argument("directory")
 @click.option("--max-drop", type=click.FloatRange(min=0), help="The smallest file with at most this accuracy drop.")
 @click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(min=0.5, max=1, max_open=True),
+    help="Keep --max-drop with this probability, such as 0.95, by the standard errors.",
+)
+@click.option("--estimated", is_flag=True, help="By accuracies that all points together suggest; less lucky ones.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
 @click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
@@ -144,6 +151,8 @@ def front(
     directory: str,
     max_drop: float | None,
     max_bytes: str | None,
+    confidence: float | None,
+    estimated: bool,
     knee: bool,
     standard_error: bool,
     layers: bool,
@@ -160,18 +169,26 @@ def front(
         raise click.UsageError(
             "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
         )
+    if confidence is not None and max_drop is None:
+        raise click.UsageError("--confidence is about --max-drop: give both")
     results = read_results(directory)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
     if layers:
         _show_layers(results, form)
         return
+    if estimated:
+        from rdsearch.search.outcome.estimated import estimated_front
+
+        results = replace(results, front=estimated_front(results))
+        if not len(results.front):
+            raise RdsearchError("no point keeps the constraints by its estimated accuracy: run more trials")
     chosen = results.front.knee() if knee else None
     if standard_error:
         chosen = results.front.within_standard_error()
     if limits:
         size = parse_size(max_bytes) if max_bytes is not None else None
-        chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
+        chosen = results.front.pick(max_drop=max_drop, max_bytes=size, confidence=confidence)
     if form == "table":
         caption = "\n".join([results.score_note, *importance_lines(results)])
         names = ancestor_names(results)

@@ -89,6 +89,11 @@ class RoundCurves:
         floor = reference_accuracy(accuracy, self._constraints)
         return Scale(0.0, floor, max(accuracy, floor + 1e-6), max(least, default=-math.inf))
 
+    def scale_of(self, point: OperatingPoint) -> Scale:
+        """The scale, by any point of the search."""
+        self._point(point)
+        return self.scale([])
+
     def _point(self, point: OperatingPoint) -> Point:
         if math.isnan(self._baseline[0]):
             weights = 8 * point.size_bytes / point.rate_bits_per_weight if point.rate_bits_per_weight else 1.0
