@@ -153,23 +153,32 @@ def final(curves: Sequence[Curve], *, expected: bool = False) -> float:
 
 
 def draw(
-    curves: Mapping[str, Sequence[Curve]], total: float, path: Path, title: str, *, expected: bool = False
+    curves: Mapping[str, Sequence[Curve]],
+    total: float,
+    path: Path,
+    title: str,
+    *,
+    expected: bool = False,
+    bands: Sequence[str] | None = None,
 ) -> None:
-    """Median and quartile bands over compute."""
+    """Medians over compute, with quartile bands for all, or for ``bands`` alone, whose lines are thicker then."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
+    axes.set_prop_cycle(color=plt.get_cmap("tab20").colors[:: 1 if len(curves) > 10 else 2])
     shares = np.linspace(0.01, 1, 200)
     for name, each in curves.items():
         values = np.array([[one.at(share * total, expected=expected) for share in shares] for one in each])
         low, middle, high = np.percentile(values, QUARTILES, axis=0)
-        (line,) = axes.plot(shares, middle, label=name)
-        axes.fill_between(shares, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        banded = bands is None or name in bands
+        (line,) = axes.plot(shares, middle, label=name, linewidth=1.8 if banded else 0.8)
+        if banded:
+            axes.fill_between(shares, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     bottom = min(np.median([one.at(0.1 * total, expected=expected) for one in each]) for each in curves.values())
     axes.set(xlabel="trial-seconds, plain set-up's = 1", ylabel="hypervolume", title=title, xlim=(0, 1))
     axes.set_ylim(bottom=float(bottom) * 0.9)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
     figure.savefig(path, dpi=120)

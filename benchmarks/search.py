@@ -33,7 +33,7 @@ from rdsearch.config.searchfile import SearchConfig
 
 PLAIN_TRIALS = 60
 STRONGEST = "Optuna TPE"
-DRAWN = (PLAIN, "Optuna random", STRONGEST, "curve", "the defaults, tpe")
+BANDS = (STRONGEST, "curve")
 
 NOTHING: Mapping[str, Any] = {
     "sampler": "tpe",
@@ -150,12 +150,12 @@ def main() -> None:
     parser.add_argument("--against", default=STRONGEST, help="whom the others are compared with")
     parser.add_argument("--recorded", action="store_true", help="accuracies as recorded, with their noise")
     parser.add_argument("--keep", type=Path, help="folder of what was run already")
-    parser.add_argument("--figure", type=Path, help="where to draw some of the contenders")
+    parser.add_argument("--figure", type=Path, help="where to draw the contenders")
     arguments = parser.parse_args()
     bench = Bench(arguments.table, noisy=not arguments.recorded, keep=arguments.keep)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     curves, total = compare(bench, arguments.contenders, seeds, arguments.share)
-    digits = 3 if arguments.table == "digits" else 4
+    digits = 2 if arguments.table == "digits" else 3
     print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}; {PLAIN_TRIALS} plain trials: {total:.0f} trial-seconds")
     shares = [share for share in SHARES if share <= arguments.share]
     for expected in (True, False):
@@ -164,9 +164,8 @@ def main() -> None:
         print()
         show_paired(curves, total, arguments.against, expected=expected, shares=shares)
     if arguments.figure:
-        shown = {name: each for name, each in curves.items() if name in DRAWN}
         title = f"{arguments.table}: median and quartiles, fronts scored without noise"
-        draw(shown, total, arguments.figure, title, expected=True)
+        draw(curves, total, arguments.figure, title, expected=True, bands=BANDS)
 
 
 if __name__ == "__main__":
