@@ -4,6 +4,7 @@
 
 Searches with the sampler ``curve`` run in a smoothed table, every accuracy measured anew; each front is scored by the
 accuracies without noise. Then the smallest file within the constraint is picked, plainly and with a confidence.
+``--published results/mnist_lenet5`` compares with test scores instead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from benchmarks.search import Bench, config_of, contenders
 from rdsearch.errors import SearchError
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
+from rdsearch.search.outcome.results import read_results
 from rdsearch.search.study.constraints import reference_accuracy
 from rdsearch.search.study.curve.estimates import estimates
 
@@ -41,7 +44,11 @@ def main() -> None:
     parser.add_argument("--table", choices=list(BASELINES), default="digits")
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--published", type=Path, help="a search that was tested: its front against its test scores")
     arguments = parser.parse_args()
+    if arguments.published:
+        show_published(arguments.published)
+        return
     bench = Bench(arguments.table)
     total = float(np.median([bench.plain(seed)[1].seconds[-1] for seed in range(3)]))
     constraints = bench.table.file.search.constraints
@@ -72,6 +79,20 @@ def main() -> None:
             f"| {name} accuracy | {np.median(row.hypervolumes):.4f} | {np.mean(row.optimism) / allowed:+.1%} | "
             f"{np.mean(row.broken):.1%} | {' | '.join(picks)} |"
         )
+
+
+def show_published(folder: Path) -> None:
+    """Root mean square distance of measured and of estimated accuracies to those on the test split."""
+    results = read_results(folder)
+    file = results.folder.search_file()
+    accuracies, _ = estimates(results.points, file.space, file.search)
+    believed = {(point.trial, point.round): each for point, each in zip(results.points, accuracies, strict=True)}
+    tests = np.array([point.test_accuracy for point in results.front], dtype=float)
+    measured = np.array([point.val_accuracy for point in results.front])
+    estimated = np.array([believed[point.trial, point.round] for point in results.front])
+    print(f"{folder.name}: {len(tests)} members of the front")
+    for name, values in (("measured", measured), ("estimated", estimated)):
+        print(f"  {name} accuracies to test accuracies: {np.sqrt(np.mean((values - tests) ** 2)):.4f}")
 
 
 def add(
