@@ -4,6 +4,8 @@ The table lies beside the search file, as ``.csv.gz``: one row a recipe and roun
 `benchmarks.search` searches in it, so that hundreds of searches take seconds. Recipes that differ in their
 quantisation alone share the pruning and retraining of their rounds. Seconds are processor time of one thread. What a
 table has already is not run again.
+
+``--sobol 400`` records so many scattered recipes instead, for spaces of too many dimensions for a grid.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import csv
 import gzip
 import io
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +106,35 @@ def record(file: SearchFile, table: Path, every: int, offset: int) -> None:
         print(f"{number + 1} of {len(chains)}", flush=True)
 
 
+def record_scattered(file: SearchFile, table: Path, count: int) -> None:
+    """Fill the table with scrambled Sobol points of the space, in their order: the first so many are spread evenly."""
+    from scipy.stats import qmc
+
+    task = load_task(file.task)
+    task.dense_state()
+    task = task.for_search()
+    baseline = measure_baseline(task)
+    print(f"{task.name}: accuracy {baseline.accuracy:.4f}, {baseline.size_bytes} bytes", flush=True)
+    domains = file.space.parameters
+    fractions = qmc.Sobol(len(domains), seed=file.search.seed).random_base2(math.ceil(math.log2(count)))[:count]
+    recipes = [
+        {name: domain.at(float(at)) for (name, domain), at in zip(domains.items(), point, strict=True)}
+        for point in fractions
+    ]
+    rows = read(table) if table.exists() else []
+    next(rounds(task, file.space.recipe(recipes[0]), device="cpu", baseline=baseline))  # warm, as above
+    for place in range(len({row["recipe"] for row in rows}), count):
+        fixed = {"recipe": str(place)} | {name: _text(value) for name, value in recipes[place].items()}
+        started = time.process_time()
+        for point, _ in rounds(task, file.space.recipe(recipes[place]), device="cpu", baseline=baseline):
+            figures = (point.round, point.size_bytes, point.val_accuracy, time.process_time() - started)
+            texts = (str(figures[0]), str(figures[1]), f"{figures[2]:.6g}", f"{figures[3]:.3f}")
+            rows.append(fixed | dict(zip(MEASURED, texts, strict=True)))
+            started = time.process_time()
+        write(table, rows, ["recipe", *domains, *MEASURED])
+        print(f"{place + 1} of {count}", flush=True)
+
+
 def read(table: Path) -> list[dict[str, str]]:
     """The rows of a table."""
     with gzip.open(table, "rt", newline="") as stream:
@@ -128,8 +160,12 @@ def main() -> None:
     parser.add_argument("space", type=Path)
     parser.add_argument("--every", type=int, default=1, help="one part of so many")
     parser.add_argument("--offset", type=int, default=0, help="which part, from 0")
+    parser.add_argument("--sobol", type=int, help="so many scattered recipes instead of a grid")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.sobol:
+        record_scattered(load_search_file(arguments.space), arguments.space.with_suffix(".csv.gz"), arguments.sobol)
+        return
     part = f".{arguments.offset}" if arguments.every > 1 else ""
     table = arguments.space.with_suffix(f"{part}.csv.gz")
     record(load_search_file(arguments.space), table, arguments.every, arguments.offset)

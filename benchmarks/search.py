@@ -1,104 +1,171 @@
-"""What a search finds for its compute: ``python -m benchmarks.search [--seeds 20] [--figure docs/images/search.png]``.
+"""What a search finds for its compute, beside the strongest searchers that there are.
+
+    python -m benchmarks.search --table digits --first-seed 300 --seeds 12 --keep KEPT --figure docs/images/search.png
 
 Searches run in tables recorded by `benchmarks.record_table`, in virtual time on two workers. Compute is trial-seconds,
 as a share of what the plain set-up takes for its trials: Ray Tune with `OptunaSearch` as its documentation writes it.
-Hypervolume is that of the points that keep the constraint, in accuracy times octaves of compression. The plain set-up
-reports the last round of a trial; `plain, all rounds` counts every round of the same trials. Printed are medians over
-seeds, with quartiles.
+The accuracies of a table are smoothed, and every measurement of them is drawn anew, from so many examples as the
+validation part has. Hypervolume is that of the front which the measured accuracies choose, in accuracy times octaves of
+compression, twice: by these accuracies, and by those without noise. `plain` reports the last round of a trial; all
+others count every round. Printed are medians over seeds with quartiles, and differences seed by seed with a test. Other
+packages' searchers are in `benchmarks.peers`; one whose package is missing is left out. With ``--keep`` searches are
+kept in a folder, and not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.curves import EVERY_ROUND, PLAIN, Curve, Step, curve, draw, show
-from benchmarks.simulation import Ours, Plain, Table, simulate
-from rdsearch.compression.measure import Baseline
+from benchmarks.curves import EVERY_ROUND, PLAIN, SHARES, Curve, Step, curve, draw, show, show_paired
+from benchmarks.peers import PEERS
+from benchmarks.recorded import BASELINES, Table, open_table
+from benchmarks.simulation import Contender, Ours, Plain, simulate
 from rdsearch.config.searchfile import SearchConfig
-from rdsearch.search.study import samplers
 
-TABLES = Path(__file__).parent / "tables"
-BASELINES: Mapping[str, tuple[int, Baseline]] = {
-    "digits": (360, Baseline(355 / 360, 127_848)),
-    "lenet300": (5000, Baseline(0.984, 1_066_440)),
-}
-"""Table to its validation examples and the dense network's figures."""
 PLAIN_TRIALS = 60
-DRAWN = (PLAIN, EVERY_ROUND, "random", "TPE", "the defaults")
+STRONGEST = "Optuna TPE"
+BANDS = (STRONGEST, "curve")
 
 NOTHING: Mapping[str, Any] = {
+    "sampler": "tpe",
     "heuristics": False,
     "prefix_observations": False,
     "patience": None,
     "scheduler": "none",
 }
-CONTENDERS: Mapping[str, Mapping[str, Any]] = {
-    "random": {**NOTHING, "sampler": "random"},
-    "TPE": NOTHING,
-    "TPE, not told": {**NOTHING, "constraints": {}},
-    "TPE, heuristics": {**NOTHING, "heuristics": True},
-    "TPE, prefixes": {**NOTHING, "prefix_observations": True},
-    "TPE, patience 1": {**NOTHING, "patience": 1},
-    "TPE, patience 2": {**NOTHING, "patience": 2},
-    "TPE, halving": {**NOTHING, "scheduler": "halving"},
-    "the defaults": {},
-    "all but prefixes": {"heuristics": True, "prefix_observations": False, "patience": 1, "scheduler": "halving"},
-    "all four": {"heuristics": True, "prefix_observations": True, "patience": 1, "scheduler": "halving"},
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "curve": {"sampler": "curve"},
+    "curve alone": {**NOTHING, "sampler": "curve"},
+    "the defaults, tpe": {"sampler": "tpe"},
+    "random, else the defaults": {"sampler": "random"},
+    "tpe alone": NOTHING,
+    "tpe, heuristics": {**NOTHING, "heuristics": True},
+    "tpe, prefixes": {**NOTHING, "prefix_observations": True},
+    "tpe, patience 1": {**NOTHING, "patience": 1},
+    "tpe, halving": {**NOTHING, "scheduler": "halving"},
 }
+"""Contenders of this project: what they change of the defaults."""
+MISSING = "its package is missing"
 
 
 def config_of(table: Table, settings: Mapping[str, Any], seed: int) -> SearchConfig:
     """A contender's settings on top of the table's constraints."""
-    return SearchConfig(**{"constraints": table.constraints, "trials": 1000, "seed": seed, **settings})
+    return SearchConfig(**{"constraints": table.file.search.constraints, "trials": 1000, "seed": seed, **settings})
 
 
-def compare(table: Table, names: Sequence[str], seeds: Sequence[int]) -> tuple[dict[str, list[Curve]], float]:
+def contenders() -> dict[str, Callable[[Table, int], Contender]]:
+    """All that can be asked for, by name."""
+
+    def ours(settings: Mapping[str, Any]) -> Callable[[Table, int], Contender]:
+        return lambda table, seed: Ours(table, config_of(table, settings, seed))
+
+    return {**PEERS, **{name: ours(settings) for name, settings in SETTINGS.items()}}
+
+
+class Bench:
+    """Runs searches in one table, and keeps what they found.
+
+    Args:
+        name: The table.
+        noisy: Whether accuracies are smoothed and measured anew; else they are those that were recorded.
+        keep: Folder of what was run already.
+    """
+
+    def __init__(self, name: str, *, noisy: bool = True, keep: Path | None = None) -> None:
+        self.name, self.noisy, self._keep = name, noisy, keep
+        self.table = open_table(name, smooth=noisy)
+
+    def steps(self, who: str, make: Callable[[Table, int], Contender], seed: int, seconds: float) -> list[Step]:
+        """One search."""
+        noise = np.random.default_rng((seed, 1)) if self.noisy else None
+        return simulate(make(self.table, seed), self.table, seconds=seconds, noise=noise)
+
+    def plain(self, seed: int) -> tuple[Curve, Curve]:
+        """The plain set-up: by the last rounds of its trials, and by all."""
+        steps: list[Step] = []
+
+        def every() -> Curve:
+            steps[:] = self.steps(PLAIN, lambda table, own: Plain(table, PLAIN_TRIALS, own), seed, float("inf"))
+            return self._curve(steps)
+
+        whole = self._kept(EVERY_ROUND, seed, every)
+        last = self._kept(
+            PLAIN, seed, lambda: self._curve([step for step in steps or (every() and steps) if step.last])
+        )
+        return last, whole
+
+    def curve(self, who: str, seed: int, seconds: float) -> Curve:
+        """Another contender's search."""
+        return self._kept(who, seed, lambda: self._curve(self.steps(who, contenders()[who], seed, seconds)))
+
+    def _curve(self, steps: Sequence[Step]) -> Curve:
+        return curve(steps, self.table.baseline, self.table.file.search.constraints)
+
+    def _kept(self, who: str, seed: int, run: Callable[[], Curve]) -> Curve:
+        folder = None if self._keep is None else self._keep / self.name / who.replace(" ", "_")
+        path = None if folder is None else folder / f"{seed}{'' if self.noisy else '.recorded'}.json"
+        if path is not None and path.exists():
+            return Curve(**json.loads(path.read_text()))
+        started = time.process_time()
+        found = run()
+        print(f"{self.name}: {who}, seed {seed}: {time.process_time() - started:.1f} s", file=sys.stderr, flush=True)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(asdict(found)))
+        return found
+
+
+def compare(
+    bench: Bench, names: Sequence[str], seeds: Sequence[int], share: float = 1.0
+) -> tuple[dict[str, list[Curve]], float]:
     """Every contender's curves, and the compute of the plain set-up."""
-
-    def curve_of(steps: Sequence[Step]) -> Curve:
-        return curve(steps, table.baseline, table.constraints)
-
-    plain = [simulate(Plain(table, PLAIN_TRIALS, seed), table) for seed in seeds]
-    total = float(np.median([steps[-1].seconds for steps in plain]))
-    curves = {
-        PLAIN: [curve_of([step for step in steps if step.last]) for steps in plain],
-        EVERY_ROUND: [curve_of(steps) for steps in plain],
-    }
+    plain = [bench.plain(seed) for seed in seeds]
+    total = float(np.median([whole.seconds[-1] for _, whole in plain]))
+    curves = {PLAIN: [last for last, _ in plain], EVERY_ROUND: [whole for _, whole in plain]}
     for name in names:
-        contenders = [Ours(table, config_of(table, CONTENDERS[name], seed)) for seed in seeds]
-        curves[name] = [curve_of(simulate(contender, table, seconds=total)) for contender in contenders]
-        print(f"  {name} done", file=sys.stderr, flush=True)
+        try:
+            curves[name] = [bench.curve(name, seed, share * total) for seed in seeds]
+        except ImportError as error:
+            print(f"{name}: {MISSING} ({error.name})", file=sys.stderr)
     return curves, total
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", choices=list(BASELINES), default="digits")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--start-up", type=int, default=samplers.TPE_START_UP, help="trials before TPE proposes")
-    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--figure", type=Path, help="where to draw some of the contenders")
+    parser.add_argument("--contenders", nargs="+", choices=list(contenders()), default=list(contenders()))
+    parser.add_argument("--share", type=float, default=1.0, help="of the plain set-up's compute, for slow contenders")
+    parser.add_argument("--against", default=STRONGEST, help="whom the others are compared with")
+    parser.add_argument("--recorded", action="store_true", help="accuracies as recorded, with their noise")
+    parser.add_argument("--keep", type=Path, help="folder of what was run already")
+    parser.add_argument("--figure", type=Path, help="where to draw the contenders")
     arguments = parser.parse_args()
-    table = Table(TABLES / f"{arguments.table}.yaml", *BASELINES[arguments.table])
-    samplers.TPE_START_UP = arguments.start_up
+    bench = Bench(arguments.table, noisy=not arguments.recorded, keep=arguments.keep)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    curves, total = compare(table, arguments.contenders, seeds)
-    every = curve([Step(0.0, point, last=True) for point in table.recorded()], table.baseline, table.constraints)
-    print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}")
-    print(f"{PLAIN_TRIALS} trials of the plain set-up: {total:.0f} trial-seconds")
-    print(f"hypervolume of everything recorded: {every.hypervolume[-1]:.3f}\n")
-    show(curves, total)
+    curves, total = compare(bench, arguments.contenders, seeds, arguments.share)
+    digits = 2 if arguments.table == "digits" else 3
+    print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}; {PLAIN_TRIALS} plain trials: {total:.0f} trial-seconds")
+    shares = [share for share in SHARES if share <= arguments.share]
+    for expected in (True, False):
+        print(f"\nHypervolume {'without noise' if expected else 'as measured'}\n")
+        show(curves, total, expected=expected, digits=digits, shares=shares)
+        print()
+        show_paired(curves, total, arguments.against, expected=expected, shares=shares)
     if arguments.figure:
-        shown = {name: each for name, each in curves.items() if name in DRAWN}
-        draw(shown, total, arguments.figure, f"{arguments.table}: median and quartiles")
+        title = f"{arguments.table}: median and quartiles, fronts scored without noise"
+        draw(curves, total, arguments.figure, title, expected=True, bands=BANDS)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import heapq
 import itertools
 import math
@@ -15,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.curves import Step
+from benchmarks.recorded import Table
 from rdsearch.compression.checkpoint import Checkpoint
-from rdsearch.compression.measure import Baseline
-from rdsearch.config.searchfile import SearchConfig, SearchFile, load_search_file
+from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import Choice, Range, RecipeSpace
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.run.trainable import PAST_HOPE
@@ -25,97 +23,8 @@ from rdsearch.search.store.rounds import Outcome, RoundStore
 from rdsearch.search.study.constraints import past_hope
 from rdsearch.search.study.ledger import Ledger
 
-ROUNDS = "pruning.rounds"
 METRICS, MODES = ("size_bytes", "val_accuracy"), ("min", "max")
 """Of the plain set-up."""
-
-
-class Table:
-    """What every recipe of a space would have measured.
-
-    Between recorded values of a range, accuracy and the logarithms of size and seconds are interpolated linearly (in
-    the logarithm of the value where the range is so searched), and accuracies rounded to whole validation examples.
-    """
-
-    def __init__(self, space: Path, examples: int, baseline: Baseline) -> None:
-        self.file: SearchFile = load_search_file(space)
-        self.examples, self.baseline = examples, baseline
-        self.constraints = self.file.search.constraints
-        self.domains = {name: domain for name, domain in self.file.space.parameters.items() if name != ROUNDS}
-        with gzip.open(space.with_suffix(".csv.gz"), "rt", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        self._axes = {name: np.array(_coordinates(domain)) for name, domain in self.domains.items()}
-        shape = [len(axis) for axis in self._axes.values()]
-        rounds = max(int(row["round"]) for row in rows)
-        self._values = np.full((*shape, rounds, 3), np.nan)
-        places = {
-            name: {text: place for place, text in enumerate(_texts(domain))} for name, domain in self.domains.items()
-        }
-        for row in rows:
-            place = tuple(places[name][row[name]] for name in self.domains if row[name] in places[name])
-            if len(place) == len(self.domains):
-                figures = math.log(int(row["size_bytes"])), float(row["val_accuracy"]), math.log(float(row["seconds"]))
-                self._values[(*place, int(row["round"]) - 1)] = figures
-        if np.isnan(self._values).any():
-            raise SystemExit(f"{space.with_suffix('.csv.gz')} lacks recipes: go on with benchmarks.record_table")
-
-    def recorded(self) -> Iterator[OperatingPoint]:
-        """Every point that was recorded."""
-        grids = (
-            domain.values if isinstance(domain, Choice) else domain.grid() or () for domain in self.domains.values()
-        )
-        for values in itertools.product(*grids):
-            yield from self.points(dict(zip(self.domains, values, strict=True)) | {ROUNDS: self._values.shape[-2]})
-
-    def points(self, parameters: Mapping[str, Scalar]) -> Iterator[OperatingPoint]:
-        """The rounds of a recipe."""
-        corners: list[list[tuple[int, float]]] = []
-        for name, domain in self.domains.items():
-            corners.append(_corners(self._axes[name], _coordinate(domain, parameters[name])))
-        figures = np.zeros(self._values.shape[-2:])
-        for corner in itertools.product(*corners):
-            weight = math.prod(share for _, share in corner)
-            figures += weight * self._values[tuple(place for place, _ in corner)]
-        for round_ in range(1, int(parameters[ROUNDS]) + 1):
-            log_size, accuracy, log_seconds = figures[round_ - 1]
-            accuracy = round(accuracy * self.examples) / self.examples
-            size = round(math.exp(log_size))
-            yield OperatingPoint(
-                size_bytes=size,
-                val_accuracy=accuracy,
-                accuracy_drop=self.baseline.accuracy - accuracy,
-                compression_ratio=self.baseline.size_bytes / size,
-                sparsity=0.0,
-                rate_bits_per_weight=0.0,
-                seconds=math.exp(log_seconds),
-                round=round_,
-                parameters=parameters,
-                data=b"",
-            )
-
-
-def _coordinates(domain: Choice | Range) -> list[float]:
-    if isinstance(domain, Choice):
-        return [float(place) for place in range(len(domain.values))]
-    return [_coordinate(domain, value) for value in domain.grid() or ()]
-
-
-def _coordinate(domain: Choice | Range, value: Scalar) -> float:
-    if isinstance(domain, Choice):
-        return float(domain.values.index(value))
-    return math.log(float(value)) if domain.log else float(value)
-
-
-def _texts(domain: Choice | Range) -> list[str]:
-    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in domain.grid() or ()]
-
-
-def _corners(axis: np.ndarray, at: float) -> list[tuple[int, float]]:
-    if len(axis) == 1:
-        return [(0, 1.0)]
-    right = int(np.clip(np.searchsorted(axis, at), 1, len(axis) - 1))
-    share = float(np.clip((at - axis[right - 1]) / (axis[right] - axis[right - 1]), 0, 1))
-    return [(place, weight) for place, weight in ((right - 1, 1 - share), (right, share)) if weight > 0]
 
 
 class MemoryStore(RoundStore):
@@ -228,8 +137,18 @@ class Plain:
         )
 
 
-def simulate(contender: Contender, table: Table, *, workers: int = 2, seconds: float = math.inf) -> list[Step]:
-    """Run a search with some workers until it proposes nothing more, or its time in trial-seconds is up."""
+def simulate(
+    contender: Contender,
+    table: Table,
+    *,
+    workers: int = 2,
+    seconds: float = math.inf,
+    noise: np.random.Generator | None = None,
+) -> list[Step]:
+    """Run a search with some workers until it proposes nothing more, or its time in trial-seconds is up.
+
+    With ``noise`` every accuracy is measured on examples drawn anew.
+    """
     steps: list[Step] = []
     events: list[tuple[float, int, Callable[[], None]]] = []
     ticks = itertools.count()
@@ -238,7 +157,7 @@ def simulate(contender: Contender, table: Table, *, workers: int = 2, seconds: f
         proposal = contender.propose()
         if proposal is not None:
             number, parameters = proposal
-            rounds = list(table.points(parameters))
+            rounds = list(table.points(parameters, noise))
             later(now, number, rounds, 0)
 
     def later(now: float, number: int, rounds: list[OperatingPoint], place: int) -> None:

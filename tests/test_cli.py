@@ -120,6 +120,7 @@ def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
     for options, wanted in (
         (("--max-drop", "0.5"), front[0]),
         (("--max-bytes", "1M"), front[-1]),
+        (("--max-drop", "0.5", "--confidence", "0.95"), front.pick(max_drop=0.5, confidence=0.95)),
         (("--knee",), front.knee()),
         (("--standard-error",), front.within_standard_error(300)),
     ):
@@ -132,6 +133,17 @@ def test_front_wants_one_way_of_choosing(run: Run, search_copy: Path) -> None:
     status, _, err = run("front", search_copy, "--knee", "--max-drop", "0.1")
     assert status == 2
     assert "only one of" in err
+
+
+def test_front_by_estimated_accuracies_keeps_the_sizes_of_the_files(run: Run, search_copy: Path) -> None:
+    status, text, _ = run("front", search_copy, "--estimated", "--format", "json")
+    points = json.loads(text)["points"]
+    assert status == 0
+    assert points
+    assert all(Path(point["file"]).stat().st_size == point["size_bytes"] for point in points)
+    status, _, err = run("front", search_copy, "--confidence", "0.95")
+    assert status == 2
+    assert "--max-drop" in err
 
 
 def test_front_that_nothing_fits_names_the_nearest_miss(run: Run, search_copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -25,6 +26,12 @@ Form = Literal["table", "csv", "json"]
     help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
 )
 @click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(min=0.5, max=1, max_open=True),
+    help="Keep --max-drop with this probability, such as 0.95, by the standard errors.",
+)
+@click.option("--estimated", is_flag=True, help="By accuracies that all points together suggest; less lucky ones.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
 @click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
@@ -34,6 +41,8 @@ def front(
     directory: str,
     max_drop: float | None,
     max_bytes: str | None,
+    confidence: float | None,
+    estimated: bool,
     knee: bool,
     standard_error: bool,
     layers: bool,
@@ -51,6 +60,8 @@ def front(
         raise click.UsageError(
             "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
         )
+    if confidence is not None and max_drop is None:
+        raise click.UsageError("--confidence is about --max-drop: give both")
     results = read_results(directory)
     _warn(results)
     if not len(results.front):
@@ -59,12 +70,18 @@ def front(
         ask_for_trust(results.folder, trust)
         _show_layers(results, form)
         return
+    if estimated:
+        from rdsearch.search.outcome.estimated import estimated_front
+
+        results = replace(results, front=estimated_front(results))
+        if not len(results.front):
+            raise RdsearchError("no point keeps the constraints by its estimated accuracy: run more trials")
     chosen = results.front.knee() if knee else None
     if standard_error:
         chosen = results.front.within_standard_error()
     if limits:
         size = parse_size(max_bytes) if max_bytes is not None else None
-        chosen = results.front.pick(max_drop=max_drop, max_bytes=size)
+        chosen = results.front.pick(max_drop=max_drop, max_bytes=size, confidence=confidence)
     if form != "table":
         click.echo(front_text(results.front, form, chosen=chosen), nl=False)
         return

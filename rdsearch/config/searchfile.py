@@ -24,7 +24,10 @@ from rdsearch.tasks.settings import TaskConfig
 
 SAMPLERS: Registry[Any] = Registry(
     "sampler",
-    {name: f"rdsearch.search.study.samplers:{name}" for name in ("tpe", "nsga2", "gp", "qmc", "random", "grid")},
+    {
+        name: f"rdsearch.search.study.samplers:{name}"
+        for name in ("tpe", "curve", "nsga2", "gp", "qmc", "random", "grid")
+    },
 )
 """Samplers by name."""
 GRID = "grid"

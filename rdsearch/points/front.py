@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -145,7 +146,19 @@ class Front(Sequence[OperatingPoint]):
             f"dense {format_size(self.baseline_size_bytes)} at {self.baseline_accuracy:.4f})"
         )
 
-    def pick(self, *, max_drop: float | str | None = None, max_bytes: int | str | None = None) -> OperatingPoint:
+    def error(self, point: OperatingPoint) -> float | None:
+        """Standard error of a point's validation accuracy; ``None`` where it is not known."""
+        if self.n_validation is None or not 0 <= point.val_accuracy <= 1:
+            return None
+        return standard_error(point.val_accuracy, self.n_validation)
+
+    def pick(
+        self,
+        *,
+        max_drop: float | str | None = None,
+        max_bytes: int | str | None = None,
+        confidence: float | None = None,
+    ) -> OperatingPoint:
         """Choose one point.
 
         With ``max_drop`` alone the smallest file within that drop; with ``max_bytes`` alone the most accurate
@@ -154,24 +167,30 @@ class Front(Sequence[OperatingPoint]):
         Args:
             max_drop: Most accuracy that may be lost against the dense network, as a share of 1 or as ``"1%"``.
             max_bytes: Largest file allowed, in bytes or as ``"20k"``.
+            confidence: Keep the drop with this probability, and not only on the examples that were measured: the drop
+                and so many standard errors of it are within the limit (normal approximation of two proportions, taken
+                as independent; measured on the same examples their difference varies less). A front is made of lucky
+                measurements, so that without it a drop is often a little larger elsewhere.
 
         Raises:
-            SearchError: Neither was given, the drop looks like a percentage, the front is empty, or nothing
-                fits; the message then names the nearest misses.
+            SearchError: Neither was given, the drop looks like a percentage, the front is empty, the confidence is
+                none or has no standard error to go by, or nothing fits; the message then names the nearest misses.
         """
         if max_drop is None and max_bytes is None:
             raise SearchError("pick() needs max_drop (0.01 = one point of accuracy), max_bytes, or both.")
         max_drop = parse_share(max_drop) if isinstance(max_drop, str) else max_drop
         max_bytes = parse_size(max_bytes) if isinstance(max_bytes, str) else max_bytes
         self._check_drop(max_drop)
+        margins = self._margins(max_drop, confidence)
         fitting = [
             point
-            for point in self._known()
-            if (max_drop is None or point.accuracy_drop <= max_drop + _ACCURACY_TOLERANCE)
+            for point, margin in zip(self._known(), margins, strict=True)
+            if (max_drop is None or point.accuracy_drop + margin <= max_drop + _ACCURACY_TOLERANCE)
             and (max_bytes is None or point.size_bytes <= max_bytes)
         ]
         if not fitting:
-            raise SearchError(self._nearest_misses(max_drop, max_bytes))
+            sure = "" if confidence is None else f" With a confidence of {confidence:g} drops count larger."
+            raise SearchError(self._nearest_misses(max_drop, max_bytes) + sure)
         return fitting[-1] if max_drop is None else fitting[0]
 
     def knee(self) -> OperatingPoint:
@@ -244,9 +263,7 @@ class Front(Sequence[OperatingPoint]):
         return rows
 
     def _derived(self, number: int, point: OperatingPoint) -> dict[str, Any]:
-        count = self.n_validation
-        error = None if count is None else standard_error(point.val_accuracy, count)
-        return {"point": number, "val_examples": count, "val_standard_error": error}
+        return {"point": number, "val_examples": self.n_validation, "val_standard_error": self.error(point)}
 
     def to_pandas(self) -> pd.DataFrame:
         """The front as a table with the columns of ``front.csv``, one row a point, ``point`` counted from 1.
@@ -271,6 +288,25 @@ class Front(Sequence[OperatingPoint]):
                 "Run more trials, or loosen the constraints."
             )
         return self._points
+
+    def _margins(self, max_drop: float | None, confidence: float | None) -> list[float]:
+        """How much larger each point's drop may be than it was measured, at a confidence."""
+        if confidence is None:
+            return [0.0] * len(self._points)
+        if max_drop is None or not 0.5 <= confidence < 1:
+            raise SearchError(
+                f"confidence is {confidence:g}: give one from 0.5 to below 1, such as 0.95, beside max_drop, which it "
+                "is about."
+            )
+        errors = [self.error(point) for point in self._points]
+        if self.n_validation is None or any(error is None for error in errors):
+            raise SearchError(
+                "the scores of this front have no known standard error, they are no accuracies or their number of "
+                "examples is not known: leave confidence out."
+            )
+        dense = standard_error(min(max(self.baseline_accuracy, 0.0), 1.0), self.n_validation)
+        quantile = NormalDist().inv_cdf(confidence)
+        return [quantile * math.hypot(error or 0.0, dense) for error in errors]
 
     def _check_drop(self, max_drop: float | None) -> None:
         if max_drop is not None and max_drop >= 1 and 0 <= self.baseline_accuracy <= 1:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_duration, format_size, standard_error
 from rdsearch.points.point import OperatingPoint
 from rdsearch.points.scalars import format_cell
 from rdsearch.report.anatomy import anatomy
-from rdsearch.base.terminal import printable
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import format_ratio
 

@@ -78,6 +78,7 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, n_validation: i
         go.Scatter(
             x=[point.size_bytes for point in front],
             y=[point.val_accuracy for point in front],
+            error_y={"array": [front.error(point) for point in front], "thickness": 1, "width": 2},
             text=[_hover(point, names, number) for number, point in enumerate(front, start=1)],
             mode="lines+markers",
             name="front (validation)",

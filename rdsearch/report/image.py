@@ -57,6 +57,18 @@ def front_png(points: Sequence[OperatingPoint], front: Front, path: Path, *, tit
         color=FRONT_COLOR,
         label="front (validation)",
     )
+    unsure = [(point, spread) for point in front if (spread := front.error(point)) is not None]
+    if unsure:
+        axes.errorbar(
+            [point.size_bytes for point, _ in unsure],
+            [point.val_accuracy for point, _ in unsure],
+            yerr=[spread for _, spread in unsure],
+            fmt="none",
+            ecolor=FRONT_COLOR,
+            elinewidth=0.8,
+            capsize=2,
+            label="± standard error",
+        )
     tested = [(point.size_bytes, point.test_accuracy) for point in front if point.test_accuracy is not None]
     if tested:
         axes.scatter(

@@ -29,7 +29,7 @@ def front_table(
     """The front, one row a point by rising size; the recipe column holds what the points differ in.
 
     Fits 80 columns, where long recipes wrap, and shows more of them where there is more room. The test
-    accuracy has a column once any point has one.
+    accuracy has a column once any point has one, and standard errors of the validation accuracies where they are known.
 
     Args:
         front: The front.
@@ -51,7 +51,9 @@ def front_table(
         show_edge=False,
     )
     table.add_column("#", justify="right", no_wrap=True)
-    for name in ("bytes", "ratio", "val", *(["test"] if tested else []), "drop", "sparsity"):
+    errors = [front.error(point) for point in front]
+    unsure = ["±"] if any(error is not None for error in errors) else []
+    for name in ("bytes", "ratio", "val", *unsure, *(["test"] if tested else []), "drop", "sparsity"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("recipe", overflow="fold", min_width=16)
     names = varying(front)
@@ -59,21 +61,28 @@ def front_table(
         if chosen is None or point == chosen:
             recipe = " ".join([recipe_line(point.parameters, names), f"round={point.round}"]).strip()
             origin = [f"← {ancestor}" for ancestor in ancestors[number - 1 : number]]
-            cells = [str(number), *_figures(point, tested=tested), " ".join([recipe, *origin])]
+            error = [format_error(errors[number - 1]) for _ in unsure]
+            cells = [str(number), *_figures(point, error, tested=tested), " ".join([recipe, *origin])]
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _figures(point: OperatingPoint, *, tested: bool) -> list[str]:
+def _figures(point: OperatingPoint, error: list[str], *, tested: bool) -> list[str]:
     test = [] if not tested else ["–" if point.test_accuracy is None else f"{point.test_accuracy:.4f}"]
     return [
         f"{point.size_bytes:,}",
         format_ratio(point.compression_ratio),
         f"{point.val_accuracy:.4f}",
+        *error,
         *test,
         f"{point.accuracy_drop:+.4f}",
         f"{point.sparsity:.4f}",
     ]
+
+
+def format_error(error: float | None) -> str:
+    """A standard error of an accuracy: ``.0018``."""
+    return "–" if error is None else f"{error:.4f}".removeprefix("0")
 
 
 def format_ratio(ratio: float) -> str:

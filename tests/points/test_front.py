@@ -6,6 +6,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -241,6 +242,34 @@ def test_pick_fits_or_nothing_does(points: list[OperatingPoint], max_drop: float
     else:
         best = min(fitting, key=lambda p: p.size_bytes)
         assert found.pick(max_drop=max_drop, max_bytes=max_bytes) == best
+
+
+def test_pick_with_a_confidence_keeps_the_drop_by_so_many_standard_errors() -> None:
+    measured = [point(size, accuracy) for size, accuracy in ((100, 0.85), (200, 0.87), (300, 0.89))]
+    front = Front(measured, baseline_accuracy=0.9, baseline_size_bytes=DENSE, n_validation=400)
+    assert front.pick(max_drop=0.05).size_bytes == 100
+    assert front.pick(max_drop=0.05, confidence=0.5).size_bytes == 100
+    error = math.hypot(math.sqrt(0.87 * 0.13 / 400), math.sqrt(0.9 * 0.1 / 400))
+    just = NormalDist().cdf(0.02 / error)
+    assert front.pick(max_drop=0.05, confidence=just - 0.001).size_bytes == 200
+    assert front.pick(max_drop=0.05, confidence=just + 0.001).size_bytes == 300
+    with pytest.raises(SearchError, match=r"With a confidence of 0\.9999 drops count larger"):
+        front.pick(max_drop=0.05, confidence=0.9999)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"confidence": 0.95}, {"max_drop": 0.1, "confidence": 1.0}, {"max_drop": 0.1, "confidence": 95}]
+)
+def test_a_confidence_is_a_probability_and_about_a_drop(limits: dict[str, float]) -> None:
+    front = Front([point(100, 0.85)], baseline_accuracy=0.9, baseline_size_bytes=DENSE, n_validation=400)
+    with pytest.raises(SearchError, match=r"max_drop"):
+        front.pick(**limits)
+
+
+def test_a_confidence_needs_a_standard_error() -> None:
+    front = Front([point(100, 0.85)], baseline_accuracy=0.9, baseline_size_bytes=DENSE)
+    with pytest.raises(SearchError, match="no known standard error"):
+        front.pick(max_drop=0.1, confidence=0.95)
 
 
 def test_pick_without_a_limit_says_which_there_are() -> None:

@@ -7,17 +7,19 @@ import gzip
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
-from benchmarks.curves import curve
-from benchmarks.search import BASELINES, NOTHING, TABLES, config_of
-from benchmarks.simulation import Ours, Plain, Table, simulate
+from benchmarks.curves import Step, curve
+from benchmarks.recorded import BASELINES, TABLES, Grid
+from benchmarks.search import NOTHING, config_of
+from benchmarks.simulation import Ours, Plain, simulate
 from rdsearch.points.point import OperatingPoint, Scalar
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
-    return Table(TABLES / "digits.yaml", *BASELINES["digits"])
+def table() -> Grid:
+    return Grid(TABLES / "digits.yaml", *BASELINES["digits"])
 
 
 def recorded() -> list[dict[str, str]]:
@@ -25,7 +27,7 @@ def recorded() -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def parameters_of(row: Mapping[str, str], table: Table) -> dict[str, Scalar]:
+def parameters_of(row: Mapping[str, str], table: Grid) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {"pruning.rounds": 8}
     for name, domain in table.domains.items():
         values[name] = next(
@@ -36,7 +38,7 @@ def parameters_of(row: Mapping[str, str], table: Table) -> dict[str, Scalar]:
     return values
 
 
-def test_recorded_recipes_have_their_recorded_points(table: Table) -> None:
+def test_recorded_recipes_have_their_recorded_points(table: Grid) -> None:
     for row in recorded()[::37]:
         point = list(table.points(parameters_of(row, table)))[int(row["round"]) - 1]
         assert point.size_bytes == int(row["size_bytes"])
@@ -44,7 +46,7 @@ def test_recorded_recipes_have_their_recorded_points(table: Table) -> None:
         assert point.seconds == pytest.approx(float(row["seconds"]))
 
 
-def test_a_recipe_between_two_recorded_ones_lies_between_them(table: Table) -> None:
+def test_a_recipe_between_two_recorded_ones_lies_between_them(table: Grid) -> None:
     low = parameters_of(recorded()[0], table)
     first, second = (float(value or 0) for value in (table.domains["pruning.rate"].grid() or ())[:2])
     between, high = low | {"pruning.rate": (first + second) / 2}, low | {"pruning.rate": second}
@@ -70,7 +72,7 @@ class Scripted:
         self.ended.append(number)
 
 
-def test_two_workers_run_side_by_side_and_stopped_trials_cost_what_they_ran(table: Table) -> None:
+def test_two_workers_run_side_by_side_and_stopped_trials_cost_what_they_ran(table: Grid) -> None:
     parameters = parameters_of(recorded()[0], table)
     seconds = [point.seconds for point in table.points(parameters)]
     contender = Scripted(parameters, 4, 3)
@@ -83,7 +85,7 @@ def test_two_workers_run_side_by_side_and_stopped_trials_cost_what_they_ran(tabl
     assert [step.point.round for step in cut] == [1, 1, 2, 2]
 
 
-def test_a_search_in_a_table_meets_its_target_and_repeats_itself(table: Table) -> None:
+def test_a_search_in_a_table_meets_its_target_and_repeats_itself(table: Grid) -> None:
     def found() -> list[float]:
         config = config_of(table, {**NOTHING, "trials": 12, "scheduler": "halving", "patience": 1}, seed=3)
         steps = simulate(Ours(table, config), table)
@@ -94,7 +96,34 @@ def test_a_search_in_a_table_meets_its_target_and_repeats_itself(table: Table) -
     assert found()[-1] > 0.4
 
 
-def test_the_plain_set_up_learns_from_last_rounds(table: Table) -> None:
+def test_the_plain_set_up_learns_from_last_rounds(table: Grid) -> None:
     steps = simulate(Plain(table, 12, 0), table)
     assert sum(step.last for step in steps) == 12
     assert all(step.point.round >= 4 for step in steps if step.last)
+
+
+def test_a_smoothed_table_has_the_same_sizes_and_accuracies_that_differ_by_noise(table: Grid) -> None:
+    smooth = Grid(TABLES / "digits.yaml", *BASELINES["digits"], smooth=True)
+    pairs = list(zip(table.recorded(), smooth.recorded(), strict=True))
+    assert all(one.size_bytes == other.size_bytes for one, other in pairs)
+    near = [(one, other) for one, other in pairs if other.accuracy_drop < 0.1]
+    differences = [one.val_accuracy - (other.test_accuracy or 0.0) for one, other in near]
+    binomial = [math.sqrt(one.val_accuracy * (1 - one.val_accuracy) / 360) for one, _ in near]
+    assert abs(sum(differences)) / len(near) < 0.2 * sum(binomial) / len(near)
+    spread = math.sqrt(sum(each**2 for each in differences) / len(near))
+    assert 0.5 < spread / (sum(binomial) / len(near)) < 2
+
+
+def test_noise_is_drawn_anew_and_known_to_the_score_alone(table: Grid) -> None:
+    parameters = parameters_of(recorded()[0], table)
+    clean = list(table.points(parameters))
+    noise = np.random.default_rng(0)
+    draws = np.array([[point.val_accuracy for point in table.points(parameters, noise)] for _ in range(400)])
+    expected = np.array([point.test_accuracy for point in clean])
+    np.testing.assert_allclose(draws.mean(0), expected, atol=0.005)
+    np.testing.assert_allclose(draws.std(0), np.sqrt(expected * (1 - expected) / 360), rtol=0.2)
+    noisy = [Step(1.0, point, last=True) for point in table.points(parameters, noise)]
+    honest = curve(noisy, table.baseline, {"accuracy_drop": 0.9})
+    assert honest.hypervolume != honest.expected
+    plain = curve([Step(1.0, point, last=True) for point in clean], table.baseline, {"accuracy_drop": 0.9})
+    assert plain.expected == pytest.approx(plain.hypervolume, rel=0.01)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rdsearch.config.searchfile import GRID, LEARNING, SAMPLERS, SearchConfig
 from rdsearch.config.space import Choice, Domain, RecipeSpace
@@ -28,6 +28,7 @@ from rdsearch.search.study.distinct import Distinct
 from rdsearch.search.study.halving import Halving
 from rdsearch.search.study.heuristics import heuristics
 from rdsearch.search.study.observations import is_prefix, prefix_observation, prefix_of, representative
+from rdsearch.search.study.samplers import Setting
 
 MAX_ATTEMPTS = 5
 """A trial whose worker or driver crashed so often without finishing one more round is given up."""
@@ -77,7 +78,7 @@ class Ledger:
             _check_nothing_stored(self._place, store)
             self._begin(config, target, first)
         _check_same_space(self._study, _space_text(space, config.seed))
-        self._study.sampler = SAMPLERS.load(config.sampler)(config.seed, space)
+        self._study.sampler = SAMPLERS.load(config.sampler)(Setting(config, space, self._points_of))
         if space.recipes is not None:
             target = min(target, space.recipes)
             if config.sampler != GRID:
@@ -209,6 +210,10 @@ class Ledger:
     def _own_number(self, number: int) -> int:
         """A trial's number among the trials, from its number in the study, where observations are counted as well."""
         return number - bisect.bisect_left(self._prefixes, number)
+
+    def _points_of(self, trial: FrozenTrial) -> list[OperatingPoint]:
+        """What a trial of the study has stored; nothing for an observation that was never proposed."""
+        return [] if is_prefix(trial) else self._store.points(self._own_number(trial.number))
 
     def _tell(self, number: int, trial: Trial, chosen: OperatingPoint, points: Sequence[OperatingPoint]) -> None:
         if self._tells_prefixes:

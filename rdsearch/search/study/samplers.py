@@ -1,4 +1,4 @@
-"""Samplers by name; each is made from a search's seed and space.
+"""Samplers by name; each is made from what a search says of itself.
 
 Whatever a sampler draws for a trial follows from the seed, the trial's number and what the study holds by then, and
 not from what its process has drawn before: a search that was interrupted proposes what it would have proposed anyway.
@@ -7,9 +7,9 @@ not from what its process has drawn before: a search that was interrupted propos
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import RecipeSpace
-from rdsearch.errors import SearchError
+from rdsearch.points.point import OperatingPoint
 from rdsearch.search.study.window import Windowed
 
 TPE_START_UP = 5
@@ -30,6 +31,23 @@ TPE_WINDOW = 500
 """Complete trials that the estimator is fitted to; its time grows with them."""
 GP_WINDOW = 200
 """Likewise for Gaussian processes, whose time grows with the third power."""
+CURVE_WINDOW = 100
+"""Likewise for curves, each of which is several points."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a sampler may know of its search.
+
+    Attributes:
+        config: Seed, constraints, patience.
+        space: The search space.
+        points: What a trial of the study has reported, by round, as far as it has come.
+    """
+
+    config: SearchConfig
+    space: RecipeSpace
+    points: Callable[[FrozenTrial], Sequence[OperatingPoint]]
 
 
 class Reseeded(BaseSampler):
@@ -106,7 +124,7 @@ def _without_notices() -> Iterator[None]:
         yield
 
 
-def tpe(seed: int, space: RecipeSpace) -> BaseSampler:
+def tpe(search: Setting) -> BaseSampler:
     """Multivariate tree-structured Parzen estimator (Bergstra et al. 2011; Ozaki et al. 2022 for two objectives)."""
 
     def make(seed: int) -> BaseSampler:
@@ -115,37 +133,40 @@ def tpe(seed: int, space: RecipeSpace) -> BaseSampler:
             seed=seed, n_startup_trials=TPE_START_UP, multivariate=True, group=True, constant_liar=True
         )
 
-    return Windowed(Reseeded(make, seed), TPE_WINDOW)
+    return Windowed(Reseeded(make, search.config.seed), TPE_WINDOW)
 
 
-def nsga2(seed: int, space: RecipeSpace) -> BaseSampler:
+def curve(search: Setting) -> BaseSampler:
+    """The recipe whose whole curve adds most to the front for its time (see `rdsearch.search.study.curve`)."""
+    from rdsearch.search.study.curve.recipes import RoundCurves
+    from rdsearch.search.study.curve.sampler import CurveSampler
+
+    curves = RoundCurves(search.config, search.space, search.points)
+    return Windowed(CurveSampler(curves, seed=search.config.seed), CURVE_WINDOW)
+
+
+def nsga2(search: Setting) -> BaseSampler:
     """Elitist genetic algorithm (Deb et al. 2002)."""
-    return Reseeded(lambda own: optuna.samplers.NSGAIISampler(seed=own, population_size=20), seed)
+    return Reseeded(lambda own: optuna.samplers.NSGAIISampler(seed=own, population_size=20), search.config.seed)
 
 
-def gp(seed: int, space: RecipeSpace) -> BaseSampler:
-    """Gaussian processes, and the logarithm of the expected hypervolume improvement (Ament et al. 2023).
-
-    Raises:
-        SearchError: SciPy is not installed.
-    """
-    if importlib.util.find_spec("scipy") is None:
-        raise SearchError("sampler gp needs SciPy, which is not installed: `pip install 'rdsearch[gp]'`")
-    return Windowed(Reseeded(lambda own: optuna.samplers.GPSampler(seed=own), seed), GP_WINDOW)
+def gp(search: Setting) -> BaseSampler:
+    """Gaussian processes, and the logarithm of the expected hypervolume improvement (Ament et al. 2023)."""
+    return Windowed(Reseeded(lambda own: optuna.samplers.GPSampler(seed=own), search.config.seed), GP_WINDOW)
 
 
-def qmc(seed: int, space: RecipeSpace) -> BaseSampler:
+def qmc(search: Setting) -> BaseSampler:
     """Scrambled Sobol points: an even spread over the space that learns nothing."""
     # One sequence, whose position the study keeps: another seed a trial would scramble its points anew.
     with _without_notices():
-        return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+        return optuna.samplers.QMCSampler(seed=search.config.seed, scramble=True, warn_independent_sampling=False)
 
 
-def random(seed: int, space: RecipeSpace) -> BaseSampler:
+def random(search: Setting) -> BaseSampler:
     """Independent draws."""
-    return Reseeded(lambda own: optuna.samplers.RandomSampler(seed=own), seed)
+    return Reseeded(lambda own: optuna.samplers.RandomSampler(seed=own), search.config.seed)
 
 
-def grid(seed: int, space: RecipeSpace) -> BaseSampler:
+def grid(search: Setting) -> BaseSampler:
     """Every combination once, in order."""
-    return Grid(space)
+    return Grid(search.space)

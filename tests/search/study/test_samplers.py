@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rdsearch.config.searchfile import SAMPLERS
-from rdsearch.errors import SearchError
+from rdsearch.config.searchfile import SAMPLERS, SearchConfig
 from rdsearch.search.study import samplers
 from rdsearch.search.study.ledger import Ledger, Proposal
-from tests.search.books import TREE, Books, make_space
+from tests.search.books import Books, make_space
 
 TRIALS = 14
 """More than the ten that Gaussian processes draw at random before they begin to learn, and TPE's five."""
@@ -117,17 +115,10 @@ def test_a_grid_tries_every_combination_once_in_the_order_of_the_file(tmp_path: 
         assert [combination[column] for combination in found] == pytest.approx([each[column] for each in expected])
 
 
-def test_gaussian_processes_without_scipy_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else found(name))
-    with pytest.raises(SearchError, match=r"pip install 'rdsearch\[gp\]'"):
-        Books(tmp_path, sampler="gp").open()
-
-
 def test_every_trial_draws_for_itself() -> None:
-    space = make_space(TREE)
+    search = samplers.Setting(SearchConfig(), make_space(), lambda trial: [])
     made: list[int] = []
-    sampler = samplers.Reseeded(lambda seed: made.append(seed) or samplers.random(seed, space), 7)  # type: ignore[func-returns-value]
+    sampler = samplers.Reseeded(lambda seed: made.append(seed) or samplers.random(search), 7)  # type: ignore[func-returns-value]
 
     class Trial:
         def __init__(self, number: int) -> None:
