@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from rdsearch.base.units import format_size, standard_error
+from rdsearch.base.units import format_size
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
 from rdsearch.report.axes import (
@@ -31,7 +31,7 @@ MANY = 2000
 """More points than this are drawn by WebGL, and say their figures but not their recipes."""
 
 
-def front_figure(points: Sequence[OperatingPoint], front: Front, n_validation: int | None = None) -> go.Figure:
+def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
     """Size against accuracy: every point faintly, the front as a step line, the dense baseline dashed.
 
     The size axis is logarithmic, in bytes. Test accuracies are shown for the points that have them. Hovering
@@ -41,7 +41,6 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, n_validation: i
     Args:
         points: Every operating point; those without a finite accuracy are left out.
         front: The front, with the dense baseline.
-        n_validation: Number of validation examples, for bars of a standard error; none without it.
     """
     shown = [point for point in points if math.isfinite(point.val_accuracy)]
     names = varying([*shown, *front])
@@ -78,13 +77,17 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, n_validation: i
         go.Scatter(
             x=[point.size_bytes for point in front],
             y=[point.val_accuracy for point in front],
-            error_y={"array": [front.error(point) for point in front], "thickness": 1, "width": 2},
+            error_y={
+                "array": [front.error(point) for point in front],
+                "color": FRONT_COLOR,
+                "thickness": 1,
+                "width": 2,
+            },
             text=[_hover(point, names, number) for number, point in enumerate(front, start=1)],
             mode="lines+markers",
             name="front (validation)",
             line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
             marker={"color": FRONT_COLOR, "size": 8},
-            error_y=_bars(front, n_validation),
             hovertemplate="%{text}<extra></extra>",
         )
     )
@@ -113,14 +116,6 @@ def _place(point: OperatingPoint) -> tuple[object, ...]:
 def _numbers(values: Sequence[float], *, compact: bool) -> Any:
     """Numbers as they are, or as an array, which plotly writes down in a third of the room."""
     return np.array(values, np.float64) if compact else values
-
-
-def _bars(front: Front, n_validation: int | None) -> dict[str, Any] | None:
-    """A standard error up and down, where the scores are shares of a known number of examples."""
-    if not n_validation or not all(0 <= point.val_accuracy <= 1 for point in front):
-        return None
-    errors = [standard_error(point.val_accuracy, n_validation) for point in front]
-    return {"type": "data", "array": errors, "color": FRONT_COLOR, "thickness": 1, "width": 3}
 
 
 def _add_tests(figure: go.Figure, front: Front, names: Sequence[str]) -> None:

@@ -133,7 +133,7 @@ def _figures(summary: SearchSummary) -> dict[str, go.Figure]:
     front = summary.front
     searched = varying(summary.points)[:_MOST_PARAMETERS] if front else []
     return {
-        "front-plot": front_figure(summary.points, front, summary.n_validation),
+        "front-plot": front_figure(summary.points, front),
         "history-plot": history_figure(
             summary.points,
             reference_size=front.baseline_size_bytes,

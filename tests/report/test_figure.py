@@ -123,14 +123,6 @@ def test_a_parameter_that_some_points_lack_shows_the_others(points: list[Operati
     assert shown == len(expected) > 0
 
 
-def test_bars_of_a_standard_error_need_the_number_of_examples(summarize: Summarize) -> None:
-    summary = summarize()
-    assert "error_y" not in traces(front_figure(summary.points, summary.front))["front (validation)"]
-    bars = traces(front_figure(summary.points, summary.front, 5000))["front (validation)"]["error_y"]["array"]
-    accuracy = summary.front[0].val_accuracy
-    assert bars[0] == pytest.approx((accuracy * (1 - accuracy) / 5000) ** 0.5)
-
-
 def test_twenty_thousand_points_take_little_room_and_are_drawn_by_webgl(summarize: Summarize) -> None:
     many = [replace(point, trial=trial) for trial in range(170) for point in summarize().points]
     figure = front_figure(many, summarize().front)
