@@ -1,6 +1,7 @@
 """A float network to the bytes of its file, in one way down.
 
-Float network and settings → levels of the weights → trained levels → what nothing reads left out → vectors → file.
+Float network and settings → levels of the weights → trained levels → what nothing reads left out → hidden units in the
+cheapest order → vectors → file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rdsearch.base.inputs import Inputs
 from rdsearch.coding.networkfile import encode_file
 from rdsearch.compression.contents import contents
 from rdsearch.compression.layout import layout_of
+from rdsearch.compression.order import cheapest_order
 from rdsearch.compression.progressive import coarser_networks
 from rdsearch.compression.quantize import Decoded, quantize
 from rdsearch.compression.unread import forget_unread
@@ -60,9 +62,12 @@ def pack(
     decoded = quantize(network, names, fresh_network, settings, calibration)
     if train_levels is not None:
         decoded = Decoded(decoded.network, train_levels(decoded.network, decoded.weights))
+    ordered: Sequence[str] = ()
     if calibration:
         decoded = Decoded(decoded.network, forget_unread(decoded.network, decoded.weights, calibration[0]))
-    file = contents(decoded, layout, settings.bias_bits, network_id, recipe)
+        order = cheapest_order(decoded, calibration[0])
+        decoded, network, ordered = order.decoded(decoded), order.network(network, fresh_network), order.sorted_weights
+    file = contents(decoded, layout, settings.bias_bits, network_id, recipe, ordered)
     matched = calibration if settings.reestimate_batchnorm else []
     coarser = coarser_networks(settings.layers, file, network, decoded.network, matched)
     return encode_file(file, coarser)
