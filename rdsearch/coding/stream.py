@@ -12,8 +12,10 @@ from rdsearch.coding import header, kernels, prediction, state, tables
 from rdsearch.errors import FileFormatError
 
 _WORD_BYTES = 4
-LEAST_PREDICTED = 64
-"""Tensors with fewer weights have no predictor."""
+_LEAST_PREDICTED = 64
+_LARGE = 1 << 19
+"""Weights from which on it counts how long a tensor takes."""
+_DENSE = 0.25
 _FIRST_ROOM = 1 << 14
 _HEADER_DECISIONS = 256
 _CHUNK = 1 << 16
@@ -232,10 +234,16 @@ def describe(tensor: NDArray[np.int32]) -> state.Ints:
     if not rows:
         return fields
     live = tensor[:rows, :columns]
-    predicted = live.size >= LEAST_PREDICTED
+    predicted = _worth_predicting(live)
     distance = prediction.best_distance(live[:, :, 0]) if predicted and tensor.shape[2] == 1 else 0
     fields[:] = mean_level(live, tables.quarter_octaves()), rows, columns, predicted, distance
     return fields
+
+
+def _worth_predicting(live: NDArray[np.int32]) -> bool:
+    """Whether the predictor may save more than it takes in time: in sparse tensors it saves little."""
+    large = live.size > _LARGE
+    return live.size >= _LEAST_PREDICTED and not (large and np.count_nonzero(live) < _DENSE * live.size)
 
 
 def _extent(used: NDArray[np.bool_]) -> int:
