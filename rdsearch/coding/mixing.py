@@ -49,7 +49,8 @@ SOURCES = ("state.py", "mixing.py", "counting.py", "header.py", "kernels.py")
 
 
 def compiled(function: Function, *, allocates: bool = False) -> Function:
-    """Compile on the first call, or take what an earlier process compiled; `allocates`: the function makes arrays.
+    """Compile on the first call, or take what an earlier process compiled; `allocates`: the function makes
+    arrays, and lets other threads run.
 
     numba notices changes of a function's own file only; a name that holds the checksum of all the sources keeps it
     from running machine code that was made of older ones.
@@ -59,7 +60,10 @@ def compiled(function: Function, *, allocates: bool = False) -> Function:
     function.__qualname__ = f"{function.__qualname__}_{checksum:08x}"
     # Counting references to the arrays at every call, which functions that allocate nothing can do without, takes
     # longer than all the rest together; and an array is seven arguments, so that calls themselves take a tenth.
-    options: dict[str, Any] = {"error_model": "numpy", **({} if allocates else {"_nrt": False, "forceinline": True})}
+    options: dict[str, Any] = {
+        "error_model": "numpy",
+        **({"nogil": True} if allocates else {"_nrt": False, "forceinline": True}),
+    }
     try:
         return cast("Function", njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder that it may write its cache to

@@ -120,6 +120,21 @@ def _values(levels: Levels) -> np.ndarray:
     return values
 
 
+def check_writable(layout: Layout) -> None:
+    """Refuse a network that no file can hold, before work goes into it.
+
+    Raises:
+        FileFormatError: A tensor is too large or has too many dimensions, or the list of tensors is too long.
+    """
+    text = layout.to_json()
+    Layout.from_json(text)
+    if len(text) > MAX_TEXT:
+        raise FileFormatError(
+            f"the network's list of {len(layout.entries)} tensors takes {len(text)} bytes, and a file holds at most "
+            f"{MAX_TEXT}: give tensors shorter names, or fewer of them"
+        )
+
+
 def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> bytes:
     """The bytes of a ``.rdz`` file.
 

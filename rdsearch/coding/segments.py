@@ -205,5 +205,6 @@ def _side_by_side(work: Callable[[In], Out], jobs: Sequence[In]) -> list[Out]:
     """The results, in order; several jobs in as many threads as there are processors."""
     if len(jobs) < 2:
         return [work(job) for job in jobs]
-    with ThreadPoolExecutor(min(len(jobs), len(os.sched_getaffinity(0)))) as threads:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(len(jobs), processors)) as threads:
         return list(threads.map(work, jobs))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from rdsearch.base.inputs import Inputs
-from rdsearch.coding.networkfile import encode_file
+from rdsearch.coding.networkfile import check_writable, encode_file
 from rdsearch.compression.contents import contents
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.order import cheapest_order
@@ -52,10 +52,12 @@ def pack(
     Raises:
         QuantizationError: A weight is not finite, the step is too small, the method lacks calibration inputs, or
             there is no batch normalisation to fold.
+        FileFormatError: The network has more or larger tensors than a file holds.
         TaskError: The calibration inputs hold something else than tensors with one entry for each example.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
     layout = layout_of(network)
+    check_writable(layout)
     if settings.fold_batchnorm:
         network = folded(network, fresh_network)
     names = [entry.name for entry in layout.of("weight")]

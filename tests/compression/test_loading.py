@@ -94,7 +94,7 @@ def test_a_tied_weight_costs_its_bytes_once() -> None:
     untied = made("tied")
     untied.out.weight = nn.Parameter(untied.embedding.weight.detach().clone())
     twice = pack(untied, lambda: untied, FINE, [])
-    assert len(packed("tied")) < 0.8 * len(twice)
+    assert len(packed("tied")) < len(twice) - 100
 
 
 def test_the_layout_names_each_tensor_once_and_by_what_it_is() -> None:
