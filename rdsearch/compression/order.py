@@ -20,7 +20,8 @@ from rdsearch.base.channels import Axis, Channels, joined_channels
 from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.base.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
-from rdsearch.compression.quantize import Decoded, copied
+from rdsearch.compression.quantize import Decoded
+from rdsearch.quantization.method import copied
 from rdsearch.quantization.uniform import Quantized
 
 COARSE = 5
