@@ -43,10 +43,11 @@ MAGNITUDE_CONTEXTS = {
     "neighbourhood sum x local mean": "slots[4] = dozen",
     "earlier tensors' rows": "slots[5] = prior_context",
     "adjacent columns": "slots[6] = min(max(column_level",
+    "forecast": "slots[7] = min(3 * abs(forecast) >> 5",
 }
-SIGN_NEIGHBOURS = ["slots[0] = (nearby", "slots[1] = (ternary", "slots[6] = min(max(slope"]
+SIGN_NEIGHBOURS = ["slots[0] = (beside_above", "slots[1] = (ternary", "slots[6] = min(max(slope"]
 SIGN_SUMS = ["slots[2] = lean", "slots[3] = lean", "slots[5] = position * 25 + lean"]
-SIGN_PREVIOUS = ["slots[4] = previous_sign"]
+SIGN_FORECAST = ["slots[4] = leaning", "slots[7] = leaning", "bias = min(max(-forecast"]
 
 
 def ablations() -> dict[str, dict[str, dict[str, str]]]:
@@ -57,11 +58,11 @@ def ablations() -> dict[str, dict[str, dict[str, str]]]:
 
     return {
         **{f"magnitude: {name}": constant(start) for name, start in MAGNITUDE_CONTEXTS.items()},
-        "magnitude: all seven contexts": constant(*MAGNITUDE_CONTEXTS.values()),
+        "magnitude: all eight contexts": constant(*MAGNITUDE_CONTEXTS.values()),
         "sign: neighbours' signs": constant(*SIGN_NEIGHBOURS),
         "sign: sums over row, column, tap": constant(*SIGN_SUMS),
-        "sign: previous sign": constant(*SIGN_PREVIOUS),
-        "sign: all seven contexts": constant(*SIGN_NEIGHBOURS, *SIGN_SUMS, *SIGN_PREVIOUS),
+        "sign: forecast": constant(*SIGN_FORECAST),
+        "sign: all eight contexts": constant(*SIGN_NEIGHBOURS, *SIGN_SUMS, *SIGN_FORECAST),
         "mixing: weights chosen by tensor mean": constant("set_magnitude ="),
         "mixing: second set of weights, by kernel position": {"mixing": {"odds_b =": "odds_a"}},
         "mixing: final adaptive map": {"mixing": {"refined =": "squash[odds]"}},

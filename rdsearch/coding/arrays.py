@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.errors import FileFormatError, QuantizationError
+from rdsearch.errors import QuantizationError
 
 _INT32 = np.iinfo(np.int32)
 
@@ -28,16 +27,9 @@ def encode_arrays(arrays: Sequence[np.ndarray]) -> bytes:
     Raises:
         QuantizationError: A tensor is not of integers, or a value lies outside int32.
     """
-    tensors = [_checked(array, index) for index, array in enumerate(arrays)]
-    if not any(tensor.size for tensor in tensors):
-        return b""
-    from rdsearch.coding.stream import Encoder
+    from rdsearch.coding.segments import encode_tensors
 
-    encoder = Encoder()
-    for tensor in tensors:
-        if tensor.size:
-            encoder.put(tensor)
-    return encoder.finish()
+    return encode_tensors([checked(array, index) for index, array in enumerate(arrays)])
 
 
 def decode_arrays(data: bytes, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.int32]]:
@@ -55,7 +47,9 @@ def decode_arrays(data: bytes, shapes: Sequence[tuple[int, ...]]) -> list[NDArra
         FileFormatError: The payload is damaged, or does not fit the shapes. Not all damage shows: a payload carries
             no checksum, its container does.
     """
-    return list(_decode(data, shapes))
+    from rdsearch.coding.segments import decode_tensors
+
+    return decode_tensors(data, shapes)
 
 
 def is_void(array: np.ndarray) -> bool:
@@ -63,24 +57,12 @@ def is_void(array: np.ndarray) -> bool:
     return array.size > 1 and not any(array.strides) and not array[(0,) * array.ndim]
 
 
-def _decode(data: bytes, shapes: Sequence[tuple[int, ...]]) -> Iterator[NDArray[np.int32]]:
-    if not any(math.prod(shape) for shape in shapes):
-        if data:
-            raise FileFormatError(
-                f"coded weights: {len(data)} bytes for tensors without weights; the payload belongs to another network"
-            )
-        yield from (np.zeros(shape, np.int32) for shape in shapes)
-        return
-    from rdsearch.coding.stream import Decoder
+def checked(array: np.ndarray, index: int) -> NDArray[np.int32]:
+    """``array`` as C-ordered int32, once it is known to fit.
 
-    decoder = Decoder(data)
-    for shape in shapes:
-        yield decoder.get(tuple(shape)) if math.prod(shape) else np.zeros(shape, np.int32)
-    decoder.finish()
-
-
-def _checked(array: np.ndarray, index: int) -> NDArray[np.int32]:
-    """``array`` as C-ordered int32, once it is known to fit."""
+    Raises:
+        QuantizationError: See `encode_arrays`.
+    """
     array = np.asarray(array)
     if array.dtype.kind not in "iub":
         raise QuantizationError(

@@ -1,16 +1,16 @@
-"""The outer shell of a ``.rdz`` file: a signature, a version, and sections with a checksum each.
+"""The outer shell of a ``.rdz`` file: a signature, a version, the network, sections, and a checksum.
 
 ::
 
-    file     = "RDZ" version:u8 section* (end | link+)
-    section  = kind:u8 length:varint payload crc:u32     kind is 1 .. 127
-    link     = kind:u8 length:varint payload crc:u32     kind is 128 .. 255
-    end      = 0:u8
+    file     = "RDZ" version:u8 network section* (crc:u32 | layer+)
+    network  = head:varint payload                       head is twice the payload's length, plus its kind, 0 or 1
+    section  = kind:u8 length:varint payload             kind is 2 .. 127
+    layer    = kind:u8 length:varint payload crc:u32     kind is 128 .. 255
 
-The checksum of a section is the CRC-32 of its kind and payload, little-endian. That of a link goes on from the kinds
-and payloads of everything before it: links are a chain, in which none can be exchanged or left out. A file with links
-has no end mark; it may end after any of them, so that its bytes up to there are a file. A varint is a whole number in
-groups of seven bits, the lowest group first, the top bit set on every byte but the last.
+A checksum is the CRC-32 of all bytes before it but for other checksums, little-endian. A file has one at its end; a
+file in quality layers has one behind each of them, so that its bytes up to there are a file, and none can be exchanged
+or left out. A varint is a whole number in groups of seven bits, the lowest group first, the top bit set on every byte
+but the last.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from collections.abc import Iterable, Iterator
 from rdsearch.errors import FileFormatError
 
 SIGNATURE = b"RDZ"
-VERSION = 1
-FIRST_LINK = 128
-"""Sections of this kind and above are links."""
-_END = 0
+VERSION = 2
+"""Version 1 was never released."""
+FIRST_LAYER = 128
+"""Sections of this kind and above are quality layers."""
+_KINDS_OF_NETWORK = 2
 _MAX_VARINT_BYTES = 9
 _CRC_BYTES = 4
 
@@ -32,7 +33,7 @@ _CRC_BYTES = 4
 class Cursor:
     """Reads a byte string from front to back; every read past the end is a `FileFormatError`."""
 
-    def __init__(self, data: bytes, what: str) -> None:
+    def __init__(self, data: bytes | memoryview, what: str) -> None:
         self._data = memoryview(data)
         self._what = what
         self.position = 0
@@ -44,13 +45,17 @@ class Cursor:
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""
+        return bytes(self.view(count))
+
+    def view(self, count: int) -> memoryview:
+        """The next ``count`` bytes, where they are."""
         if count > self.left:
             raise FileFormatError(
                 f"{self._what} is cut short: {count} bytes are needed at position {self.position}, "
                 f"{self.left} are there"
             )
         self.position += count
-        return bytes(self._data[self.position - count : self.position])
+        return self._data[self.position - count : self.position]
 
     def rest(self) -> bytes:
         """All bytes that are left."""
@@ -58,7 +63,7 @@ class Cursor:
 
     def byte(self) -> int:
         """The next byte as a number."""
-        return self.take(1)[0]
+        return self.view(1)[0]
 
     def varint(self) -> int:
         """The next varint."""
@@ -82,32 +87,37 @@ def varint(value: int) -> bytes:
 
 
 def write_sections(sections: Iterable[tuple[int, bytes]]) -> bytes:
-    """A whole file from (kind, payload) pairs; kinds are in 1..255, links come last."""
-    parts = [SIGNATURE, bytes([VERSION])]
-    chain, kind = 0, _END
-    for kind, payload in sections:
-        chain, crc = _checksums(kind, payload, chain)
-        parts += [bytes([kind]), varint(len(payload)), payload, crc.to_bytes(_CRC_BYTES, "little")]
-    return b"".join(parts if kind >= FIRST_LINK else [*parts, bytes([_END])])
+    """A whole file from (kind, payload) pairs: the network, of kind 0 or 1, then others, quality layers last."""
+    (kind, network), *others = sections
+    parts = [SIGNATURE, bytes([VERSION]), varint(_KINDS_OF_NETWORK * len(network) + kind), network]
+    crc = zlib.crc32(b"".join(parts))
+    for kind, payload in others:
+        head = bytes([kind]) + varint(len(payload))
+        crc = zlib.crc32(payload, zlib.crc32(head, crc))
+        parts += [head, payload]
+        if kind >= FIRST_LAYER:
+            parts.append(crc.to_bytes(_CRC_BYTES, "little"))
+    if not others or others[-1][0] < FIRST_LAYER:
+        parts.append(crc.to_bytes(_CRC_BYTES, "little"))
+    return b"".join(parts)
 
 
 def read_sections(data: bytes) -> list[tuple[int, bytes]]:
-    """The (kind, payload) pairs of a file, their checksums tested.
+    """The (kind, payload) pairs of a file, the network first, its checksums tested.
 
     Raises:
-        FileFormatError: The file is foreign, of a newer version, cut short, damaged, or has bytes after its end.
+        FileFormatError: The file is foreign, of another version, cut short, damaged, or has bytes after its end.
     """
-    return list(_walk(_opened(data)))
+    return [(kind, payload) for kind, payload, _ in _walk(data)]
 
 
-def link_ends(data: bytes) -> list[int]:
-    """Positions behind each link of a file: where it may be cut.
+def layer_ends(data: bytes) -> list[int]:
+    """Positions behind each quality layer of a file: where it may be cut.
 
     Raises:
         FileFormatError: As for `read_sections`.
     """
-    cursor = _opened(data)
-    return [cursor.position for kind, _ in _walk(cursor) if kind >= FIRST_LINK]
+    return [end for kind, _, end in _walk(data) if kind >= FIRST_LAYER]
 
 
 def _opened(data: bytes) -> Cursor:
@@ -122,31 +132,34 @@ def _opened(data: bytes) -> Cursor:
     if version != VERSION:
         raise FileFormatError(
             f"the file has format version {version}; this rdsearch reads version {VERSION}: "
-            + ("install a newer rdsearch" if version > VERSION else "it may be damaged")
+            + ("install a newer rdsearch" if version > VERSION else "it was written before the first release")
         )
     return cursor
 
 
-def _walk(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
-    """Section after section, the cursor behind it."""
-    chain, linked = 0, False
-    while cursor.left or not linked:
+def _walk(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Kind, payload and end of section after section; the end of a quality layer is that of its checksum."""
+    cursor = _opened(data)
+    length, kind = divmod(cursor.varint(), _KINDS_OF_NETWORK)
+    payload = cursor.take(length)
+    yield kind, payload, cursor.position
+    crc, summed, layered = 0, 0, False
+    while cursor.left > (0 if layered else _CRC_BYTES):
         kind = cursor.byte()
-        if linked and kind < FIRST_LINK:
+        if kind < _KINDS_OF_NETWORK:
+            raise FileFormatError(f"the file has a section of impossible kind {kind}; it is spliced or damaged")
+        if layered and kind < FIRST_LAYER:
             raise FileFormatError(f"section {kind} follows a quality layer of the file; it is spliced or damaged")
-        if kind == _END:
-            if cursor.left:
-                raise FileFormatError(f"{cursor.left} bytes follow the end of the file; it is spliced or damaged")
-            return
-        linked = kind >= FIRST_LINK
         payload = cursor.take(cursor.varint())
-        chain, crc = _checksums(kind, payload, chain)
-        if cursor.take(_CRC_BYTES) != crc.to_bytes(_CRC_BYTES, "little"):
-            raise FileFormatError(f"section {kind} of the file is damaged: its checksum does not match")
-        yield kind, payload
+        if kind >= FIRST_LAYER:
+            layered = True
+            crc, summed = zlib.crc32(memoryview(data)[summed : cursor.position], crc), cursor.position + _CRC_BYTES
+            _check(cursor, crc)
+        yield kind, payload, cursor.position
+    if not layered:
+        _check(cursor, zlib.crc32(memoryview(data)[: cursor.position]))
 
 
-def _checksums(kind: int, payload: bytes, chain: int) -> tuple[int, int]:
-    """The chain's checksum with this section, and the section's own."""
-    chain = zlib.crc32(payload, zlib.crc32(bytes([kind]), chain))
-    return chain, chain if kind >= FIRST_LINK else zlib.crc32(payload, zlib.crc32(bytes([kind])))
+def _check(cursor: Cursor, crc: int) -> None:
+    if cursor.take(_CRC_BYTES) != crc.to_bytes(_CRC_BYTES, "little"):
+        raise FileFormatError("the file is damaged: its checksum does not match")

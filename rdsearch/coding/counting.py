@@ -44,5 +44,6 @@ def with_room(tape: Tape, coder: Coder, decisions: int) -> Tape:
     if written + decisions <= tape.size:
         return tape
     larger = np.empty(2 * tape.size + decisions, np.uint32)
-    larger[:written] = tape[:written]
+    for at in range(written):  # a slice's assignment takes a second to compile
+        larger[at] = tape[at]
     return larger

@@ -12,23 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding.counting import count, counted, decayed, weight, with_room
-from rdsearch.coding.mixing import code_adaptive, code_bit, code_mixed, compiled
+from rdsearch.coding.mixing import code_mixed, code_plain, compiled
 from rdsearch.coding.state import (
     AT,
+    BIAS,
     CONTEXTS,
     DECISIONS_PER_WEIGHT,
     END,
+    ERROR,
     FAULT,
-    HEADER_BASE,
+    GAIN_BITS,
     INPUTS,
+    LARGEST_GAIN,
     LAST_CLASS,
+    LEAST_MEAN,
     LOOKAHEAD,
     MAGNITUDE_KINDS,
+    MOST,
     OK,
     OUT_OF_RANGE,
     OVERRUN,
+    PER_INPUT,
     POSITIONS,
     PRIOR_WEIGHTS,
+    RATE,
+    ROWS_KEPT,
     SIGN_BASE,
     SIGN_CONTEXTS,
     SIGN_KIND,
@@ -36,11 +44,14 @@ from rdsearch.coding.state import (
     TREE_BASE,
     TREE_CONTEXTS,
     TREE_KIND,
+    UNIT,
     Coder,
     Ints,
     State,
     Tape,
 )
+
+_MAGNITUDE, _TREE, _SIGN, _DONE = range(4)
 
 
 @compiled
@@ -101,38 +112,20 @@ def ternary(value: int) -> int:
     return 1 + (value > 0) - (value < 0)
 
 
-@compiled
-def code_header(decoding: bool, level: int, previous: int, state: State, coder: Coder, tape: Tape) -> int:
-    """A tensor's mean magnitude, in half octaves, as the difference from the previous tensor's; 0: all are zero.
-
-    Returns:
-        The level, 0 .. 47.
-    """
-    if not code_adaptive(decoding, int(level > 0), HEADER_BASE, state, coder, tape):
-        return 0
-    difference = level - previous
-    if not code_adaptive(decoding, int(difference != 0), HEADER_BASE + 1, state, coder, tape):
-        return previous
-    up = code_adaptive(decoding, int(difference > 0), HEADER_BASE + 2, state, coder, tape)
-    size = 1
-    while size < 47 and code_adaptive(
-        decoding, int(abs(difference) > size), HEADER_BASE + 2 + min(size, 20), state, coder, tape
-    ):
-        size += 1
-    level = previous + size if up else previous - size
-    return min(max(level, 1), 47)
-
-
 @partial(compiled, allocates=True)
 def code_tensor(
     decoding: bool,
     values: NDArray[np.int32],
     shape: tuple[int, int, int, int],
+    extent: tuple[int, int],
     level: int,
+    in_order: bool,
     column_priors: Ints,
     columns_a_prior: int,
     row_priors: Ints,
     row_levels: Ints,
+    reach: NDArray[np.int64],
+    gains: NDArray[np.int32],
     state: State,
     coder: Coder,
     tape: Tape,
@@ -143,12 +136,16 @@ def code_tensor(
         decoding: Read `values` from `tape` rather than write them to it.
         values: (rows * columns * taps,), int32, in C order; filled in when decoding.
         shape: (rows, columns, taps, width): the tensor as a matrix of kernels, `width` taps a line.
+        extent: Rows and columns that are coded, from the first on; the others are zero.
         level: Mean magnitude in half octaves, 1 .. 47.
+        in_order: Rows descend lexicographically in their magnitudes.
         column_priors: (columns / columns_a_prior,), int64: levels of the rows of the layer before, 0 .. TOP_LEVEL;
             0: unknown.
         columns_a_prior: Adjacent columns that come from the same row of the layer before.
         row_priors: (rows,), int64: levels of the rows of the latest tensor with as many rows; 0: unknown.
         row_levels: (rows,), int64: filled with the level of each row.
+        reach: (inputs, 2), int64: rows back and entries back of what the predictor looks at; none: no predictor.
+        gains: (sets, inputs), int32: the predictor's weights, changed in place.
         state: What the model has learnt.
         coder: The range coder's state.
         tape: Decisions written, or words read.
@@ -156,7 +153,8 @@ def code_tensor(
     Returns:
         (status, tape): the tape is a larger one when the encoder ran out of room.
     """
-    rows, columns, taps, width = shape
+    _, all_columns, taps, width = shape
+    rows, columns = extent
     tensor_level = 2 * level
     mean = ((1722 if level & 1 else 1218) << (level >> 1)) >> 10  # the middle of the half octave
     slots = np.zeros(INPUTS, np.uint32)
@@ -170,16 +168,35 @@ def code_tensor(
     tap_counts = np.zeros(taps, np.int64)
     tap_signs = np.zeros(taps, np.int64)
     spatial = taps > 1
-    row_stride = columns * taps
+    row_stride = all_columns * taps
     previous_sign = 1
     kernels = 0
     set_magnitude = tensor_level >> 2
+
+    inputs = len(reach)
+    unit = max(mean, LEAST_MEAN)
+    margin = 0
+    for i in range(inputs):
+        margin = max(margin, abs(reach[i, 1]))
+    kept = 2 * margin + columns * taps if inputs else 0
+    window = np.zeros(ROWS_KEPT * kept, np.int32)
+    starts = np.zeros(inputs, np.int64)
+    nearby = np.zeros(inputs, np.int32)
+
     for row in range(rows):
         row_sum, row_count, row_signs = 0, 0, 0
         row_level = level_of(mean, quarter_octaves)
         recent = mean
+        tight = in_order and row > 0
         row_prior_context = known(row_priors[row])
         prior, columns_left = 0, columns_a_prior
+        here_in_window = (row % ROWS_KEPT) * kept + margin
+        if inputs:
+            for i in range(columns * taps):
+                window[here_in_window + i] = 0
+            for i in range(inputs):
+                back = (row + ROWS_KEPT - reach[i, 0]) % ROWS_KEPT
+                starts[i] = back * kept + margin - reach[i, 1]
         for column in range(columns):
             start = row * row_stride + column * taps
             column_mean = (column_sums[column] * 4096 + PRIOR_WEIGHTS * mean) // (row * taps + PRIOR_WEIGHTS)
@@ -229,6 +246,17 @@ def code_tensor(
                 local_level = level_of(local, quarter_octaves)
                 half_row = row_level >> 1
 
+                forecast, energy = 0, PER_INPUT * inputs
+                gain_row = min(tap, POSITIONS - 1)
+                if inputs:
+                    total = 1 << (GAIN_BITS - 1)
+                    for i in range(inputs):
+                        one = weight(window, starts[i] + seen)
+                        nearby[i] = one
+                        total += int(np.int64(gains[gain_row, i])) * one
+                        energy += one * one
+                    forecast = min(max(total >> GAIN_BITS, -MOST), MOST)
+
                 touched = 0
                 if near:
                     touched = 2 if near > 2 else 1
@@ -239,6 +267,10 @@ def code_tensor(
                 slots[4] = dozen(near) * (TOP_LEVEL + 1) + local_level
                 slots[5] = prior_context * 48 + row_prior_context
                 slots[6] = min(max(column_level + beside + row_level + 40, 0), 300) >> 1
+                if tight:
+                    slots[7] = 1152 + min(abs(above), 5) * (TOP_LEVEL + 1) + row_level
+                else:
+                    slots[7] = min(3 * abs(forecast) >> 5, 23) * 48 + (expected >> 1)
                 for j in range(INPUTS):
                     slots[j] += j * CONTEXTS
 
@@ -254,75 +286,81 @@ def code_tensor(
                         extra = octave - 1
                         size_class = 5 + 2 * (octave - 2) + (((magnitude - 1) >> extra) & 1)
                         rest = (magnitude - 1) & ((1 << extra) - 1)
-                k = 0
-                while k < LAST_CLASS:
-                    kind = min(k, MAGNITUDE_KINDS - 1)
-                    more = code_mixed(
-                        decoding,
-                        int(size_class > k),
-                        kind,
-                        slots,
-                        set_magnitude,
-                        position,
-                        expected,
-                        state,
-                        coder,
-                        tape,
-                    )
-                    if not more:
-                        break
-                    k += 1
-                    if kind < MAGNITUDE_KINDS - 1:
-                        for j in range(INPUTS):
-                            slots[j] += INPUTS * CONTEXTS
-                if k > 4:
-                    extra = ((k - 5) >> 1) + 1
-                    group = min(k - 5, 11)
-                    node, found = 1, 0
-                    for depth in range(extra):
+                largest = abs(above) if tight and abs(above) < 5 else LAST_CLASS
+
+                k, depth, node, found, group = 0, 0, 1, 0, 0
+                phase = _MAGNITUDE if largest else _DONE
+                while phase != _DONE:
+                    set_a, set_b, bias = set_magnitude, position, BIAS
+                    if phase == _MAGNITUDE:
+                        bit = int(size_class > k)
+                        kind = min(k, MAGNITUDE_KINDS - 1)
+                    elif phase == _TREE:
                         bit = (rest >> (extra - 1 - depth)) & 1
-                        if depth < 3:
-                            slots[0] = group
-                            slots[1] = tensor_level * 12 + group
-                            slots[2] = row_level * 12 + group
-                            slots[3] = expected * 12 + group
-                            slots[4] = local_level * 12 + group
-                            slots[5] = column_level * 12 + group
-                            slots[6] = position * 12 + group
+                        kind = TREE_KIND + node
+                        set_a, set_b = group, 0
+                        slots[0] = group
+                        slots[1] = tensor_level * 12 + group
+                        slots[2] = row_level * 12 + group
+                        slots[3] = expected * 12 + group
+                        slots[4] = local_level * 12 + group
+                        slots[5] = column_level * 12 + group
+                        slots[6] = position * 12 + group
+                        slots[7] = min(abs(forecast) >> 3, TOP_LEVEL) * 12 + group
+                        for j in range(INPUTS):
+                            slots[j] = TREE_BASE + (j * TREE_CONTEXTS + slots[j]) * 8 + node
+                    else:
+                        bit = int(value < 0)
+                        kind = SIGN_KIND
+                        set_a = 0
+                        bias = min(max(-forecast * min(magnitude, 8) * 2, -1024), 1024)
+                        leaning = (5 * abs(forecast) + 32) >> 6
+                        leaning = 19 + (min(leaning, 19) if forecast > 0 else -min(leaning, 19))
+                        slope = 2 * left + 2 * up - up_left if spatial else left + up
+                        beside_above = ternary(left) * 3 + ternary(up)
+                        slots[0] = (beside_above * 3 + ternary(up_left)) * 3 + ternary(up_right)
+                        slots[1] = (ternary(across) * 3 + ternary(above)) * 9 + beside_above
+                        slots[2] = lean(row_signs, row_count) * 3 + previous_sign
+                        slots[3] = lean(column_signs[column], column_counts[column]) + 25 * few(magnitude)
+                        slots[4] = leaning + 40 * min(magnitude - 1, 3)
+                        slots[5] = position * 25 + lean(tap_signs[tap], tap_counts[tap])
+                        slots[6] = min(max(slope, -15), 15) + 15 + 31 * min(magnitude - 1, 2)
+                        slots[7] = leaning * 9 + beside_above
+                        for j in range(INPUTS):
+                            slots[j] += SIGN_BASE + j * SIGN_CONTEXTS
+                    bit = code_mixed(decoding, bit, kind, slots, set_a, set_b, bias, expected, state, coder, tape)
+                    if phase == _MAGNITUDE:
+                        k += bit
+                        if bit and kind < MAGNITUDE_KINDS - 1:
                             for j in range(INPUTS):
-                                slots[j] = TREE_BASE + (j * TREE_CONTEXTS + slots[j]) * 8 + node
-                            bit = code_mixed(
-                                decoding, bit, TREE_KIND + node, slots, group, 0, expected, state, coder, tape
-                            )
-                            node = 2 * node + bit
-                        else:
-                            bit = code_bit(decoding, bit, 32768, coder, tape)
+                                slots[j] += INPUTS * CONTEXTS
+                        if not bit or k == largest:
+                            phase = _SIGN if k else _DONE
+                            if decoding:
+                                magnitude = k
+                            if k > 4:
+                                phase = _TREE
+                                extra = ((k - 5) >> 1) + 1
+                                group = min(k - 5, 11)
+                    elif phase == _TREE:
+                        node = 2 * node + bit
                         found = 2 * found + bit
-                    if decoding:
-                        magnitude = 1 + ((2 + ((k - 5) & 1)) << extra) + found
-                elif decoding:
-                    magnitude = k
+                        depth += 1
+                    else:
+                        if decoding:
+                            if magnitude > 2147483647 + bit:
+                                return OUT_OF_RANGE, tape
+                            value = -magnitude if bit else magnitude
+                            values[here] = value
+                        phase = _DONE
+                    if phase == _TREE and depth == min(extra, 3):
+                        found = (found << (extra - depth)) + code_plain(decoding, rest, extra - depth, coder, tape)
+                        if decoding:
+                            magnitude = 1 + ((2 + ((k - 5) & 1)) << extra) + found
+                        phase = _SIGN
 
                 if magnitude:
-                    nearby = (ternary(left) * 3 + ternary(up)) * 3
-                    slope = 2 * left + 2 * up - up_left if spatial else left + up
-                    slots[0] = (nearby + ternary(up_left)) * 3 + ternary(up_right)
-                    slots[1] = (ternary(across) * 3 + ternary(above)) * 9 + ternary(left) * 3 + ternary(up)
-                    slots[2] = lean(row_signs, row_count)
-                    slots[3] = lean(column_signs[column], column_counts[column]) + 25 * few(magnitude)
-                    slots[4] = previous_sign
-                    slots[5] = position * 25 + lean(tap_signs[tap], tap_counts[tap])
-                    slots[6] = min(max(slope, -15), 15) + 15 + 31 * min(magnitude - 1, 2)
-                    for j in range(INPUTS):
-                        slots[j] += SIGN_BASE + j * SIGN_CONTEXTS
-                    negative = code_mixed(
-                        decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, tape
-                    )
-                    if decoding:
-                        if magnitude > 2147483647 + negative:
-                            return OUT_OF_RANGE, tape
-                        values[here] = -magnitude if negative else magnitude
-                    sign = -1 if negative else 1
+                    sign = -1 if value < 0 else 1
                     previous_sign = 1 + sign
                     row_signs += sign
                     row_count += 1
@@ -331,6 +369,21 @@ def code_tensor(
                     count(column, magnitude, sign, column_sums, column_counts, column_signs)
                     count(tap, magnitude, sign, tap_sums, tap_counts, tap_signs)
                 recent = decayed(recent, magnitude)
+                if min(magnitude, 5) != min(abs(above), 5):
+                    tight = False
+                if inputs:
+                    scaled = min((magnitude * (4096 * UNIT) + (unit >> 1)) // unit, MOST) if magnitude else 0
+                    if value < 0:
+                        scaled = -scaled
+                    window[here_in_window + seen] = scaled
+                    error = min(max(scaled - forecast, -ERROR), ERROR)
+                    if error and energy > PER_INPUT * inputs:
+                        change = RATE * abs(error) // energy
+                        if error < 0:
+                            change = -change
+                        for i in range(inputs):
+                            gain = int(np.int64(gains[gain_row, i])) + ((change * weight(nearby, i) + 128) >> 8)
+                            gains[gain_row, i] = min(max(gain, -LARGEST_GAIN), LARGEST_GAIN)
                 if decoding and (coder[FAULT] or coder[AT] > coder[END] + np.uint64(LOOKAHEAD)):
                     return OVERRUN, tape
             kernels += 1

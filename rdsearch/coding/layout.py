@@ -14,8 +14,7 @@ from rdsearch.errors import FileFormatError
 Kind = Literal["weight", "vector", "batchnorm", "buffer", "tied"]
 _KINDS: tuple[str, ...] = get_args(Kind)
 _MAX_DIMENSIONS = 32
-_MAX_SIZE = 2**31
-_MAX_EXTENT = 2**48
+MAX_EXTENT = 2**48
 """Of a shape without its zeros: NumPy makes no array beyond what it could address, not even an empty one."""
 _BATCHNORM_TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -88,8 +87,8 @@ class Layout:
         return cls(entries)
 
     def fingerprint(self) -> bytes:
-        """8 bytes that differ between layouts (BLAKE2b of the compact form)."""
-        return hashlib.blake2b(self.to_json(), digest_size=8).digest()
+        """2 bytes that differ between layouts, but for one in 65536 (BLAKE2b of the compact form)."""
+        return hashlib.blake2b(self.to_json(), digest_size=2).digest()
 
 
 def _entry(row: Any) -> Entry:
@@ -98,13 +97,13 @@ def _entry(row: Any) -> Entry:
         raise ValueError(f"unknown entry {str(row)[:80]}")
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(map(_is_size, shape)):
         raise ValueError(f"impossible shape {str(shape)[:80]}")
-    if prod(size or 1 for size in shape) > _MAX_EXTENT:
+    if prod(size or 1 for size in shape) > MAX_EXTENT:
         raise ValueError(f"impossible shape {str(shape)[:80]}")
     return Entry(kind, name, tuple(shape), note)
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_SIZE
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_EXTENT
 
 
 def _check_consistent(entries: tuple[Entry, ...]) -> None:

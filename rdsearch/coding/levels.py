@@ -1,13 +1,22 @@
-"""Levels and their steps, as sections of a file hold them."""
+"""Levels and their steps, as a file holds them.
+
+::
+
+    levels = flags step* step* payload     steps of the weights, one or one each; then of the vectors, one or one each
+    flags  = bits, seven a byte, the lowest first, the top bit set on every byte but the last:
+             weights have steps of their own; vectors have; vectors are behind their tensors;
+             then, for each tensor of weights: its rows are in order
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from rdsearch.coding.arrays import decode_arrays, encode_arrays
-from rdsearch.coding.container import Cursor
+from rdsearch.coding.arrays import checked
+from rdsearch.coding.container import Cursor, varint
+from rdsearch.coding.segments import decode_tensors, encode_tensors
 from rdsearch.errors import FileFormatError
 
 Levels = tuple[np.ndarray, float]
@@ -15,46 +24,123 @@ Levels = tuple[np.ndarray, float]
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 """Names and shapes of tensors, in the order in which a file stores them."""
 
-_SHARED_STEP, _OWN_STEPS = 0, 1
+_OWN_WEIGHT_STEPS, _OWN_VECTOR_STEPS, _BEHIND, _FIRST_ORDERED = range(4)
+_MOST_TRIED = 1 << 20
+"""Weights up to which both places of the vectors are tried; beyond, vectors hardly count."""
+
+
+def shared_step(steps: Sequence[float]) -> bool:
+    """Whether one step will do for all."""
+    return len(set(_bits(steps).tolist())) <= 1
 
 
 def encode_steps(steps: Sequence[float]) -> bytes:
-    """Steps of tensors, once where all share one."""
-    bits = np.array(steps, np.float32).view(np.uint32) >> 16
-    shared = len(set(bits.tolist())) <= 1
-    kept = bits[:1] if shared else bits
-    return bytes([_SHARED_STEP if shared else _OWN_STEPS]) + kept.astype("<u2").tobytes()
+    """Steps, two bytes each; one where all are the same."""
+    bits = _bits(steps)
+    return (bits[:1] if shared_step(steps) else bits).astype("<u2").tobytes()
 
 
-def decode_steps(cursor: Cursor, count: int, what: str) -> list[float]:
+def decode_steps(cursor: Cursor, count: int, what: str, *, shared: bool) -> list[float]:
     """Read the steps of ``count`` tensors.
 
     Raises:
         FileFormatError: They are cut short, or impossible.
     """
-    form = cursor.byte()
-    if form not in (_SHARED_STEP, _OWN_STEPS):
-        raise FileFormatError(f"the {what} section has unknown form {form}; install a newer rdsearch")
-    stored = min(1, count) if form == _SHARED_STEP else count
+    stored = min(1, count) if shared else count
     bits = np.frombuffer(cursor.take(2 * stored), "<u2").astype(np.uint32) << 16
     steps = bits.view(np.float32)
     if not np.isfinite(steps).all() or (steps < 0).any():
-        raise FileFormatError(f"the {what} section has an impossible step; it is damaged")
-    return [float(step) for step in (steps.repeat(count) if form == _SHARED_STEP else steps)]
+        raise FileFormatError(f"{what} have an impossible step; the file is damaged")
+    return [float(step) for step in (steps.repeat(count) if shared else steps)]
 
 
-def encode_levels(tensors: Sequence[Levels]) -> bytes:
-    """Steps and levels of tensors."""
-    return encode_steps([step for _, step in tensors]) + encode_arrays([levels for levels, _ in tensors])
+def _bits(steps: Sequence[float]) -> np.ndarray:
+    return np.array(steps, np.float32).view(np.uint32) >> 16
 
 
-def decode_levels(payload: bytes, shapes: Shapes, what: str) -> dict[str, Levels]:
+def encode_flags(flags: Iterable[int]) -> bytes:
+    """Numbers of bits that are set, seven bits a byte."""
+    return varint(sum(1 << flag for flag in set(flags)))
+
+
+def decode_flags(cursor: Cursor, count: int) -> set[int]:
+    """Read the numbers of the bits that are set, of at most ``count``.
+
+    Raises:
+        FileFormatError: There are more.
+    """
+    flags: set[int] = set()
+    for first in range(0, count, 7):
+        byte = cursor.byte()
+        flags |= {first + bit for bit in range(7) if byte >> bit & 1}
+        if byte < 0x80:
+            break
+    else:
+        raise FileFormatError(f"the file has more than {count} flags; it is damaged or belongs to another network")
+    if any(flag >= count for flag in flags):
+        raise FileFormatError(f"the file has more than {count} flags; it is damaged or belongs to another network")
+    return flags
+
+
+def encode_levels(tensors: Sequence[Levels], vectors: Collection[int], ordered: Collection[int] = ()) -> bytes:
+    """Steps and levels of tensors.
+
+    Args:
+        tensors: In the order of the network.
+        vectors: Indices of those that are vectors, all others being weights.
+        ordered: Indices of weights whose rows are in order (`stream.in_order`).
+    """
+    arrays = [checked(levels, index) for index, (levels, _) in enumerate(tensors)]
+    weights = [index for index in range(len(tensors)) if index not in vectors]
+    steps = [[tensors[index][1] for index in part] for part in (weights, sorted(vectors))]
+    flags = {_FIRST_ORDERED + number for number, index in enumerate(weights) if index in ordered}
+    flags |= {flag for flag, part in enumerate(steps) if not shared_step(part)}
+    behind = encode_tensors(arrays, ordered)
+    payload = behind
+    if not weights or sum(arrays[index].size for index in weights) <= _MOST_TRIED:
+        order = [*weights, *sorted(vectors)]
+        places = {place for place, index in enumerate(order) if index in ordered}
+        payload = min(encode_tensors([arrays[index] for index in order], places, len(weights)), behind, key=len)
+    if payload is behind:
+        flags.add(_BEHIND)
+    return encode_flags(flags) + b"".join(map(encode_steps, steps)) + payload
+
+
+def decode_levels(
+    payload: bytes, shapes: Shapes, vectors: Collection[int], wanted: Collection[str] | None = None
+) -> tuple[dict[str, Levels], list[str]]:
     """Read what `encode_levels` wrote.
+
+    Args:
+        payload: The section.
+        shapes: Of all tensors, in the order of the network.
+        vectors: As when encoding.
+        wanted: Names of the tensors that are read, all by default.
+
+    Returns:
+        Levels and steps by name, in the order of the network, and the names of weights whose rows are in order.
 
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes.
     """
-    cursor = Cursor(payload, f"the {what} section")
-    steps = decode_steps(cursor, len(shapes), what)
-    arrays = decode_arrays(cursor.rest(), [shape for _, shape in shapes])
-    return {name: (array, step) for (name, _), array, step in zip(shapes, arrays, steps, strict=True)}
+    cursor = Cursor(payload, "the section of weights")
+    weights = [index for index in range(len(shapes)) if index not in vectors]
+    order = [*weights, *sorted(vectors)]
+    flags = decode_flags(cursor, _FIRST_ORDERED + len(weights))
+    weight_steps = decode_steps(cursor, len(weights), "weights", shared=_OWN_WEIGHT_STEPS not in flags)
+    vector_steps = decode_steps(cursor, len(vectors), "biases", shared=_OWN_VECTOR_STEPS not in flags)
+    steps = dict(zip(order, weight_steps + vector_steps, strict=True))
+    ordered = {index for number, index in enumerate(weights) if _FIRST_ORDERED + number in flags}
+    if _BEHIND in flags:
+        order = sorted(order)
+    chosen = {place for place, index in enumerate(order) if wanted is None or shapes[index][0] in wanted}
+    arrays = decode_tensors(
+        cursor.rest(),
+        [shapes[index][1] for index in order],
+        {place for place, index in enumerate(order) if index in ordered},
+        None if _BEHIND in flags else len(weights),
+        chosen,
+    )
+    found = dict(zip([order[place] for place in sorted(chosen)], arrays, strict=True))
+    named = {shapes[index][0]: (found[index], steps[index]) for index in sorted(found)}
+    return named, [shapes[index][0] for index in sorted(ordered)]

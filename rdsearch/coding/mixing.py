@@ -45,11 +45,12 @@ _WORD_RANGE = np.uint64(1 << 32)
 _ONE = np.uint64(1)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-SOURCES = ("state.py", "mixing.py", "counting.py", "kernels.py")
+SOURCES = ("state.py", "mixing.py", "counting.py", "header.py", "kernels.py")
 
 
 def compiled(function: Function, *, allocates: bool = False) -> Function:
-    """Compile on the first call, or take what an earlier process compiled; `allocates`: the function makes arrays.
+    """Compile on the first call, or take what an earlier process compiled; `allocates`: the function makes
+    arrays, and lets other threads run.
 
     numba notices changes of a function's own file only; a name that holds the checksum of all the sources keeps it
     from running machine code that was made of older ones.
@@ -59,7 +60,10 @@ def compiled(function: Function, *, allocates: bool = False) -> Function:
     function.__qualname__ = f"{function.__qualname__}_{checksum:08x}"
     # Counting references to the arrays at every call, which functions that allocate nothing can do without, takes
     # longer than all the rest together; and an array is seven arguments, so that calls themselves take a tenth.
-    options: dict[str, Any] = {"error_model": "numpy", **({} if allocates else {"_nrt": False, "forceinline": True})}
+    options: dict[str, Any] = {
+        "error_model": "numpy",
+        **({"nogil": True} if allocates else {"_nrt": False, "forceinline": True}),
+    }
     try:
         return cast("Function", njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder that it may write its cache to
@@ -107,6 +111,15 @@ def code_bit(decoding: bool, bit: int, probability: int, coder: Coder, tape: Tap
 
 
 @compiled
+def code_plain(decoding: bool, value: int, bits: int, coder: Coder, tape: Tape) -> int:
+    """A whole number of so many bits, the highest first, at one bit each."""
+    found = 0
+    for at in range(bits - 1, -1, -1):
+        found = 2 * found + code_bit(decoding, (value >> at) & 1, 32768, coder, tape)
+    return found
+
+
+@compiled
 def code_adaptive(decoding: bool, bit: int, slot: int, state: State, coder: Coder, tape: Tape) -> int:
     """One bit by one adaptive probability alone: headers."""
     counter = int(np.int64(state.counters[slot]))
@@ -127,6 +140,7 @@ def code_mixed(
     slots: Slots,
     set_a: int,
     set_b: int,
+    bias: int,
     expected: int,
     state: State,
     coder: Coder,
@@ -145,6 +159,7 @@ def code_mixed(
     dot_a, dot_b = 0, 0
     for j in range(INPUTS):
         votes[j] = stretch[counters[slots[j]] >> 16]
+    votes[INPUTS] = bias
     for j in range(INPUTS + 1):
         dot_a += int(np.int64(weights[row_a, j]) * np.int64(votes[j]))
         dot_b += int(np.int64(weights[row_b, j]) * np.int64(votes[j]))
@@ -163,8 +178,8 @@ def code_mixed(
     step_a = (target - squash[odds_a + LIMIT]) * LEARNING_RATE
     step_b = (target - squash[odds_b + LIMIT]) * LEARNING_RATE
     for j in range(INPUTS + 1):
-        weights[row_a, j] += (votes[j] * step_a) >> 18
-        weights[row_b, j] += (votes[j] * step_b) >> 18
+        weights[row_a, j] += (votes[j] * step_a + 131072) >> 18
+        weights[row_b, j] += (votes[j] * step_b + 131072) >> 18
     for j in range(INPUTS):
         counter = int(np.int64(counters[slots[j]]))
         count = counter & 1023

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
+from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.levels import Levels, decode_levels, encode_levels
 from rdsearch.coding.progressive import (
@@ -26,20 +26,18 @@ from rdsearch.errors import FileFormatError
 LayoutOf = Callable[[str], Layout]
 """Finds the layout of a registered network by its id; raises LookupError for an unknown one."""
 
-NETWORK, WEIGHTS, VECTORS, BUFFERS, RECIPE, REFINEMENT = 1, 2, 3, 4, 5, FIRST_LINK
+REGISTERED, LISTED, LEVELS, BUFFERS, RECIPE, REFINEMENT = 0, 1, 2, 3, 4, FIRST_LAYER
 SECTION_NAMES = {
-    NETWORK: "network",
-    WEIGHTS: "weights",
-    VECTORS: "biases and normalisation",
+    REGISTERED: "network",
+    LISTED: "network",
+    LEVELS: "weights, biases and normalisation",
     BUFFERS: "buffers",
     RECIPE: "recipe",
     REFINEMENT: "quality layer",
 }
-MAX_VALUES = 2**31
-"""More values than this in one file are refused before memory is taken for them."""
-_MAX_TEXT = 2**22
+FINGERPRINT_BYTES = 2
+MAX_TEXT = 2**22
 """Bytes of JSON: room for 50 000 tensors."""
-_REGISTERED, _LISTED = 0, 1
 _BUFFER_DTYPES = frozenset(
     {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32"}
 )
@@ -57,6 +55,8 @@ class NetworkFile:
         buffers: Values of each ``buffer`` entry, by name.
         network_id: Registered id; with it a file needs neither names nor shapes.
         recipe: What made the file; optional, and its bytes count.
+        ordered: Names of weights whose rows are coded in order: their magnitudes descend lexicographically, and what
+            that leaves no choice about is not coded.
         refinement: Quality layers that were there to be read; levels and steps are those of the last one.
         refinements: Quality layers that the file was written with.
     """
@@ -67,6 +67,7 @@ class NetworkFile:
     buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
     network_id: str | None = None
     recipe: Mapping[str, Any] | None = None
+    ordered: Sequence[str] = ()
     refinement: int = 1
     refinements: int = 1
 
@@ -119,6 +120,21 @@ def _values(levels: Levels) -> np.ndarray:
     return values
 
 
+def check_writable(layout: Layout) -> None:
+    """Refuse a network that no file can hold, before work goes into it.
+
+    Raises:
+        FileFormatError: A tensor is too large or has too many dimensions, or the list of tensors is too long.
+    """
+    text = layout.to_json()
+    Layout.from_json(text)
+    if len(text) > MAX_TEXT:
+        raise FileFormatError(
+            f"the network's list of {len(layout.entries)} tensors takes {len(text)} bytes, and a file holds at most "
+            f"{MAX_TEXT}: give tensors shorter names, or fewer of them"
+        )
+
+
 def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> bytes:
     """The bytes of a ``.rdz`` file.
 
@@ -126,17 +142,17 @@ def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> byt
         network: What is in it.
         coarser: Quality layers before the last one, which is the network itself; with none the file has no layers.
     """
-    weights = [network.weights[entry.name] for entry in network.layout.of("weight")]
-    vectors = [network.vectors[name] for name, _ in vector_shapes(network.layout)]
-    sections = [(NETWORK, _encode_network(network))]
+    sections = [_encode_network(network)]
     if not coarser:
-        sections += [(WEIGHTS, encode_levels(weights)), (VECTORS, encode_levels(vectors))]
+        sections.append((LEVELS, _encode_levels(network)))
     buffers = b"".join(_raw(network.buffers[entry.name]) for entry in network.layout.of("buffer"))
     if buffers:
         sections.append((BUFFERS, zlib.compress(buffers, 9)))
     if network.recipe is not None:
         sections.append((RECIPE, zlib.compress(json.dumps(network.recipe, separators=(",", ":")).encode(), 9)))
     if coarser:
+        weights = [network.weights[entry.name] for entry in network.layout.of("weight")]
+        vectors = [network.vectors[name] for name, _ in vector_shapes(network.layout)]
         sections += [(REFINEMENT, payload) for payload in encode_progressive(weights, vectors, coarser)]
     return write_sections(sections)
 
@@ -157,17 +173,29 @@ def decode_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
         raise FileFormatError("the file's network is too large for the memory of this machine") from error
 
 
+def _encode_levels(network: NetworkFile) -> bytes:
+    shapes, vectors = coded_shapes(network.layout)
+    levels = [
+        (network.vectors if index in vectors else network.weights)[name] for index, (name, _) in enumerate(shapes)
+    ]
+    ordered = [index for index, (name, _) in enumerate(shapes) if name in network.ordered]
+    return encode_levels(levels, vectors, ordered)
+
+
 def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
-    sections, layers = _sections(data)
-    network_id, layout = _decode_network(sections[NETWORK], layout_of)
-    weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
-    vectors = vector_shapes(layout)
+    network, sections, layers = _sections(data)
+    network_id, layout = _decode_network(*network, layout_of)
+    ordered: list[str] = []
     if layers:
-        levels = decode_progressive(layers, weights, vectors)
+        weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
+        levels = decode_progressive(layers, weights, vector_shapes(layout))
     else:
+        shapes, vectors = coded_shapes(layout)
+        found, ordered = decode_levels(sections[LEVELS], shapes, vectors)
+        names = {shapes[index][0] for index in vectors}
         levels = ProgressiveLevels(
-            decode_levels(sections[WEIGHTS], weights, SECTION_NAMES[WEIGHTS]),
-            decode_levels(sections[VECTORS], vectors, SECTION_NAMES[VECTORS]),
+            {name: pair for name, pair in found.items() if name not in names},
+            {name: pair for name, pair in found.items() if name in names},
             written=1,
         )
     return NetworkFile(
@@ -177,16 +205,18 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
         buffers=_decode_buffers(sections.get(BUFFERS), list(layout.of("buffer"))),
         network_id=network_id,
         recipe=_decode_recipe(sections.get(RECIPE)),
+        ordered=ordered,
         refinement=max(len(layers), 1),
         refinements=levels.written,
     )
 
 
-def _sections(data: bytes) -> tuple[dict[int, bytes], list[bytes]]:
-    """The payloads of a file's sections by kind, and those of its quality layers."""
+def _sections(data: bytes) -> tuple[tuple[int, bytes], dict[int, bytes], list[bytes]]:
+    """A file's network, the payloads of its sections by kind, and those of its quality layers."""
+    network, *others = read_sections(data)
     sections: dict[int, bytes] = {}
     layers: list[bytes] = []
-    for kind, payload in read_sections(data):
+    for kind, payload in others:
         if kind not in SECTION_NAMES:
             raise FileFormatError(f"the file has a section of unknown kind {kind}; install a newer rdsearch")
         if kind == REFINEMENT:
@@ -195,13 +225,10 @@ def _sections(data: bytes) -> tuple[dict[int, bytes], list[bytes]]:
             raise FileFormatError(f"the file has two sections of kind {kind}; it is spliced or damaged")
         else:
             sections[kind] = payload
-    for kind in (WEIGHTS, VECTORS):
-        if layers and kind in sections:
-            raise FileFormatError(f"the file has quality layers and a {SECTION_NAMES[kind]} section; it is spliced")
-    for kind in (NETWORK,) if layers else (NETWORK, WEIGHTS, VECTORS):
-        if kind not in sections:
-            raise FileFormatError(f"the file has no {SECTION_NAMES[kind]} section; it is spliced or damaged")
-    return sections, layers
+    if bool(layers) == (LEVELS in sections):
+        found = "quality layers and" if layers else "neither quality layers nor"
+        raise FileFormatError(f"the file has {found} a section of weights; it is spliced or damaged")
+    return network, sections, layers
 
 
 def prefix_ends(data: bytes) -> list[int]:
@@ -210,7 +237,7 @@ def prefix_ends(data: bytes) -> list[int]:
     Raises:
         FileFormatError: The file is damaged.
     """
-    return link_ends(data) or [len(data)]
+    return layer_ends(data) or [len(data)]
 
 
 def part_sizes(data: bytes) -> dict[str, int]:
@@ -219,48 +246,50 @@ def part_sizes(data: bytes) -> dict[str, int]:
     Raises:
         FileFormatError: The file is damaged.
     """
-    sections, layers = _sections(data)
-    parts = {SECTION_NAMES[kind]: len(payload) for kind, payload in sections.items()}
+    (kind, network), sections, layers = _sections(data)
+    parts = {SECTION_NAMES[kind]: len(network)}
+    parts |= {SECTION_NAMES[kind]: len(payload) for kind, payload in sections.items()}
     for number, payload in enumerate(layers, start=1):
-        for kind, size in zip((WEIGHTS, VECTORS), refinement_parts(payload), strict=True):
-            parts[f"layer {number}: {SECTION_NAMES[kind]}"] = size
+        for name, size in zip(("weights", "biases and normalisation"), refinement_parts(payload), strict=True):
+            parts[f"layer {number}: {name}"] = size
     parts["header and checksums"] = len(data) - sum(parts.values())
     return parts
 
 
-def vector_shapes(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
-    """Name and shape of every small coded vector, in the order in which a file stores them."""
+def coded_shapes(layout: Layout) -> tuple[list[tuple[str, tuple[int, ...]]], set[int]]:
+    """Name and shape of every tensor that is coded, in the order of the layout, and which of them are vectors."""
     shapes: list[tuple[str, tuple[int, ...]]] = []
+    vectors: set[int] = set()
     for entry in layout.entries:
-        if entry.kind == "vector":
-            shapes.append((entry.name, entry.shape))
-        elif entry.kind == "batchnorm":
+        if entry.kind == "batchnorm":
+            vectors |= {len(shapes), len(shapes) + 1}
             shapes += [(f"{entry.name}.scale", entry.shape), (f"{entry.name}.shift", entry.shape)]
-    return shapes
+        elif entry.kind in ("weight", "vector"):
+            if entry.kind == "vector":
+                vectors.add(len(shapes))
+            shapes.append((entry.name, entry.shape))
+    return shapes, vectors
 
 
-def _encode_network(network: NetworkFile) -> bytes:
+def vector_shapes(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every bias, scale and shift, in the order of the layout."""
+    shapes, vectors = coded_shapes(layout)
+    return [shapes[index] for index in sorted(vectors)]
+
+
+def _encode_network(network: NetworkFile) -> tuple[int, bytes]:
     if network.network_id is not None:
-        name = network.network_id.encode()
-        return bytes([_REGISTERED]) + varint(len(name)) + name + network.layout.fingerprint()
-    return bytes([_LISTED]) + zlib.compress(network.layout.to_json(), 9)
+        return REGISTERED, network.network_id.encode() + network.layout.fingerprint()
+    return LISTED, zlib.compress(network.layout.to_json(), 9)
 
 
-def _decode_network(payload: bytes, layout_of: LayoutOf) -> tuple[str | None, Layout]:
-    cursor = Cursor(payload, "the network section")
-    form = cursor.byte()
-    if form == _LISTED:
-        layout = Layout.from_json(_inflate(cursor.rest(), "the list of tensors"))
-        network_id = None
-    elif form == _REGISTERED:
-        network_id = cursor.take(cursor.varint()).decode(errors="replace")
-        layout = _registered(network_id, cursor.rest(), layout_of)
-    else:
-        raise FileFormatError(f"the network section has unknown form {form}; install a newer rdsearch")
-    total = sum(entry.size for entry in layout.entries)
-    if total > MAX_VALUES:
-        raise FileFormatError(f"the file declares {total} values; at most {MAX_VALUES} are read")
-    return network_id, layout
+def _decode_network(kind: int, payload: bytes, layout_of: LayoutOf) -> tuple[str | None, Layout]:
+    if kind == LISTED:
+        return None, Layout.from_json(_inflate(payload, "the list of tensors"))
+    if len(payload) < FINGERPRINT_BYTES:
+        raise FileFormatError("the file does not say which network it is of; it is damaged")
+    network_id = payload[:-FINGERPRINT_BYTES].decode(errors="replace")
+    return network_id, _registered(network_id, payload[-FINGERPRINT_BYTES:], layout_of)
 
 
 def _registered(network_id: str, fingerprint: bytes, layout_of: LayoutOf) -> Layout:
@@ -311,7 +340,7 @@ def _decode_recipe(payload: bytes | None) -> dict[str, Any] | None:
     return recipe
 
 
-def _inflate(data: bytes, what: str, limit: int = _MAX_TEXT) -> bytes:
+def _inflate(data: bytes, what: str, limit: int = MAX_TEXT) -> bytes:
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(data, limit + 1)

@@ -22,7 +22,7 @@ import numpy as np
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import Cursor, varint
-from rdsearch.coding.levels import Levels, Shapes, decode_steps, encode_steps
+from rdsearch.coding.levels import Levels, Shapes, decode_steps, encode_steps, shared_step
 from rdsearch.errors import FileFormatError
 
 MAX_REFINEMENTS = 64
@@ -76,11 +76,23 @@ def encode_progressive(
     for layer, cells, levels in zip(layers, coded, encode_differences(differences), strict=True):
         head, tail = b"", levels
         if layer is layers[0]:
-            head = varint(len(layers)) + encode_steps([step for _, step in weights])
-            tail = encode_steps([step for _, step in vectors]) + levels
+            head = varint(len(layers)) + _with_form([step for _, step in weights])
+            tail = _with_form([step for _, step in vectors]) + levels
         known = _encode_cells(layer) if layer is not layers[-1] else b""
         payloads.append(varint(len(tail)) + head + varint(layer.shift) + varint(len(known)) + known + cells + tail)
     return payloads
+
+
+def _with_form(steps: Sequence[float]) -> bytes:
+    """Steps, and ahead of them 0 where all share one, 1 where each has its own."""
+    return bytes([not shared_step(steps)]) + encode_steps(steps)
+
+
+def _steps(cursor: Cursor, count: int, what: str) -> list[float]:
+    form = cursor.byte()
+    if form > 1:
+        raise FileFormatError(f"{what} have steps of unknown form {form}; the file is damaged")
+    return decode_steps(cursor, count, what, shared=form == 0)
 
 
 def _finest(weights: Sequence[Levels], vectors: Sequence[Levels]) -> Refinement:
@@ -167,7 +179,7 @@ def _split(payloads: Sequence[bytes], weights: int, vectors: int) -> tuple[_Star
     halves = [_halves(payload, f"quality layer {number}") for number, payload in enumerate(payloads, 1)]
     cursor, tail = (Cursor(half, "quality layer 1") for half in halves[0])
     count = cursor.varint()
-    start = _Start(count, decode_steps(cursor, weights, "weights"), decode_steps(tail, vectors, "biases"))
+    start = _Start(count, _steps(cursor, weights, "weights"), _steps(tail, vectors, "biases"))
     halves[0] = cursor.rest(), tail.rest()
     if not len(payloads) <= count <= MAX_REFINEMENTS:
         raise FileFormatError(

@@ -106,7 +106,7 @@ class _Encoder(Encoder):
         """Code one tensor's cells, given the first of those that are possible; ``before`` is overwritten."""
         level = mean_level(after, tables.quarter_octaves())
         self._make_room()
-        self._code_header(level)
+        self._code_level(level)
         if level:
             _, self._tape = refine_tensor(
                 False,
@@ -135,7 +135,7 @@ class _Decoder(Decoder):
         Raises:
             FileFormatError: The payload ends before the tensor does, or a cell's number leaves int32.
         """
-        level = self._code_header(0)
+        level = self._code_level(0)
         status = state.OK
         if level:
             self._check_room(known.shape)

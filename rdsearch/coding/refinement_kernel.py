@@ -17,6 +17,7 @@ from rdsearch.coding.kernels import dozen, few, known, lean, level_of, ternary
 from rdsearch.coding.mixing import code_mixed, compiled
 from rdsearch.coding.state import (
     AT,
+    BIAS,
     CONTEXTS,
     END,
     FAULT,
@@ -186,6 +187,7 @@ def refine_tensor(
                     slots[4] = dozen((near + 1) >> 1) * (TOP_LEVEL + 1) + local_level
                     slots[5] = row_context * 48 + column_context
                     slots[6] = dozen(far) * (TOP_LEVEL + 1) + expected
+                    slots[7] = row_context * 48 + min(position, 47)
                     first_kind = 0
                     if before:
                         first_kind = ZERO_KINDS
@@ -204,6 +206,7 @@ def refine_tensor(
                             slots,
                             set_magnitude,
                             position,
+                            BIAS,
                             expected,
                             state,
                             coder,
@@ -229,10 +232,11 @@ def refine_tensor(
                         slots[4] = 3 * previous_sign + ternary(up_left + up_right + down_left + down_right)
                         slots[5] = position * 25 + lean(tap_signs[tap], tap_counts[tap])
                         slots[6] = min(max(slope, -15), 15) + 15 + 31 * min(magnitude - 1, 2)
+                        slots[7] = lean(row_signs, row_count) * 25 + lean(column_signs[column], column_counts[column])
                         for j in range(INPUTS):
                             slots[j] += SIGN_BASE + j * SIGN_CONTEXTS
                         negative = code_mixed(
-                            decoding, int(value < 0), SIGN_KIND, slots, 0, position, expected, state, coder, tape
+                            decoding, int(value < 0), SIGN_KIND, slots, 0, position, 0, expected, state, coder, tape
                         )
                         value = -magnitude if negative else magnitude
                         kernel_sum += counted(magnitude)

@@ -8,10 +8,14 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding import kernels, state, tables
+from rdsearch.coding import header, kernels, prediction, state, tables
 from rdsearch.errors import FileFormatError
 
 _WORD_BYTES = 4
+_LEAST_PREDICTED = 64
+_LARGE = 1 << 19
+"""Weights from which on it counts how long a tensor takes."""
+_DENSE = 0.25
 _FIRST_ROOM = 1 << 14
 _HEADER_DECISIONS = 256
 _CHUNK = 1 << 16
@@ -29,28 +33,57 @@ class _Stream:
         self._tape = tape
         self._coder = np.zeros(state.CODER_FIELDS, np.uint64)
 
-    def _code_header(self, level: int) -> int:
+    def forget(self) -> None:
+        """Start the model anew."""
+        self._model = state.Model()
+
+    def _code_level(self, level: int) -> int:
         model = self._model
-        level = kernels.code_header(self._decoding, level, model.level, model.state, self._coder, self._tape)
+        level = header.code_level(self._decoding, level, model.level, model.state, self._coder, self._tape)
         model.level = level or model.level
         return level
 
-    def _code_weights(self, values: NDArray[np.int32], level: int) -> int:
-        model, shape = self._model, matrix_of_kernels(values.shape)
-        row_levels = np.zeros(shape[0], np.int64)
-        status, self._tape = kernels.code_tensor(
+    def _code_header(self, fields: state.Ints, shape: tuple[int, int, int, int]) -> None:
+        model = self._model
+        rows, columns, _, _ = shape
+        before, repeat = model.before(columns)
+        header.code_header(
             self._decoding,
-            values.reshape(-1),
+            fields,
             shape,
-            level,
-            *model.column_priors(shape[1]),
-            model.row_priors(shape[0]),
-            row_levels,
+            model.level,
+            (max(model.beside(rows).extent, 1), max(before.extent * repeat, 1)),
             model.state,
             self._coder,
             self._tape,
         )
-        model.remember(row_levels)
+        model.level = int(fields[header.LEVEL]) or model.level
+
+    def _code_weights(self, values: NDArray[np.int32], fields: state.Ints, *, in_order: bool) -> int:
+        model, shape = self._model, matrix_of_kernels(values.shape)
+        rows, columns, taps, _ = shape
+        level, live_rows, live_columns, predicted, distance = map(int, fields)
+        row_levels = np.ones(rows, np.int64)
+        before, repeat = model.before(columns)
+        reach = prediction.reach(taps, distance) if predicted else np.zeros((0, 2), np.int64)
+        status, self._tape = kernels.code_tensor(
+            self._decoding,
+            values.reshape(-1),
+            shape,
+            (live_rows, live_columns),
+            level,
+            in_order,
+            before.levels,
+            repeat,
+            model.beside(rows).levels,
+            row_levels,
+            reach,
+            model.gains(taps, prediction.inputs(taps)),
+            model.state,
+            self._coder,
+            self._tape,
+        )
+        model.remember(state.Rows(row_levels, live_rows))
         return int(status)
 
 
@@ -63,13 +96,14 @@ class Encoder(_Stream):
         # The very numbers of constriction's Bernoulli model, four times as fast.
         self._model_of_bits = constriction.stream.model.Categorical(lazy=True, perfect=False)
 
-    def put(self, tensor: NDArray[np.int32]) -> None:
-        """Code one tensor that has weights: C-ordered, any shape."""
+    def put(self, tensor: NDArray[np.int32], *, in_order: bool = False) -> None:
+        """Code one tensor that has weights: C-ordered, any shape; ``in_order``: its rows are (see `in_order`)."""
         self._make_room()
-        level = mean_level(tensor, tables.quarter_octaves())
-        self._code_header(level)
-        if level:
-            self._code_weights(tensor, level)
+        shape = matrix_of_kernels(tensor.shape)
+        fields = describe(tensor.reshape(shape[:3]))
+        self._code_header(fields, shape)
+        if fields[header.LEVEL]:
+            self._code_weights(tensor, fields, in_order=in_order)
         self._flush()
 
     def _make_room(self) -> None:
@@ -124,16 +158,17 @@ class Decoder(_Stream):
         self._coder[state.AT] = state.LOOKAHEAD
         self._coder[state.END] = self._tape.size
 
-    def get(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    def get(self, shape: tuple[int, ...], *, in_order: bool = False) -> NDArray[np.int32]:
         """The next tensor, which has weights: int32 of this shape; one of zeros is a view that takes no memory."""
-        level = self._code_header(0)
-        if not level:
+        fields = np.zeros(header.FIELDS, np.int64)
+        self._code_header(fields, matrix_of_kernels(shape))
+        if not fields[header.LEVEL]:
             return self._checked_end(_zeros(shape), state.OK)
         self._check_room(shape)
         try:
             # Memory that is not yet written to is not yet taken: what is taken grows as the payload is read.
             values = np.zeros(shape, np.int32)
-            return self._checked_end(values, self._code_weights(values, level))
+            return self._checked_end(values, self._code_weights(values, fields, in_order=in_order))
         except MemoryError as error:
             raise _too_large(shape) from error
 
@@ -185,6 +220,43 @@ def matrix_of_kernels(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     if len(shape) < 2:
         return 1, math.prod(shape), 1, 1
     return shape[0], shape[1], math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
+
+
+def describe(tensor: NDArray[np.int32]) -> state.Ints:
+    """What a tensor's header says: (FIELDS,), int64.
+
+    Args:
+        tensor: (rows, columns, taps).
+    """
+    fields = np.zeros(header.FIELDS, np.int64)
+    used = tensor != 0
+    rows, columns = _extent(used.any((1, 2))), _extent(used.any((0, 2)))
+    if not rows:
+        return fields
+    live = tensor[:rows, :columns]
+    predicted = _worth_predicting(live)
+    distance = prediction.best_distance(live[:, :, 0]) if predicted and tensor.shape[2] == 1 else 0
+    fields[:] = mean_level(live, tables.quarter_octaves()), rows, columns, predicted, distance
+    return fields
+
+
+def _worth_predicting(live: NDArray[np.int32]) -> bool:
+    """Whether the predictor may save more than it takes in time: in sparse tensors it saves little."""
+    large = live.size > _LARGE
+    return live.size >= _LEAST_PREDICTED and not (large and np.count_nonzero(live) < _DENSE * live.size)
+
+
+def _extent(used: NDArray[np.bool_]) -> int:
+    """Entries up to the last one that is used."""
+    return used.size - int(np.argmax(used[::-1])) if used.any() else 0
+
+
+def in_order(tensor: NDArray[np.int32]) -> bool:
+    """Whether the rows of a tensor descend lexicographically in their magnitudes, those of 5 and more being alike."""
+    rows = np.minimum(np.abs(tensor.reshape(len(tensor), -1).astype(np.int64)), 5).astype(np.int8)
+    steps = rows[1:] - rows[:-1]
+    first = np.argmax(steps != 0, axis=1)
+    return bool((np.take_along_axis(steps, first[:, None], 1) <= 0).all())
 
 
 def mean_level(tensor: NDArray[np.int32], quarter_octaves: NDArray[np.int32]) -> int:

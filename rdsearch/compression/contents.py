@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,12 @@ from rdsearch.quantization.uniform import Quantized, quantize_scale, quantize_to
 
 
 def contents(
-    decoded: Decoded, layout: Layout, bias_bits: int, network_id: str | None, recipe: Mapping[str, Any] | None
+    decoded: Decoded,
+    layout: Layout,
+    bias_bits: int,
+    network_id: str | None,
+    recipe: Mapping[str, Any] | None,
+    ordered: Sequence[str] = (),
 ) -> NetworkFile:
     """What is in a network's file.
 
@@ -27,6 +32,7 @@ def contents(
         bias_bits: Bits of each bias, and of each scale and shift.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
+        ordered: Weights whose rows are in order.
 
     Raises:
         QuantizationError: A bias or normalisation is not finite.
@@ -38,6 +44,7 @@ def contents(
         vectors=_vectors(decoded.network, layout, bias_bits),
         network_id=network_id,
         recipe=recipe,
+        ordered=ordered,
     )
 
 

@@ -33,8 +33,9 @@ def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
     network = file.network_id or "not a registered one; the file lists its tensors"
     sparsity = zeros / count if count else 0.0
     layers = f"quality layers: {file.refinement} of {file.refinements}\n" if file.refinements > 1 else ""
+    order = f"channels in the cheapest order: rows of {', '.join(file.ordered)}\n" if file.ordered else ""
     return Text(
-        f"{path}: {len(data):,} bytes\nnetwork: {network}\n{layers}"
+        f"{path}: {len(data):,} bytes\nnetwork: {network}\n{layers}{order}"
         f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight"
     )
 

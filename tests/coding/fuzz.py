@@ -22,12 +22,12 @@ from random import Random
 import numpy as np
 
 from rdsearch.coding.cells import Cells
-from rdsearch.coding.container import read_sections, varint, write_sections
+from rdsearch.coding.container import read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import (
-    NETWORK,
-    VECTORS,
-    WEIGHTS,
+    LEVELS,
+    LISTED,
+    REGISTERED,
     NetworkFile,
     decode_file,
     encode_file,
@@ -147,6 +147,25 @@ def forged_payload(data: bytes, random: Random) -> bytes:
     return write_sections(sections)
 
 
+def forged_stream(data: bytes, random: Random) -> bytes:
+    """Flags and steps as they were, decisions that are not."""
+    sections = read_sections(data)
+    index = next(index for index, (kind, _) in enumerate(sections) if kind >= LEVELS)
+    kind, payload = sections[index]
+    first = min(random.randint(8, 16), len(payload) - 1)
+    sections[index] = kind, payload[:first] + flip(payload[first:], random)
+    return write_sections(sections)
+
+
+def forged_flags(data: bytes, random: Random) -> bytes:
+    """Rows in order that are not, vectors elsewhere."""
+    sections = read_sections(data)
+    index = next(index for index, (kind, _) in enumerate(sections) if kind >= LEVELS)
+    kind, payload = sections[index]
+    sections[index] = kind, bytes([payload[0] ^ 1 << random.choice([2, 3, 4])]) + payload[1:]
+    return write_sections(sections)
+
+
 def forged_exchange(data: bytes, random: Random) -> bytes:
     sections, others = read_sections(data), read_sections(random.choice(CORPUS))
     index = random.randrange(len(sections))
@@ -162,7 +181,7 @@ def forged_order(data: bytes, random: Random) -> bytes:
 
 def forged_set(data: bytes, random: Random) -> bytes:
     sections = read_sections(data)
-    chosen = random.choices([*sections, (random.randint(1, 255), random.randbytes(9))], k=random.randint(0, 7))
+    chosen = random.choices([*sections, (random.randint(1, 255), random.randbytes(9))], k=random.randint(1, 7))
     return write_sections(chosen)
 
 
@@ -188,9 +207,9 @@ def forged_huge(data: bytes, random: Random) -> bytes:
     shape = [2 ** (b - a) for a, b in zip([0, *cuts], [*cuts, power], strict=True)]
     if len(shape) == 1:
         shape.append(1)
-    real = dict(read_sections(random.choice(CORPUS[:-1])))[WEIGHTS]
-    levels = random.choice([real[3:], random.randbytes(30), b"\0"])
-    sections: Sections = [(NETWORK, b""), (WEIGHTS, real[:3] + levels), (VECTORS, b"\0")]
+    real = dict(read_sections(random.choice(CORPUS[:-1])))[LEVELS]
+    levels = random.choice([real[9:], random.randbytes(30), b"\0"])
+    sections: Sections = [(LISTED, b""), (LEVELS, random.choice([b"\0", b"\4", b"\14"]) + b"\x80\x3f" + levels)]
     return _with_layout(write_sections(sections), json.dumps([["weight", "w", shape, ""]]).encode())
 
 
@@ -200,18 +219,25 @@ def forged_text(data: bytes, random: Random) -> bytes:
 
 def forged_name(data: bytes, random: Random) -> bytes:
     name = random.choice([b"small?x=1", b"os.system", random.randbytes(random.randint(0, 30)), b"\xff\xfe"])
-    forged = b"\0" + varint(len(name)) + name + LAYOUT.fingerprint()
-    return write_sections([(kind, forged if kind == NETWORK else payload) for kind, payload in read_sections(data)])
+    return write_sections([(REGISTERED, name + LAYOUT.fingerprint()), *read_sections(data)[1:]])
 
 
 def _with_layout(data: bytes, text: bytes) -> bytes:
-    forged = b"\x01" + zlib.compress(text, 1)
-    return write_sections([(kind, forged if kind == NETWORK else payload) for kind, payload in read_sections(data)])
+    return write_sections([(LISTED, zlib.compress(text, 1)), *read_sections(data)[1:]])
 
 
 Mutation = Callable[[bytes, Random], bytes]
 DAMAGE: list[Mutation] = [flip, overwrite, truncate, insert, delete, repeat, splice, newer, foreign]
-FORGERY: list[Mutation] = [forged_payload, forged_exchange, forged_order, forged_set, forged_layout, forged_huge]
+FORGERY: list[Mutation] = [
+    forged_payload,
+    forged_stream,
+    forged_flags,
+    forged_exchange,
+    forged_order,
+    forged_set,
+    forged_layout,
+    forged_huge,
+]
 FORGERY += [forged_text, forged_name]
 RARE = (forged_text,)  # up to a second each
 

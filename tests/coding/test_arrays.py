@@ -246,7 +246,7 @@ def test_bytes_left_over_are_refused() -> None:
 def test_shapes_that_the_bytes_cannot_fill_are_refused_before_memory_is_taken() -> None:
     data = encode_arrays([np.arange(40).reshape(4, 10)])
     started = time.perf_counter()
-    with pytest.raises(FileFormatError, match="cannot hold a tensor"):
+    with pytest.raises(FileFormatError, match="cannot hold"):
         decode_arrays(data, [(1 << 20, 1 << 20)])
     with pytest.raises(FileFormatError, match="too large to hold"):
         decode_arrays(encode_arrays([np.zeros(3, int)]), [(1 << 40, 1 << 40)])
@@ -275,3 +275,32 @@ def test_payload_is_the_words_of_constrictions_range_coder(monkeypatch: pytest.M
     bits = decoder.decode(constriction.stream.model.Bernoulli(perfect=False), (tape >> 1) / 65536.0)
     np.testing.assert_array_equal(bits, tape & 1)
     assert len(payload) < sum(array.size for array in arrays)
+
+
+def test_large_tensors_are_coded_in_segments_of_which_one_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdsearch.coding import segments
+
+    monkeypatch.setattr(segments, "LARGEST_ALONE", 3000)
+    monkeypatch.setattr(segments, "SEGMENT", 1500)
+    random = np.random.default_rng(7)
+    shapes: list[tuple[int, ...]] = [(10, 20), (7, 500), (0, 3), (20, 20), (2000,), (5,), (4, 500)]
+    arrays = [np.round(random.laplace(size=shape)).astype(np.int32) for shape in shapes]
+    arrays[1][3:] = 0
+    arrays[-1][:] = 0
+    data = round_trip(arrays)
+    (alone,) = segments.decode_tensors(data, shapes, wanted=[3])
+    np.testing.assert_array_equal(alone, arrays[3])
+    damaged = bytearray(data)
+    damaged[-30:] = bytes(30)
+    (alone,) = segments.decode_tensors(bytes(damaged), shapes, wanted=[0])
+    np.testing.assert_array_equal(alone, arrays[0])
+    with pytest.raises(FileFormatError):
+        decode_arrays(data[:-1], shapes)
+
+
+def test_segments_learn_apart_and_cost_little_more() -> None:
+    random = np.random.default_rng(8)
+    array = (random.random((2050, 2050)) < 0.01).astype(np.int32)
+    data = round_trip([array])
+    halves = sum(len(encode_arrays([array[first : first + 1023]])) for first in (0, 1023, 2046))
+    assert halves <= len(data) <= halves + 12

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.coding.container import FIRST_LINK, Cursor, link_ends, read_sections, varint, write_sections
+from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, read_sections, varint, write_sections
 from rdsearch.errors import FileFormatError
 
 Sections = list[tuple[int, bytes]]
 payloads = st.binary(max_size=300)
-sections_ = st.lists(st.tuples(st.integers(1, FIRST_LINK - 1), payloads), max_size=5)
-links_ = st.lists(st.tuples(st.integers(FIRST_LINK, 255), payloads), min_size=1, max_size=4)
+networks_ = st.tuples(st.integers(0, 1), payloads)
+others_ = st.lists(st.tuples(st.integers(2, FIRST_LAYER - 1), payloads), max_size=5)
+sections_ = st.builds(lambda network, others: [network, *others], networks_, others_)
+layers_ = st.lists(st.tuples(st.integers(FIRST_LAYER, 255), payloads), min_size=1, max_size=4)
 SMALL = write_sections([(1, b"network"), (2, b""), (3, bytes(range(200)))])
 
 
@@ -19,37 +23,36 @@ def test_sections_come_back_as_they_were(sections: list[tuple[int, bytes]]) -> N
     assert read_sections(write_sections(sections)) == sections
 
 
-@given(sections_, links_)
-def test_a_file_with_links_ends_with_any_of_them_and_nowhere_else(sections: Sections, links: Sections) -> None:
-    data = write_sections([*sections, *links])
-    ends = link_ends(data)
-    assert read_sections(data) == [*sections, *links]
+@given(sections_, layers_)
+def test_a_file_in_layers_ends_with_any_of_them_and_nowhere_else(sections: Sections, layers: Sections) -> None:
+    data = write_sections([*sections, *layers])
+    ends = layer_ends(data)
+    assert read_sections(data) == [*sections, *layers]
     assert ends[-1] == len(data)
     for count, end in enumerate(ends, start=1):
-        assert data[:end] == write_sections([*sections, *links[:count]])
-        assert read_sections(data[:end]) == [*sections, *links[:count]]
+        assert data[:end] == write_sections([*sections, *layers[:count]])
+        assert read_sections(data[:end]) == [*sections, *layers[:count]]
     for length in set(range(len(data))) - set(ends):
         with pytest.raises(FileFormatError):
             read_sections(data[:length])
 
 
-@given(sections_, links_, links_)
-def test_a_link_of_another_file_is_refused(sections: Sections, links: Sections, others: Sections) -> None:
-    mine, foreign = write_sections([*sections, *links]), write_sections([*sections, (FIRST_LINK, b"other"), *others])
-    # What follows the first link of a file, put behind the first link of another.
-    spliced = mine[: link_ends(mine)[0]] + foreign[link_ends(foreign)[0] :]
-    if links[0] != (FIRST_LINK, b"other"):
+@given(sections_, layers_, layers_)
+def test_a_layer_of_another_file_is_refused(sections: Sections, layers: Sections, others: Sections) -> None:
+    mine, foreign = write_sections([*sections, *layers]), write_sections([*sections, (FIRST_LAYER, b"other"), *others])
+    # What follows the first layer of a file, put behind the first layer of another.
+    spliced = mine[: layer_ends(mine)[0]] + foreign[layer_ends(foreign)[0] :]
+    if layers[0] != (FIRST_LAYER, b"other"):
         with pytest.raises(FileFormatError, match="its checksum does not match"):
             read_sections(spliced)
 
 
-def test_neither_a_section_nor_an_end_mark_follows_a_link() -> None:
-    linked = write_sections([(1, b"network"), (FIRST_LINK, b"layer")])
-    plain = write_sections([(2, b"more")])[4:]
+def test_no_section_follows_a_layer() -> None:
+    layered = write_sections([(1, b"network"), (FIRST_LAYER, b"layer")])
     with pytest.raises(FileFormatError, match="section 2 follows a quality layer"):
-        read_sections(linked + plain)
-    with pytest.raises(FileFormatError, match="section 0 follows a quality layer"):
-        read_sections(linked + b"\x00")
+        read_sections(layered + b"\x02\x04more")
+    with pytest.raises(FileFormatError, match="section of impossible kind 0"):
+        read_sections(layered + b"\x00")
 
 
 @given(st.integers(0, 2**63 - 1))
@@ -77,8 +80,12 @@ def test_reading_past_the_end_is_refused() -> None:
 
 
 def test_the_layout_of_a_file_is_what_the_format_says() -> None:
-    # CRC-32 of b"\x07hello", computed apart from this code.
-    assert write_sections([(7, b"hello")]) == b"RDZ\x01\x07\x05hello" + (0x5CF5C080).to_bytes(4, "little") + b"\x00"
+    plain = b"RDZ\x02\x07net\x07\x05hello"
+    assert write_sections([(1, b"net"), (7, b"hello")]) == plain + zlib.crc32(plain).to_bytes(4, "little")
+    first, second = b"RDZ\x02\x06net\x80\x02ab", b"\x80\x01c"
+    ends = [zlib.crc32(data).to_bytes(4, "little") for data in (first, first + second)]
+    layered = [(0, b"net"), (FIRST_LAYER, b"ab"), (FIRST_LAYER, b"c")]
+    assert write_sections(layered) == first + ends[0] + second + ends[1]
 
 
 @pytest.mark.parametrize("length", range(len(SMALL)))
@@ -98,7 +105,7 @@ def test_every_flipped_bit_is_found(position: int) -> None:
 
 @given(st.binary(max_size=60))
 def test_whatever_the_bytes_there_is_a_result_or_a_clear_error(data: bytes) -> None:
-    for candidate in (data, b"RDZ\x01" + data):
+    for candidate in (data, b"RDZ\x02" + data):
         try:
             sections = read_sections(candidate)
         except FileFormatError:
@@ -113,12 +120,12 @@ def test_whatever_the_bytes_there_is_a_result_or_a_clear_error(data: bytes) -> N
         (b"PK\x03\x04 a zip", r"not a \.rdz file: it begins with b'PK"),
         (b"R", "cut short"),
         (b"RDZ", "cut short"),
-        (b"RDZ\x02\x00", "format version 2; this rdsearch reads version 1: install a newer rdsearch"),
-        (b"RDZ\x00\x00", "format version 0; this rdsearch reads version 1: it may be damaged"),
-        (SMALL + b"\x00", "1 bytes follow the end of the file"),
-        (SMALL + SMALL, "bytes follow the end of the file"),
-        (SMALL[:-5] + b"\x00\x00\x00\x00\x00", "section 3 of the file is damaged: its checksum does not match"),
-        (b"RDZ\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short: 9223372036854775807 bytes are needed"),
+        (b"RDZ\x03\x00", "format version 3; this rdsearch reads version 2: install a newer rdsearch"),
+        (b"RDZ\x01\x00", "format version 1; this rdsearch reads version 2: it was written before the first release"),
+        (SMALL + b"\x00", "cut short"),
+        (SMALL + SMALL, "cut short"),
+        (SMALL[:-4] + b"\x00\x00\x00\x00", "the file is damaged: its checksum does not match"),
+        (b"RDZ\x02\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short: 4611686018427387903 bytes are needed"),
     ],
 )
 def test_each_kind_of_damage_has_its_message(data: bytes, said: str) -> None:

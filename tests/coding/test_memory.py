@@ -14,7 +14,7 @@ from rdsearch.coding.arrays import encode_arrays, is_void
 from rdsearch.coding.cells import Cells
 from rdsearch.coding.container import read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.networkfile import NETWORK, VECTORS, WEIGHTS, NetworkFile, decode_file, encode_file
+from rdsearch.coding.networkfile import LEVELS, LISTED, NetworkFile, decode_file, encode_file
 from rdsearch.coding.progressive import Refinement
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +38,8 @@ print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
 
-def file_of(layout: Layout, weights: bytes, vectors: bytes = b"\x00") -> bytes:
-    network = b"\x01" + zlib.compress(layout.to_json(), 9)
-    return write_sections([(NETWORK, network), (WEIGHTS, b"\x00\x80\x3f" + weights), (VECTORS, vectors)])
+def file_of(layout: Layout, weights: bytes) -> bytes:
+    return write_sections([(LISTED, zlib.compress(layout.to_json(), 9)), (LEVELS, b"\x00\x80\x3f" + weights)])
 
 
 def zeros_of(*shapes: tuple[int, ...]) -> bytes:
@@ -57,8 +56,8 @@ def layered_zeros_of(shape: tuple[int, ...]) -> bytes:
 
     tiny = NetworkFile(layout((1, 1)), {"w": (np.zeros((1, 1), np.int32), 1.0)}, {})
     sections = read_sections(encode_file(tiny, [Refinement([Cells(4, 4)], [8], 0, [])]))
-    forged = b"\x01" + zlib.compress(layout(shape).to_json(), 9)
-    return write_sections([(kind, forged if kind == NETWORK else payload) for kind, payload in sections])
+    forged = zlib.compress(layout(shape).to_json(), 9)
+    return write_sections([(kind, forged if kind == LISTED else payload) for kind, payload in sections])
 
 
 def decoded_apart(data: bytes, tmp_path: Path) -> list[str]:

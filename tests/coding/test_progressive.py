@@ -14,10 +14,9 @@ from rdsearch.coding.arrays import encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import read_sections, varint, write_sections
 from rdsearch.coding.networkfile import (
-    NETWORK,
+    LEVELS,
+    LISTED,
     REFINEMENT,
-    VECTORS,
-    WEIGHTS,
     NetworkFile,
     decode_file,
     encode_file,
@@ -144,7 +143,7 @@ def test_the_parts_of_every_prefix_add_up_and_name_the_layers() -> None:
 
 def test_a_file_without_coarser_layers_is_no_layered_one() -> None:
     data = encode_file(NETWORK_FILE)
-    assert [kind for kind, _ in read_sections(data)][:3] == [NETWORK, WEIGHTS, VECTORS]
+    assert [kind for kind, _ in read_sections(data)][:2] == [LISTED, LEVELS]
     assert prefix_ends(data) == [len(data)]
     assert (decode_file(data, unknown).refinement, decode_file(data, unknown).refinements) == (1, 1)
 
@@ -190,11 +189,9 @@ def test_layers_that_do_not_fit_are_refused(layers: list[bytes], said: str) -> N
 
 
 def test_layers_beside_a_plain_section_of_weights_are_refused() -> None:
-    sections = [(NETWORK, dict(read_sections(DATA))[NETWORK]), (WEIGHTS, b""), (REFINEMENT, FIRST)]
-    with pytest.raises(FileFormatError, match="quality layers and a weights section"):
+    sections = [(LISTED, dict(read_sections(DATA))[LISTED]), (LEVELS, b""), (REFINEMENT, FIRST)]
+    with pytest.raises(FileFormatError, match="quality layers and a section of weights"):
         decode_file(write_sections(sections), unknown)
-    with pytest.raises(FileFormatError, match="no network section"):
-        decode_file(write_sections([(REFINEMENT, FIRST)]), unknown)
 
 
 def test_biases_that_leave_int32_are_refused() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from rdsearch.base.channels import joined_channels
 from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.loading import decode, load
 from rdsearch.compression.pack import pack
@@ -48,13 +50,25 @@ def packed(
     return pack(network, factory, recipe, [inputs()] if calibration else [])
 
 
+def in_its_own_order(network: nn.Module, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A file's tensors with the first layer's channels where the network has them."""
+    (channels,) = joined_channels(network, inputs()[:1])
+    mine, coded = network[0].weight.detach().numpy(), state["0.weight"]
+    distances = ((mine[:, None] - coded[None]) ** 2).reshape(len(mine), len(coded), -1).sum(-1)
+    order = linear_sum_assignment(distances)[1]
+    return {**state} | {
+        axis.tensor: axis.taken(torch.from_numpy(state[axis.tensor]), order).numpy() for axis in channels.axes
+    }
+
+
 def test_every_weight_is_within_half_a_step_and_pruned_ones_stay_zero(network: nn.Module) -> None:
     file = decode(packed(network, step=0.1))
     weights = [network[0].weight, network[4].weight]
+    state = in_its_own_order(network, file.state_dict())
     step = snap_step(0.1 * survivor_rms(weights))
     for name, weight in zip(["0.weight", "4.weight"], weights, strict=True):
         assert file.weights[name][1] == step
-        decoded = file.state_dict()[name]
+        decoded = state[name]
         assert np.abs(decoded - weight.detach().numpy()).max() <= step / 2 * (1 + 1e-6)
         assert not decoded[weight.detach().numpy() == 0].any()
 
@@ -141,7 +155,8 @@ def test_every_method_makes_a_file_that_decodes_to_a_network_near_the_float_one(
 ) -> None:
     data = packed(network, method=method, step=0.2, rate_weight=0.02, bias_bits=12)
     decoded = load(data, into=make()).eval()
-    assert not decoded[4].weight[network[4].weight == 0].any()
+    state = in_its_own_order(network, {name: tensor.numpy() for name, tensor in load(data).items()})
+    assert not state["4.weight"][network[4].weight.detach().numpy() == 0].any()
     with torch.no_grad():
         found, wanted = decoded(inputs()), network(inputs())
     assert float((found - wanted).square().mean()) < 0.02 * float(wanted.var())
@@ -150,9 +165,9 @@ def test_every_method_makes_a_file_that_decodes_to_a_network_near_the_float_one(
 def test_layers_named_plain_are_rounded_to_nearest_and_a_pattern_must_match(network: nn.Module) -> None:
     file = decode(packed(network, method="sequential", rate_weight=1.0, plain=["4"]))
     step = file.weights["4.weight"][1]
+    state = in_its_own_order(network, file.state_dict())
     errors = {
-        name: np.abs(file.state_dict()[f"{name}.weight"] - network[int(name)].weight.detach().numpy()).max()
-        for name in ("0", "4")
+        name: np.abs(state[f"{name}.weight"] - network[int(name)].weight.detach().numpy()).max() for name in ("0", "4")
     }
     assert errors["4"] <= step / 2 * (1 + 1e-6) < errors["0"]
     with pytest.raises(RdsearchError, match=r"quantization\.plain: pattern 'fc' matches no layer"):
