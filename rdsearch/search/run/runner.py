@@ -21,6 +21,7 @@ from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.session import ray_session
+from rdsearch.search.run.sizes import require_trainable
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.journal import exclusive
@@ -95,6 +96,7 @@ def run_search(
         file.check_trials(limits.trials)
         task = task or task_of(file)
         baseline = _prepare(folder, file, task, console, command)
+        require_trainable(file.space, task, baseline)
         seconds = limits.seconds if limits.seconds is not None else file.search.time
         target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
         first = _taken_over(folder, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def trial_points(
             baseline=context.baseline,
             after=checkpoint,
             parameters=parameters,
+            drafts=partial(store.draft, number),
         ):
             last = point.round == recipe.pruning.rounds
             done[point.round - 1 :] = [store.publish(number, point, None if last else after)]

@@ -5,6 +5,7 @@
     trials/00012/round_003/point.json            figures and parameters
                            network.rdz           the file itself
                            checkpoint.safetensors   only in the newest round of an unfinished trial
+    trials/00012/draft_004                       of a round with a long training, while it is at work
     trials/00012/outcome.json                    once the trial has ended
                  errors.log                      tracebacks, if a worker met any
 
@@ -26,11 +27,12 @@ from safetensors import SafetensorError
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
+from rdsearch.retraining.rate.draft import Draft
 from rdsearch.search.store.places import Folder, Place
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
 OUTCOME, ERRORS = "outcome.json", "errors.log"
-_ROUND = "round_"
+_ROUND, _DRAFT = "round_", "draft_"
 _FILE = "file"
 _NOT_STORED = ("path", "data", "test_accuracy")
 
@@ -77,6 +79,7 @@ class RoundStore:
             self.place.publish(name, parts, marker=POINT)
             if point.round > 1:
                 self.place.remove(f"{self._round(trial, point.round - 1)}/{CHECKPOINT}")
+            self.place.remove(self._draft(trial, point.round))
         except OSError as error:
             raise SearchError(
                 f"round {point.round} of trial {trial} cannot be stored in {self.place.where(name)}: {error}"
@@ -118,10 +121,33 @@ class RoundStore:
                 self.log_error(trial, f"{where} is damaged, and the rounds up to it are computed again: {error}")
         return None
 
+    def draft(self, trial: int, number: int) -> Draft:
+        """Where a long training within a round keeps its state."""
+        name = self._draft(trial, number)
+
+        def read() -> bytes | None:
+            try:
+                return self.place.read(name)
+            except FileNotFoundError:
+                return None
+
+        def write(data: bytes) -> None:
+            try:
+                self.place.write(name, data)
+            except OSError as error:
+                raise SearchError(
+                    f"the draft of round {number} of trial {trial} cannot be stored in {self.place.where(name)}: "
+                    f"{error}"
+                ) from error
+
+        return Draft(read, write)
+
     def finish(self, trial: int, outcome: Outcome) -> None:
         """Record how a trial ended, and let its checkpoint go."""
         self.place.write(f"{_folder(trial)}/{OUTCOME}", json.dumps(asdict(outcome)).encode())
         self.place.each(lambda name: self.place.remove(f"{name}/{CHECKPOINT}"), self._rounds(trial))
+        drafts = [name for name in self.place.names(_folder(trial)) if name.startswith(_DRAFT)]
+        self.place.each(lambda name: self.place.remove(f"{_folder(trial)}/{name}"), drafts)
 
     def outcome(self, trial: int) -> Outcome | None:
         """How a trial ended; ``None`` while it has not."""
@@ -156,6 +182,9 @@ class RoundStore:
 
     def _round(self, trial: int, number: int) -> str:
         return f"{_folder(trial)}/{_ROUND}{number:03d}"
+
+    def _draft(self, trial: int, number: int) -> str:
+        return f"{_folder(trial)}/{_DRAFT}{number:03d}"
 
     def _read_point(self, name: str) -> OperatingPoint:
         try:
