@@ -174,7 +174,8 @@ def test_without_a_loss_the_float_network_teaches() -> None:
 
     silent = Task(network=teacher, train=(inputs, np.zeros(600, np.float32)), validation=120, evaluate=nearness)
     assert silent.loss is None
-    plain, trained = (one(silent, tree(epochs, step=1.2)) for epochs in (0, 8))
+    with pytest.warns(UserWarning, match="learn from the float network"):
+        plain, trained = (one(silent, tree(epochs, step=1.2)) for epochs in (0, 8))
     assert trained.size_bytes <= plain.size_bytes
     assert trained.val_accuracy > 0.75 * plain.val_accuracy  # scores are negative
 
