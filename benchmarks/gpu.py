@@ -171,31 +171,42 @@ def measure_rounds(bench: Bench, task: Task) -> None:
 def measure_step(bench: Bench, task: Task) -> None:
     """Steps with masks, and steps that train a file's levels."""
     from rdsearch.quantization.uniform import quantize_uniform, survivor_rms
-    from rdsearch.retraining.levels import StraightThrough
+    from rdsearch.retraining.rate.state import Trained
     from rdsearch.tasks.training.stepper import Stepper, hold
-    from rdsearch.tasks.training.train import _batches
+    from rdsearch.tasks.training.train import batches
 
     settings, count = recipe({}).retrain, 2 if bench.small else 60
-    for kind in ("plain", "levels"):
-        network = dense_network(task).to(bench.device).train()
-        weights = prunable_weights(network)
-        masks = prune(weights, None, int(0.3 * sum(weight.numel() for weight in weights.values())))
-        held = hold(network, masks)
-        levels = {name: quantize_uniform(weight, 0.5 * survivor_rms([weight])) for name, weight in weights.items()}
-        hooks = [StraightThrough(network, levels, 8)] if kind == "levels" else []
-        stepper = Stepper(network, settings, 1000, held, task.loss, bench.device, hooks)
-        feed = _batches(task.train, settings, np.random.default_rng(0), bench.device)
-        first = next(feed)
+    network = dense_network(task).to(bench.device).train()
+    weights = prunable_weights(network)
+    masks = prune(weights, None, int(0.3 * sum(weight.numel() for weight in weights.values())))
+    held = hold(network, masks)
+    levels = {name: quantize_uniform(weight, 0.5 * survivor_rms([weight])) for name, weight in weights.items()}
+    feed = batches(task.train, settings, np.random.default_rng(0), bench.device)
+    first = next(feed)
+    assert task.loss is not None  # noqa: S101 - a classification
+    loss, stepper = task.loss, Stepper(network, settings, 1000, held, task.loss, bench.device)
+    source, whole, fresh = (dense_network(task).to(bench.device) for _ in range(3))
+    trained = Trained(
+        fresh, whole, source, levels, bits=8, lr=0.02, size=lambda whole, levels, last=False: 0, inputs=first[0][:2]
+    )
+    pull = torch.zeros((), device=bench.device)
 
-        def take(batches: Iterable[Any], count: int, stepper: Stepper = stepper) -> None:
+    def learn(batch: Any) -> None:
+        trained.before_forward()
+        loss(trained.network(batch[0]), batch[1]).backward()  # type: ignore[no-untyped-call]
+        trained.update(pull, 1.0)
+
+    for kind, step in (("plain", stepper.step), ("levels", learn)):
+
+        def take(batches: Iterable[Any], count: int, step: Callable[[Any], object] = step) -> None:
             for _, batch in zip(range(count), batches, strict=False):
-                stepper.step(batch)
+                step(batch)
 
         take([first] * 5, 5)
-        fed = bench.seconds(lambda: take(feed, count)) / count  # noqa: B023 - called at once
-        same = bench.seconds(lambda: take([first] * count, count)) / count  # noqa: B023
+        fed = bench.seconds(lambda: take(feed, count)) / count
+        same = bench.seconds(lambda: take([first] * count, count)) / count
         figures = {"ms": round(1e3 * fed, 2), "ms_without_feeding": round(1e3 * same, 2)}
-        bench.print(f"step: {kind}", **figures, **_traced(bench, lambda: take(feed, 10), 10))  # noqa: B023
+        bench.print(f"step: {kind}", **figures, **_traced(bench, lambda: take(feed, 10), 10))
 
 
 def _traced(bench: Bench, work: Callable[[], None], steps: int) -> dict[str, float]:

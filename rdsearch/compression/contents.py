@@ -41,26 +41,34 @@ def contents(
         layout=layout,
         weights={name: _levels(quantized) for name, quantized in decoded.weights.items()},
         buffers=_buffers(decoded.network, layout),
-        vectors=_vectors(decoded.network, layout, bias_bits),
+        vectors=_vectors(decoded, layout, bias_bits),
         network_id=network_id,
         recipe=recipe,
         ordered=ordered,
     )
 
 
-def _vectors(network: nn.Module, layout: Layout, bits: int) -> dict[str, Levels]:
+def _vectors(decoded: Decoded, layout: Layout, bits: int) -> dict[str, Levels]:
     """Biases, and the scale and shift of batch normalisations."""
-    state = network.state_dict()
-    normalisations = batchnorm_layers(network)
+    state = decoded.network.state_dict()
+    normalisations = batchnorm_layers(decoded.network)
     vectors: dict[str, Levels] = {}
     for entry in layout.entries:
         if entry.kind == "vector":
-            vectors[entry.name] = _levels(quantize_to_bits(state[entry.name], bits))
+            vectors[entry.name] = _vector(decoded, entry.name, state[entry.name], bits)
         elif entry.kind == "batchnorm":
             scale, shift = scale_and_shift(normalisations[entry.name])
-            vectors[f"{entry.name}.scale"] = _levels(quantize_scale(scale, bits))
-            vectors[f"{entry.name}.shift"] = _levels(quantize_to_bits(shift, bits))
+            vectors[f"{entry.name}.scale"] = _vector(decoded, f"{entry.name}.scale", scale, bits)
+            vectors[f"{entry.name}.shift"] = _vector(decoded, f"{entry.name}.shift", shift, bits)
     return vectors
+
+
+def _vector(decoded: Decoded, name: str, values: Tensor, bits: int) -> Levels:
+    """The levels that a vector has already, but for what has become zero since; else those that it gets now."""
+    quantized = decoded.vectors.get(name)
+    if quantized is None:
+        return _levels(quantize_scale(values, bits) if name.endswith(".scale") else quantize_to_bits(values, bits))
+    return np.where(values.detach().cpu().numpy() == 0, 0, quantized.levels).astype(np.int32), quantized.step
 
 
 def _buffers(network: nn.Module, layout: Layout) -> dict[str, np.ndarray]:

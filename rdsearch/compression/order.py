@@ -21,6 +21,7 @@ from rdsearch.base.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.base.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.compression.quantize import Decoded
+from rdsearch.quantization.batchnorm import batchnorm_layers, vector_name
 from rdsearch.quantization.method import copied
 from rdsearch.quantization.uniform import Quantized
 
@@ -53,14 +54,18 @@ class Order:
 
     def decoded(self, decoded: Decoded) -> Decoded:
         """A network and its levels in this order; the network is changed in place."""
-        weights = dict(decoded.weights)
+        weights, vectors = dict(decoded.weights), dict(decoded.vectors)
+        normalisations = batchnorm_layers(decoded.network)
         self.permute(decoded.network)
         for _, channels, order in self.permutations:
             for axis in channels.axes:
                 if axis.tensor in weights:
                     levels, step = weights[axis.tensor].levels, weights[axis.tensor].step
                     weights[axis.tensor] = Quantized(_taken(levels, axis, order), step)
-        return Decoded(decoded.network, weights)
+                name = vector_name(axis.tensor, normalisations)
+                if name in vectors:
+                    vectors[name] = Quantized(_taken(vectors[name].levels, axis, order), vectors[name].step)
+        return Decoded(decoded.network, weights, vectors)
 
     def network(self, network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
         """A copy of another network of the same form in this order; itself where nothing changes."""

@@ -7,24 +7,29 @@ cheapest order → vectors → file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from torch import nn
 
 from rdsearch.base.inputs import Inputs
-from rdsearch.coding.networkfile import check_writable, encode_file
+from rdsearch.coding.networkfile import NetworkFile, check_writable, encode_file
 from rdsearch.compression.contents import contents
 from rdsearch.compression.layout import layout_of
-from rdsearch.compression.order import cheapest_order
+from rdsearch.compression.order import Order, cheapest_order
 from rdsearch.compression.progressive import coarser_networks
 from rdsearch.compression.quantize import Decoded, quantize
 from rdsearch.compression.unread import forget_unread
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.quantization.folding import folded
+from rdsearch.quantization.method import copied
 from rdsearch.quantization.uniform import Quantized
+from rdsearch.retraining.rate.state import FileLevels, Size
 
-LevelTrainer: TypeAlias = Callable[[nn.Module, Mapping[str, Quantized]], dict[str, Quantized]]
-"""From the network that decodes from levels, and these, to better levels; the network is left as `pack` codes it."""
+LevelTrainer: TypeAlias = Callable[[nn.Module, nn.Module, Mapping[str, Quantized], Size], FileLevels]
+"""From the network that decodes from levels, the float one, the levels, and what packs them, to better levels.
+
+The first network is left as `pack` codes it."""
 
 
 def pack(
@@ -62,14 +67,31 @@ def pack(
         network = folded(network, fresh_network)
     names = [entry.name for entry in layout.of("weight")]
     decoded = quantize(network, names, fresh_network, settings, calibration)
+    first = calibration[0] if calibration else None
+
+    def written(decoded: Decoded) -> tuple[NetworkFile, Order]:
+        """In the cheapest order, into which the decoded network is put."""
+        order = cheapest_order(decoded, first) if first is not None else Order()
+        return contents(
+            order.decoded(decoded), layout, settings.bias_bits, network_id, recipe, order.sorted_weights
+        ), order
+
+    def read(decoded: Decoded) -> Decoded:
+        """Without what nothing reads."""
+        if first is None:
+            return decoded
+        return replace(decoded, weights=forget_unread(decoded.network, decoded.weights, first))
+
+    def size(whole: nn.Module, levels: FileLevels, last: bool = False) -> int:
+        now = Decoded(copied(whole, fresh_network), dict(levels.weights), levels.vectors)
+        return len(encode_file(written(read(now) if last else now)[0]))
+
+    decoded = read(decoded)
     if train_levels is not None:
-        decoded = Decoded(decoded.network, train_levels(decoded.network, decoded.weights))
-    ordered: Sequence[str] = ()
-    if calibration:
-        decoded = Decoded(decoded.network, forget_unread(decoded.network, decoded.weights, calibration[0]))
-        order = cheapest_order(decoded, calibration[0])
-        decoded, network, ordered = order.decoded(decoded), order.network(network, fresh_network), order.sorted_weights
-    file = contents(decoded, layout, settings.bias_bits, network_id, recipe, ordered)
+        trained = train_levels(decoded.network, network, decoded.weights, size)
+        decoded = read(Decoded(decoded.network, dict(trained.weights), trained.vectors))
+    file, order = written(decoded)
+    network = order.network(network, fresh_network)
     matched = calibration if settings.reestimate_batchnorm else []
     coarser = coarser_networks(settings.layers, file, network, decoded.network, matched)
     return encode_file(file, coarser)

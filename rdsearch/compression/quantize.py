@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from torch import nn
@@ -28,10 +28,12 @@ class Decoded:
     Attributes:
         network: The weights that ``weights`` decode to; biases and normalisations are still float.
         weights: Levels of every weight.
+        vectors: Levels of biases, scales and shifts that have some already, by their names in the file.
     """
 
     network: nn.Module
     weights: WeightLevels
+    vectors: Mapping[str, Quantized] = field(default_factory=dict)
 
 
 def quantize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from rdsearch.compression.gradual import GradualPruning
 from rdsearch.compression.kind import with_quantizer
 from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline, plain_network
 from rdsearch.compression.pack import LevelTrainer, pack
+from rdsearch.compression.target import require_reachable
 from rdsearch.config.recipe import PruningRecipe, Recipe
 from rdsearch.config.space import load_recipe
 from rdsearch.errors import PruningError, TaskError
@@ -27,8 +28,10 @@ from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import all_alive, most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import nothing_to_prune, prunable_weights
-from rdsearch.retraining.levels import train_levels
-from rdsearch.retraining.retrain import retrain
+from rdsearch.retraining.rate.draft import Draft
+from rdsearch.retraining.rate.training import FileTraining
+from rdsearch.retraining.retrain import distillation_hooks, retrain
+from rdsearch.retraining.teacher import nothing, teacher_of
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.train import training_steps
 
@@ -64,6 +67,7 @@ def compress(
         PruningError: The recipe asks for what this network cannot give.
         TaskError: There is no such device, the seed is none, or the training inputs cannot be cut into examples.
         TrialError: A round's score is not a number.
+        QuantizationError: No file of the network can have the size that it is to be trained to.
     """
     if not isinstance(task, Task):
         raise TaskError(f"task is a {type(task).__name__}: give a rdsearch.Task")
@@ -85,6 +89,7 @@ def rounds(
     after: Checkpoint | None = None,
     parameters: Mapping[str, Scalar] | None = None,
     embed_recipe: bool = False,
+    drafts: Callable[[int], Draft] | None = None,
 ) -> Iterator[tuple[OperatingPoint, Checkpoint]]:
     """`compress` with a checkpoint beside every operating point, and able to go on ``after`` one.
 
@@ -100,10 +105,13 @@ def rounds(
         after: Go on from here instead of from the dense network.
         parameters: What the points carry as their parameters; the recipe's own settings when not given.
         embed_recipe: Store the recipe in every file.
+        drafts: From a round's number to what keeps the state of a long training within it.
     """
     task = task.for_search()
     place, seed = checked_device(device), checked_seed(seed)
     baseline = baseline or measure_baseline(task, place)
+    training = recipe.quantization.training
+    require_reachable([training.target_bytes] if training.epochs and training.target_bytes else [], task, baseline)
     network = dense_network(task, after.state if after else None).to(place)
     masks = _masks_on(place, after.masks) if after else None
     for number in range(after.round + 1 if after else 1, recipe.pruning.rounds + 1):
@@ -117,7 +125,7 @@ def rounds(
                 calibration_inputs(task, network, recipe, seed, place),
                 network_id=task.network_id,
                 recipe=recipe.cut(number).as_dict() if embed_recipe else None,
-                train_levels=_level_trainer(task, recipe, number, seed, place),
+                train_levels=_level_trainer(task, recipe, number, seed, place, drafts(number) if drafts else None),
             )
         point = measure(task, data, baseline, place)
         point = replace(
@@ -185,18 +193,25 @@ def _survivors(pruning: PruningRecipe, total: int, number: int) -> int:
     )
 
 
-def _level_trainer(task: Task, recipe: Recipe, number: int, seed: int, device: torch.device) -> LevelTrainer | None:
+def _level_trainer(
+    task: Task, recipe: Recipe, number: int, seed: int, device: torch.device, draft: Draft | None
+) -> LevelTrainer | None:
     settings = recipe.quantization
     if settings.training.epochs == 0:
         return None
-    return partial(
-        train_levels,
+    hooks, loss = distillation_hooks(task, recipe.retrain.distillation, device), task.loss
+    if loss is None:
+        hooks, loss = [teacher_of(task, device)], nothing
+    return FileTraining(
         task=task,
+        fresh_network=partial(plain_network, task),
         settings=settings.training,
         bits=settings.bias_bits,
-        distillation=recipe.retrain.distillation,
         seed=_seeds(seed, number)[2],
         device=device,
+        hooks=hooks,
+        loss=loss,
+        draft=draft,
     )
 
 

@@ -8,7 +8,7 @@ replace them by those of the calibration images, which costs accuracy by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -22,6 +22,7 @@ from rdsearch.quantization.inputs import on_input
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+_FILE_NAMES = {"weight": "scale", "bias": "shift"}
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 _CACHED = 2**18
@@ -50,6 +51,19 @@ def batchnorm_layers(network: nn.Module) -> dict[str, BatchNorm]:
         for name, module in network.named_modules()
         if isinstance(module, BATCHNORM) and set(module.state_dict()) == _TENSORS
     }
+
+
+def vector_name(name: str, layers: Container[str]) -> str:
+    """What a file calls a vector of the state dict: scale and shift are those of the normalisation's map.
+
+    Args:
+        name: In the state dict.
+        layers: Names of the batch normalisations.
+    """
+    layer, _, attribute = name.rpartition(".")
+    if layer not in layers:
+        return name
+    return f"{layer}.{_FILE_NAMES.get(attribute, attribute)}"
 
 
 def scale_and_shift(layer: BatchNorm) -> tuple[Tensor, Tensor]:

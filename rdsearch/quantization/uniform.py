@@ -123,9 +123,14 @@ def quantize_scale(scale: Tensor, bits: int) -> Quantized:
     Raises:
         QuantizationError: A value is not finite.
     """
-    if torch.allclose(scale, torch.ones_like(scale), rtol=0.0, atol=_ONE):
-        return Quantized(np.ones(scale.shape, np.int32), 1.0)
+    if is_folded(scale):
+        return Quantized(scale.detach().round().to(torch.int32).cpu().numpy(), 1.0)
     return quantize_to_bits(scale, bits)
+
+
+def is_folded(scale: Tensor) -> bool:
+    """Whether a normalisation's scale is that of a folded layer: 1 everywhere, or 0 where nothing reads a channel."""
+    return bool((((scale - 1).abs() <= _ONE) | (scale == 0)).all())
 
 
 def dequantize(quantized: Quantized) -> np.ndarray:

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TrialError
 from rdsearch.retraining import GATES, PENALTIES
+from rdsearch.retraining.augmentation import Augmented
 from rdsearch.retraining.distillation import Distillation
 from rdsearch.retraining.penalties import Penalty
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.settings import DistillationSettings, RetrainRecipe
 from rdsearch.retraining.survivors import Survivors
+from rdsearch.tasks.splits import Split
 from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
@@ -58,7 +60,8 @@ def retrain(
         masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}
     if settings.epochs > 0 and task.loss is not None:
         hooks = [*first, *_hooks(network, task, settings, masks, device)]
-        train(network, task.train, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
+        split: Split = Augmented(task.train, settings.augmentation) if settings.augmentation else task.train
+        train(network, split, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
     require_finite(network, settings.lr, "retrain")
 
 

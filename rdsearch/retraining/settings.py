@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from rdsearch.base.schema import Settings, known
 from rdsearch.retraining import GATES, PENALTIES
@@ -54,10 +54,36 @@ class RetrainRecipe(TrainingConfig):
     """Gates that close on the survivors that are worth least."""
     distillation: DistillationSettings = DistillationSettings()
     """Learning from the dense network."""
+    augmentation: float = Field(0.0, ge=0, le=1)
+    """Share of the batches whose images are shifted, turned, scaled and sheared a little."""
 
 
-class LevelTraining(TrainingConfig):
-    """How the levels of a round's file are trained, the float network left as it is."""
+class LevelTraining(Settings):
+    """Training for the file: its levels and steps under the loss and the rate, the float network left as it is."""
 
-    epochs: float = Field(0, ge=0, le=10_000, description="passes a round; 0 codes the levels as they were chosen")
-    lr: float = Field(5e-4, gt=0, le=10, description="learning rate at the start")
+    epochs: float = Field(0, ge=0, le=10_000)
+    """Passes a round, also parts of one; 0 codes the levels as they were chosen."""
+    target_bytes: int | None = Field(None, ge=1)
+    """Size that the file is steered to, of which it stays less than 1 % below; null keeps the size that it has before
+    the training."""
+    rate_weight: float | None = Field(None, ge=0, le=1e6)
+    """A fixed pull of every level towards zero instead of a size, in mean magnitudes of the loss's gradient."""
+    lr: float = Field(0.02, gt=0, le=10)
+    """Learning rate of the levels at the start, in steps; it falls to 0 by half a cosine."""
+    batch_size: int = Field(128, ge=1, le=65_536)
+    """Examples in a step."""
+    augmentation: float = Field(0.0, ge=0, le=1)
+    """Share of the batches whose images are shifted, turned, scaled and sheared a little."""
+
+    @model_validator(mode="after")
+    def _one_way_to_a_size(self) -> LevelTraining:
+        if self.target_bytes is not None and self.rate_weight is not None:
+            raise ValueError(
+                f"rate_weight: {self.rate_weight:g} is of no effect beside target_bytes: {self.target_bytes}, which "
+                "steers it; leave one of them out"
+            )
+        return self
+
+    def schedule(self) -> TrainingConfig:
+        """Passes and batches, as the training loop takes them."""
+        return TrainingConfig(epochs=self.epochs, lr=self.lr, batch_size=self.batch_size)

@@ -171,7 +171,7 @@ class Task:
         if self.loss is None:
             said.append(
                 "there is no loss, and the targets are no classes of the network's outputs: the network is not "
-                "retrained; give loss= for that"
+                "retrained; give loss= for that. Files that are trained for their size learn from the float network"
             )
         return [*said, *self._split_notes, *self._left_out]
 

@@ -52,10 +52,11 @@ def test_sparsity_and_rate_count_every_weight() -> None:
 
 @pytest.mark.parametrize("network", [nn.Linear(8, 2), nn.Sequential(nn.BatchNorm1d(8))], ids=["linear", "no weight"])
 def test_quantising_alone_is_a_recipe_of_one_round(network: nn.Module) -> None:
-    [point] = compress(task_of(network.eval(), evaluate=lambda network, batches: 0.5), ONCE)
+    task = task_of(network.eval(), evaluate=lambda network, batches: 0.5)
+    [point] = compress(task, {**ONCE, "quantization": {"method": "uniform"}})
     assert point.round == 1
     assert point.sparsity < 0.2
-    [same] = compress(task_of(network, evaluate=lambda network, batches: 0.5), {**ONCE, "quantization": {"step": 0.2}})
+    [same] = compress(task, {**ONCE, "quantization": {"method": "uniform", "step": 0.2}})
     assert same.data == point.data
 
 

@@ -22,6 +22,7 @@ from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.signals import tune_listens
+from rdsearch.search.run.sizes import require_trainable
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
@@ -126,6 +127,7 @@ def _go_on(
         folder.write_target(limits.trials)  # training may take hours, and be interrupted
     task = searched_task(folder, task)
     baseline = _prepare(folder, file, task, console, command)
+    require_trainable(file.space, task, baseline)
     seconds = limits.seconds if limits.seconds is not None else file.search.time
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
     first = _taken_over(folder, console)

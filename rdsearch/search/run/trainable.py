@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def trial_points(
             baseline=context.baseline,
             after=checkpoint,
             parameters=parameters,
+            drafts=partial(store.draft, number),
         ):
             last = point.round == recipe.pruning.rounds
             done[point.round - 1 :] = [store.publish(number, point, None if last else after)]

@@ -25,6 +25,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,6 +34,7 @@ from safetensors import SafetensorError
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.errors import SearchError
 from rdsearch.points.point import OperatingPoint
+from rdsearch.retraining.rate.draft import Draft
 from rdsearch.search.store.places import Folder, Place, read_without_links
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
@@ -153,6 +155,10 @@ class RoundStore:
                 where = self.place.where(f"{name}/{CHECKPOINT}")
                 self.log_error(trial, f"{where} is damaged, and the rounds up to it are computed again: {error}")
         return None
+
+    def draft(self, trial: int, number: int) -> Draft:
+        """Where a long training within a round keeps its state; see `write_draft`."""
+        return Draft(partial(self.read_draft, trial, number), partial(self.write_draft, trial, number))
 
     def write_draft(self, trial: int, round_: int, data: bytes) -> None:
         """Keep how far a round has come that takes long; it goes when the round is stored, or its trial ends.

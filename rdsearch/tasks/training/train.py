@@ -122,7 +122,7 @@ def _run(
     for number in range(finished + 1, epochs + 1):
         start = time.perf_counter()
         last = steps - (number - 1) * steps_per_epoch  # fewer than a whole pass where epochs is no whole number
-        mean = _epoch(stepper, _batches(split, config, generator, device), last)
+        mean = _epoch(stepper, batches(split, config, generator, device), last)
         if not math.isfinite(mean):
             raise TaskError(
                 f"the training loss is {mean} in epoch {number} with lr = {config.lr}: lower the "
@@ -149,7 +149,7 @@ def _epoch(stepper: Stepper, batches: Iterator[Batch], steps: int) -> float:
     return float(total) / max(1, done)
 
 
-def _batches(
+def batches(
     split: Split, config: TrainingConfig, generator: np.random.Generator, device: torch.device
 ) -> Iterator[Batch]:
     """Batches of a shuffled pass, without a last one of a single example, see :func:`training_steps`."""

@@ -9,7 +9,7 @@ import yaml
 from rdsearch.config.searchfile import SearchFile, check_search, load_search_file
 from rdsearch.errors import ConfigError, SearchError
 from rdsearch.search.store.folder import SearchFolder
-from rdsearch.search.store.journal import exclusive
+from rdsearch.search.store.lock import FolderLock
 
 TREE: dict[str, Any] = {
     "task": {"network": "digits_cnn", "dataset": "digits"},
@@ -45,7 +45,7 @@ def test_a_folder_that_holds_a_search_is_not_taken_for_another(tmp_path: Path, f
 
 def test_a_search_that_never_began_makes_room_for_another(tmp_path: Path, file: SearchFile) -> None:
     before = SearchFolder.create(tmp_path, file).config.read_text()
-    with exclusive(tmp_path / ".lock"), pytest.raises(SearchError, match="is in use by"):
+    with FolderLock(tmp_path / ".lock").held(), pytest.raises(SearchError, match="is in use by"):
         SearchFolder.create(tmp_path, file)
     assert SearchFolder.create(tmp_path, file).config.read_text() != before
 
