@@ -153,21 +153,8 @@ def quiet() -> Callable[..., Any]:
     return search
 
 
-class Oddly(nn.Module):
-    """A matrix that belongs to no layer that a method which looks at inputs could treat."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.mixed = nn.Linear(4, 16), nn.Bilinear(16, 16, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        hidden = self.first(inputs).relu()
-        return self.mixed(hidden, hidden)
-
-
 def test_the_quantiser_that_suits_the_network_is_chosen_where_none_is_given() -> None:
     assert with_quantizer(Recipe(), make()).quantization.method == "sequential"
-    assert with_quantizer(Recipe(), make(network=Oddly())).quantization.method == "uniform"
     assert with_quantizer(recipe(quantization={"dead_zone": 1.5}), make()).quantization.method == "uniform"
     given = recipe(quantization={"method": "rate_aware"})
     assert with_quantizer(given, make()) is given

@@ -36,7 +36,7 @@ from tests.tasks.helpers import (
 RECIPE = {
     "pruning": {"rounds": 3, "rate": 0.4},
     "retrain": {"epochs": 0.5, "lr": 2e-3},
-    "quantization": {"step": 0.3, "calibration": 128},
+    "quantization": {"method": "uniform", "step": 0.3, "calibration": 128},
 }
 
 
@@ -296,7 +296,7 @@ class Stream(IterableDataset[tuple[Any, int]]):
 def test_batch_normalisation_is_matched_on_training_data_that_can_only_be_iterated(form: str) -> None:
     train = DataLoader(Stream(form), batch_size=40)
     task = Task(network=AnyForm(), train=train, validation=Points(form, 60, seed=1))
-    settings = {"retrain": {"epochs": 5, "lr": 0.02}, "quantization": {"calibration": 100}}
+    settings = {"retrain": {"epochs": 5, "lr": 0.02}, "quantization": {"method": "uniform", "calibration": 100}}
     *_, last = compress(
         task, {"pruning": {"rounds": 2, "rate": 0.5, "method": "rd_prune", "calibration": 50}, **settings}, device="cpu"
     )
@@ -326,7 +326,10 @@ def test_batches_that_do_not_fit_together_are_a_clear_error() -> None:
 
 def test_training_data_that_can_only_be_iterated_will_do() -> None:
     task = blob_task(train=DataLoader(Stream(), batch_size=40), validation=blobs(60, seed=1))
-    settings = {"retrain": {"epochs": 5, "lr": 0.02}, "quantization": {"reestimate_batchnorm": False}}
+    settings = {
+        "retrain": {"epochs": 5, "lr": 0.02},
+        "quantization": {"method": "uniform", "reestimate_batchnorm": False},
+    }
     *_, last = compress(task, {"pruning": {"rounds": 2, "rate": 0.5}, **settings}, device="cpu")
     assert last.val_accuracy > 0.8
 
