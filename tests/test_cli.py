@@ -223,10 +223,15 @@ def test_info_parts_add_up_to_the_file(run: Run, rdz: Path) -> None:
     status, out, _ = run("info", rdz)
     assert status == 0
     *parts, total = part_bytes(out)
-    assert len(parts) == 4
+    assert len(parts) == 3
     assert sum(parts) == total == rdz.stat().st_size
     assert f"{rdz.stat().st_size:,} bytes" in out
     assert "digits_cnn" in out
+    assert "sparsity" not in out
+    status, out, _ = run("info", rdz, "--levels")
+    assert status == 0
+    assert re.search(r"sparsity 0\.\d{4}", out)
+    assert re.search(r"^\S+ +[\d×]+ +[\d.]+ +\d+ +[\d.]+%$", out, re.MULTILINE)
 
 
 def part_bytes(out: str) -> list[int]:

@@ -108,7 +108,7 @@ def read_sections(data: bytes) -> list[tuple[int, bytes]]:
     Raises:
         FileFormatError: The file is foreign, of another version, cut short, damaged, or has bytes after its end.
     """
-    return [(kind, payload) for kind, payload, _ in _walk(data)]
+    return [(kind, bytes(payload)) for kind, payload, _ in walk(data)]
 
 
 def layer_ends(data: bytes) -> list[int]:
@@ -117,7 +117,7 @@ def layer_ends(data: bytes) -> list[int]:
     Raises:
         FileFormatError: As for `read_sections`.
     """
-    return [end for kind, _, end in _walk(data) if kind >= FIRST_LAYER]
+    return [end for kind, _, end in walk(data) if kind >= FIRST_LAYER]
 
 
 def _opened(data: bytes) -> Cursor:
@@ -137,11 +137,15 @@ def _opened(data: bytes) -> Cursor:
     return cursor
 
 
-def _walk(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Kind, payload and end of section after section; the end of a quality layer is that of its checksum."""
+def walk(data: bytes) -> Iterator[tuple[int, memoryview, int]]:
+    """Kind, payload where it is, and end of section after section; that of a quality layer is its checksum's.
+
+    Raises:
+        FileFormatError: As for `read_sections`, once the faulty part is reached.
+    """
     cursor = _opened(data)
     length, kind = divmod(cursor.varint(), _KINDS_OF_NETWORK)
-    payload = cursor.take(length)
+    payload = cursor.view(length)
     yield kind, payload, cursor.position
     crc, summed, layered = 0, 0, False
     while cursor.left > (0 if layered else _CRC_BYTES):
@@ -150,7 +154,7 @@ def _walk(data: bytes) -> Iterator[tuple[int, bytes, int]]:
             raise FileFormatError(f"the file has a section of impossible kind {kind}; it is spliced or damaged")
         if layered and kind < FIRST_LAYER:
             raise FileFormatError(f"section {kind} follows a quality layer of the file; it is spliced or damaged")
-        payload = cursor.take(cursor.varint())
+        payload = cursor.view(cursor.varint())
         if kind >= FIRST_LAYER:
             layered = True
             crc, summed = zlib.crc32(memoryview(data)[summed : cursor.position], crc), cursor.position + _CRC_BYTES

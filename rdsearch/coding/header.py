@@ -1,8 +1,12 @@
-"""What is coded ahead of a tensor's weights, compiled: its mean magnitude, what of it is not dead, its predictor."""
+"""What is coded ahead of a tensor's weights: its mean magnitude, what of it is not dead, its predictor.
+
+These are a dozen decisions a tensor, so that only the decisions themselves are compiled: that of this file's functions
+would take two seconds of a machine's first decoding.
+"""
 
 from __future__ import annotations
 
-from rdsearch.coding.mixing import code_adaptive, code_plain, compiled
+from rdsearch.coding.mixing import code_adaptive, code_plain
 from rdsearch.coding.state import HEADER_BASE, Coder, Ints, State, Tape
 
 LEVEL, ROWS, COLUMNS, PREDICTED, DISTANCE = range(5)  # what `fields` holds
@@ -15,7 +19,6 @@ _PREDICTED_BASE = HEADER_BASE + 28
 _DISTANCE_BASE = HEADER_BASE + 30
 
 
-@compiled
 def code_level(decoding: bool, level: int, previous: int, state: State, coder: Coder, tape: Tape) -> int:
     """A tensor's mean magnitude, in half octaves, as the difference from the previous tensor's; 0: all are zero.
 
@@ -37,7 +40,6 @@ def code_level(decoding: bool, level: int, previous: int, state: State, coder: C
     return min(max(level, 1), 47)
 
 
-@compiled
 def code_extent(
     decoding: bool, extent: int, whole: int, guess: int, slot: int, state: State, coder: Coder, tape: Tape
 ) -> int:
@@ -52,7 +54,6 @@ def code_extent(
     return min(1 + code_plain(decoding, extent - 1, bits, coder, tape), whole - 1)
 
 
-@compiled
 def code_header(
     decoding: bool,
     fields: Ints,

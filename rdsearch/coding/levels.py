@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -106,8 +107,42 @@ def encode_levels(tensors: Sequence[Levels], vectors: Collection[int], ordered: 
     return encode_flags(flags) + b"".join(map(encode_steps, steps)) + payload
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the levels.
+
+    Attributes:
+        steps: Of every tensor, by its index.
+        ordered: Indices of weights whose rows are in order.
+        order: Indices of the tensors in the order in which they are coded.
+        anew: Place in that order at which the model starts anew; `None` for nowhere.
+    """
+
+    steps: dict[int, float]
+    ordered: set[int]
+    order: list[int]
+    anew: int | None
+
+
+def decode_head(cursor: Cursor, shapes: Shapes, vectors: Collection[int]) -> Head:
+    """Read what stands before the levels; arguments as for `decode_levels`.
+
+    Raises:
+        FileFormatError: It is cut short, or impossible.
+    """
+    weights = [index for index in range(len(shapes)) if index not in vectors]
+    order = [*weights, *sorted(vectors)]
+    flags = decode_flags(cursor, _FIRST_ORDERED + len(weights))
+    weight_steps = decode_steps(cursor, len(weights), "weights", shared=_OWN_WEIGHT_STEPS not in flags)
+    vector_steps = decode_steps(cursor, len(vectors), "biases", shared=_OWN_VECTOR_STEPS not in flags)
+    steps = dict(zip(order, weight_steps + vector_steps, strict=True))
+    ordered = {index for number, index in enumerate(weights) if _FIRST_ORDERED + number in flags}
+    behind = _BEHIND in flags
+    return Head(steps, ordered, sorted(order) if behind else order, None if behind else len(weights))
+
+
 def decode_levels(
-    payload: bytes, shapes: Shapes, vectors: Collection[int], wanted: Collection[str] | None = None
+    payload: bytes | memoryview, shapes: Shapes, vectors: Collection[int], wanted: Collection[str] | None = None
 ) -> tuple[dict[str, Levels], list[str]]:
     """Read what `encode_levels` wrote.
 
@@ -124,23 +159,15 @@ def decode_levels(
         FileFormatError: The payload is damaged, or does not fit the shapes.
     """
     cursor = Cursor(payload, "the section of weights")
-    weights = [index for index in range(len(shapes)) if index not in vectors]
-    order = [*weights, *sorted(vectors)]
-    flags = decode_flags(cursor, _FIRST_ORDERED + len(weights))
-    weight_steps = decode_steps(cursor, len(weights), "weights", shared=_OWN_WEIGHT_STEPS not in flags)
-    vector_steps = decode_steps(cursor, len(vectors), "biases", shared=_OWN_VECTOR_STEPS not in flags)
-    steps = dict(zip(order, weight_steps + vector_steps, strict=True))
-    ordered = {index for number, index in enumerate(weights) if _FIRST_ORDERED + number in flags}
-    if _BEHIND in flags:
-        order = sorted(order)
-    chosen = {place for place, index in enumerate(order) if wanted is None or shapes[index][0] in wanted}
+    head = decode_head(cursor, shapes, vectors)
+    chosen = {place for place, index in enumerate(head.order) if wanted is None or shapes[index][0] in wanted}
     arrays = decode_tensors(
         cursor.rest(),
-        [shapes[index][1] for index in order],
-        {place for place, index in enumerate(order) if index in ordered},
-        None if _BEHIND in flags else len(weights),
+        [shapes[index][1] for index in head.order],
+        {place for place, index in enumerate(head.order) if index in head.ordered},
+        head.anew,
         chosen,
     )
-    found = dict(zip([order[place] for place in sorted(chosen)], arrays, strict=True))
-    named = {shapes[index][0]: (found[index], steps[index]) for index in sorted(found)}
-    return named, [shapes[index][0] for index in sorted(ordered)]
+    found = dict(zip([head.order[place] for place in sorted(chosen)], arrays, strict=True))
+    named = {shapes[index][0]: (found[index], head.steps[index]) for index in sorted(found)}
+    return named, [shapes[index][0] for index in sorted(head.ordered)]

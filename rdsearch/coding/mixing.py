@@ -45,7 +45,7 @@ _WORD_RANGE = np.uint64(1 << 32)
 _ONE = np.uint64(1)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-SOURCES = ("state.py", "mixing.py", "counting.py", "header.py", "kernels.py")
+SOURCES = ("state.py", "mixing.py", "counting.py", "kernels.py")
 
 
 def compiled(function: Function, *, allocates: bool = False) -> Function:
@@ -113,9 +113,10 @@ def code_bit(decoding: bool, bit: int, probability: int, coder: Coder, tape: Tap
 @compiled
 def code_plain(decoding: bool, value: int, bits: int, coder: Coder, tape: Tape) -> int:
     """A whole number of so many bits, the highest first, at one bit each."""
+    even = int(np.int64(32768))  # a constant would have numba compile `code_bit` once more for it
     found = 0
     for at in range(bits - 1, -1, -1):
-        found = 2 * found + code_bit(decoding, (value >> at) & 1, 32768, coder, tape)
+        found = 2 * found + code_bit(decoding, (value >> at) & 1, even, coder, tape)
     return found
 
 

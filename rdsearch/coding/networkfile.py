@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, read_sections, write_sections
+from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, walk, write_sections
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.levels import Levels, decode_levels, encode_levels
+from rdsearch.coding.levels import Levels, decode_head, decode_levels, encode_levels
 from rdsearch.coding.progressive import (
     ProgressiveLevels,
     Refinement,
     decode_progressive,
     encode_progressive,
     refinement_parts,
+    weight_steps,
 )
 from rdsearch.errors import FileFormatError
 
+Sections = tuple[tuple[int, memoryview], dict[int, memoryview], list[memoryview]]
+"""A file's network, payloads by kind, and those of its quality layers, where they are in the file."""
 LayoutOf = Callable[[str], Layout]
 """Finds the layout of a registered network by its id; raises LookupError for an unknown one."""
 
@@ -41,6 +44,29 @@ MAX_TEXT = 2**22
 _BUFFER_DTYPES = frozenset(
     {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a file says without its levels being decoded.
+
+    Attributes:
+        layout: The network's tensors.
+        network_id: Registered id, if it has one.
+        steps: Of each ``weight`` entry, by name.
+        ordered: As in `NetworkFile`.
+        refinement: As in `NetworkFile`.
+        refinements: As in `NetworkFile`.
+        parts: Bytes of each part of the file, by name; they add up to the file's.
+    """
+
+    layout: Layout
+    network_id: str | None
+    steps: Mapping[str, float]
+    ordered: Sequence[str]
+    refinement: int
+    refinements: int
+    parts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -211,12 +237,13 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
     )
 
 
-def _sections(data: bytes) -> tuple[tuple[int, bytes], dict[int, bytes], list[bytes]]:
+def _sections(data: bytes) -> Sections:
     """A file's network, the payloads of its sections by kind, and those of its quality layers."""
-    network, *others = read_sections(data)
-    sections: dict[int, bytes] = {}
-    layers: list[bytes] = []
-    for kind, payload in others:
+    walked = walk(data)
+    form, listed, _ = next(walked)
+    sections: dict[int, memoryview] = {}
+    layers: list[memoryview] = []
+    for kind, payload, _ in walked:
         if kind not in SECTION_NAMES:
             raise FileFormatError(f"the file has a section of unknown kind {kind}; install a newer rdsearch")
         if kind == REFINEMENT:
@@ -228,7 +255,7 @@ def _sections(data: bytes) -> tuple[tuple[int, bytes], dict[int, bytes], list[by
     if bool(layers) == (LEVELS in sections):
         found = "quality layers and" if layers else "neither quality layers nor"
         raise FileFormatError(f"the file has {found} a section of weights; it is spliced or damaged")
-    return network, sections, layers
+    return (form, listed), sections, layers
 
 
 def prefix_ends(data: bytes) -> list[int]:
@@ -246,13 +273,42 @@ def part_sizes(data: bytes) -> dict[str, int]:
     Raises:
         FileFormatError: The file is damaged.
     """
-    (kind, network), sections, layers = _sections(data)
+    return _part_sizes(len(data), _sections(data))
+
+
+def summarise(data: bytes, layout_of: LayoutOf) -> Summary:
+    """What is in a file, without decoding its levels; arguments and errors as for `decode_file`."""
+    network, sections, layers = _sections(data)
+    network_id, layout = _decode_network(*network, layout_of)
+    shapes, vectors = coded_shapes(layout)
+    weights = [name for index, (name, _) in enumerate(shapes) if index not in vectors]
+    ordered: list[str] = []
+    written = 1
+    if layers:
+        written, steps = weight_steps(layers, len(weights))
+    else:
+        head = decode_head(Cursor(sections[LEVELS], "the section of weights"), shapes, vectors)
+        steps = [step for index, step in sorted(head.steps.items()) if index not in vectors]
+        ordered = [shapes[index][0] for index in sorted(head.ordered)]
+    return Summary(
+        layout=layout,
+        network_id=network_id,
+        steps=dict(zip(weights, steps, strict=True)),
+        ordered=ordered,
+        refinement=max(len(layers), 1),
+        refinements=written,
+        parts=_part_sizes(len(data), (network, sections, layers)),
+    )
+
+
+def _part_sizes(size: int, found: Sections) -> dict[str, int]:
+    (kind, network), sections, layers = found
     parts = {SECTION_NAMES[kind]: len(network)}
     parts |= {SECTION_NAMES[kind]: len(payload) for kind, payload in sections.items()}
     for number, payload in enumerate(layers, start=1):
-        for name, size in zip(("weights", "biases and normalisation"), refinement_parts(payload), strict=True):
-            parts[f"layer {number}: {name}"] = size
-    parts["header and checksums"] = len(data) - sum(parts.values())
+        for name, part in zip(("weights", "biases and normalisation"), refinement_parts(payload), strict=True):
+            parts[f"layer {number}: {name}"] = part
+    parts["header and checksums"] = size - sum(parts.values())
     return parts
 
 
@@ -283,16 +339,16 @@ def _encode_network(network: NetworkFile) -> tuple[int, bytes]:
     return LISTED, zlib.compress(network.layout.to_json(), 9)
 
 
-def _decode_network(kind: int, payload: bytes, layout_of: LayoutOf) -> tuple[str | None, Layout]:
+def _decode_network(kind: int, payload: memoryview, layout_of: LayoutOf) -> tuple[str | None, Layout]:
     if kind == LISTED:
         return None, Layout.from_json(_inflate(payload, "the list of tensors"))
     if len(payload) < FINGERPRINT_BYTES:
         raise FileFormatError("the file does not say which network it is of; it is damaged")
-    network_id = payload[:-FINGERPRINT_BYTES].decode(errors="replace")
+    network_id = bytes(payload[:-FINGERPRINT_BYTES]).decode(errors="replace")
     return network_id, _registered(network_id, payload[-FINGERPRINT_BYTES:], layout_of)
 
 
-def _registered(network_id: str, fingerprint: bytes, layout_of: LayoutOf) -> Layout:
+def _registered(network_id: str, fingerprint: memoryview, layout_of: LayoutOf) -> Layout:
     try:
         layout = layout_of(network_id)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
@@ -309,7 +365,7 @@ def _raw(buffer: np.ndarray) -> bytes:
     return np.ascontiguousarray(buffer, buffer.dtype.newbyteorder("<")).tobytes()
 
 
-def _decode_buffers(payload: bytes | None, entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+def _decode_buffers(payload: memoryview | None, entries: Sequence[Entry]) -> dict[str, np.ndarray]:
     dtypes = [_buffer_dtype(entry) for entry in entries]
     sizes = [entry.size * dtype.itemsize for entry, dtype in zip(entries, dtypes, strict=True)]
     raw = _inflate(payload, "the buffers section", sum(sizes)) if payload is not None else b""
@@ -328,7 +384,7 @@ def _buffer_dtype(entry: Entry) -> np.dtype[Any]:
     return np.dtype(entry.note).newbyteorder("<")
 
 
-def _decode_recipe(payload: bytes | None) -> dict[str, Any] | None:
+def _decode_recipe(payload: memoryview | None) -> dict[str, Any] | None:
     if payload is None:
         return None
     try:
@@ -340,7 +396,7 @@ def _decode_recipe(payload: bytes | None) -> dict[str, Any] | None:
     return recipe
 
 
-def _inflate(data: bytes, what: str, limit: int = MAX_TEXT) -> bytes:
+def _inflate(data: memoryview, what: str, limit: int = MAX_TEXT) -> bytes:
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(data, limit + 1)

@@ -122,7 +122,7 @@ def _differences(before: Refinement | None, layer: Refinement) -> list[np.ndarra
     return [np.asarray(new - (old << shift)) for old, new in zip(before.vectors, layer.vectors, strict=True)]
 
 
-def decode_progressive(payloads: Sequence[bytes], weights: Shapes, vectors: Shapes) -> ProgressiveLevels:
+def decode_progressive(payloads: Sequence[bytes | memoryview], weights: Shapes, vectors: Shapes) -> ProgressiveLevels:
     """Read the layers that are there, one or more.
 
     Raises:
@@ -145,7 +145,29 @@ def decode_progressive(payloads: Sequence[bytes], weights: Shapes, vectors: Shap
     )
 
 
-def refinement_parts(payload: bytes) -> tuple[int, int]:
+def weight_steps(payloads: Sequence[bytes | memoryview], weights: int) -> tuple[int, list[float]]:
+    """Layers that the file was written with, and the weights' steps in the last layer that is there.
+
+    Raises:
+        FileFormatError: The first layer is cut short, or impossible.
+    """
+    cursor = Cursor(_halves(payloads[0], "quality layer 1")[0], "quality layer 1")
+    count = _written(cursor.varint(), len(payloads))
+    unit = 1 if len(payloads) == count else OFFSET_UNIT
+    return count, [step / unit for step in _steps(cursor, weights, "weights")]
+
+
+def _written(count: int, found: int) -> int:
+    """Layers that the file was written with, once it is known that they may be."""
+    if not found <= count <= MAX_REFINEMENTS:
+        raise FileFormatError(
+            f"the file has {found} quality layers and says that it was written with {count}, of at most "
+            f"{MAX_REFINEMENTS}; it is spliced or damaged"
+        )
+    return count
+
+
+def refinement_parts(payload: bytes | memoryview) -> tuple[int, int]:
     """Bytes of a layer that are for weights, and for biases and normalisation.
 
     Raises:
@@ -175,17 +197,12 @@ class _Coded:
     vectors: bytes
 
 
-def _split(payloads: Sequence[bytes], weights: int, vectors: int) -> tuple[_Start, list[_Coded]]:
+def _split(payloads: Sequence[bytes | memoryview], weights: int, vectors: int) -> tuple[_Start, list[_Coded]]:
     halves = [_halves(payload, f"quality layer {number}") for number, payload in enumerate(payloads, 1)]
     cursor, tail = (Cursor(half, "quality layer 1") for half in halves[0])
-    count = cursor.varint()
+    count = _written(cursor.varint(), len(payloads))
     start = _Start(count, _steps(cursor, weights, "weights"), _steps(tail, vectors, "biases"))
     halves[0] = cursor.rest(), tail.rest()
-    if not len(payloads) <= count <= MAX_REFINEMENTS:
-        raise FileFormatError(
-            f"the file has {len(payloads)} quality layers and says that it was written with {count}, of at most "
-            f"{MAX_REFINEMENTS}; it is spliced or damaged"
-        )
     layers = [
         _coded(head, tail, weights, f"quality layer {number}", last=number == count)
         for number, (head, tail) in enumerate(halves, 1)
@@ -198,7 +215,7 @@ def _split(payloads: Sequence[bytes], weights: int, vectors: int) -> tuple[_Star
     return start, layers
 
 
-def _halves(payload: bytes, what: str) -> tuple[bytes, bytes]:
+def _halves(payload: bytes | memoryview, what: str) -> tuple[bytes, bytes]:
     """A layer without its size, and its vectors apart."""
     cursor = Cursor(payload, what)
     size = cursor.varint()

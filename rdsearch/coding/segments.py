@@ -62,9 +62,10 @@ def encode_tensors(tensors: Sequence[Array], ordered: Collection[int] = (), anew
             encoder.put(tensor if piece.rows is None else tensor[piece.rows], in_order=piece.tensor in ordered)
         return encoder.finish()
 
-    segments = list(_segments([tensor.shape for tensor in tensors]))
+    shapes = [tensor.shape for tensor in tensors]
+    segments = list(_segments(shapes))
     streams = _side_by_side(encoded, segments)
-    index = b"".join(varint(len(stream)) for stream in streams) if len(segments) > 1 else b""
+    index = b"" if _alone(shapes) else b"".join(varint(len(stream)) for stream in streams)
     return index + b"".join(streams)
 
 

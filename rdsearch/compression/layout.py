@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.errors import TaskError
+from rdsearch.coding.registered import stored_layout
+from rdsearch.errors import TaskError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,6 +21,10 @@ def registered_layout(network_id: str) -> Layout:
         LookupError: No network has this id.
         TaskError: The id's options are not the network's, or say how it starts.
     """
+    try:
+        return stored_layout(network_id)
+    except UnknownNameError:
+        pass
     import torch
     from torch.overrides import TorchFunctionMode
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdsearch.coding.layout import Layout
-from rdsearch.coding.networkfile import NetworkFile, decode_file, prefix_ends
+from rdsearch.coding.networkfile import LayoutOf, NetworkFile, Summary, decode_file, prefix_ends, summarise
 from rdsearch.compression.layout import layout_of, registered_layout
 from rdsearch.errors import FileFormatError, RdsearchError, TaskError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     N = TypeVar("N", bound=nn.Module)
 
+R = TypeVar("R")
 _NAMES_SHOWN = 3
 
 
@@ -42,9 +43,22 @@ def decode(path_or_bytes: str | Path | bytes) -> NetworkFile:
     Raises:
         FileFormatError: It is not a file that this version can read.
     """
+    return _read(path_or_bytes, decode_file)
+
+
+def summary(path_or_bytes: str | Path | bytes) -> Summary:
+    """What is in a ``.rdz`` file, without decoding its levels.
+
+    Raises:
+        FileFormatError: It is not a file that this version can read.
+    """
+    return _read(path_or_bytes, summarise)
+
+
+def _read(path_or_bytes: str | Path | bytes, reader: Callable[[bytes, LayoutOf], R]) -> R:
     data = read_file(path_or_bytes)
     try:
-        return decode_file(data, registered_layout)
+        return reader(data, registered_layout)
     except FileFormatError as error:
         if isinstance(path_or_bytes, str | Path):
             raise FileFormatError(f"{path_or_bytes}: {error}") from None

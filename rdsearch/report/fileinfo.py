@@ -13,34 +13,42 @@ from rich.text import Text
 
 from rdsearch.base.terminal import printable
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.networkfile import NetworkFile, part_sizes, prefix_ends
-from rdsearch.compression.loading import decode, read_file
+from rdsearch.coding.networkfile import NetworkFile, Summary, prefix_ends
+from rdsearch.compression.loading import decode, read_file, summary
 from rdsearch.config.yamlfile import read_yaml
 from rdsearch.tasks.preprocessing import preprocessing_text
 
 
-def file_info(path: Path) -> RenderableType:
-    """Parts and their bytes, which add up to the file's size; quality layers; tensors, their steps and their zeros.
+def file_info(path: Path, *, levels: bool = False) -> RenderableType:
+    """Parts and their bytes, which add up to the file's size; quality layers; tensors and their steps.
+
+    Args:
+        path: The file.
+        levels: Decode it, and show how many levels each tensor has, and its zeros.
 
     Raises:
         FileFormatError: It is not a file that this version can read.
     """
-    data = read_file(path)
-    file = decode(path)
-    layers: list[RenderableType] = [Text(), _layers(data)] if file.refinements > 1 else []
-    return Group(_heading(path, data, file), Text(), _parts(data), *layers, Text(), _tensors(file))
+    file = summary(path)
+    size = sum(file.parts.values())
+    decoded = decode(path) if levels else None
+    layers: list[RenderableType] = [Text(), _layers(read_file(path))] if file.refinements > 1 else []
+    heading = _heading(path, size, file, decoded)
+    return Group(heading, Text(), _parts(size, file), *layers, Text(), _tensors(file, decoded))
 
 
-def _heading(path: Path, data: bytes, file: NetworkFile) -> Text:
+def _heading(path: Path, size: int, file: Summary, decoded: NetworkFile | None) -> Text:
     count = file.layout.weight_count
-    zeros = count - sum(_nonzero(levels) for levels, _ in file.weights.values())
     network = printable(file.network_id or "") or "not a registered one; the file lists its tensors"
-    sparsity = zeros / count if count else 0.0
     layers = f"quality layers: {file.refinement} of {file.refinements}\n" if file.refinements > 1 else ""
     order = f"channels in the cheapest order: rows of {printable(', '.join(file.ordered))}\n" if file.ordered else ""
+    sparsity = ""
+    if decoded is not None:
+        zeros = count - sum(_nonzero(levels) for levels, _ in decoded.weights.values())
+        sparsity = f"sparsity {zeros / max(count, 1):.4f}, "
     return Text(
-        f"{printable(str(path))}: {len(data):,} bytes\nnetwork: {network}\n{layers}{order}"
-        f"weights: {count:,}, sparsity {sparsity:.4f}, {8 * len(data) / max(count, 1):.3f} bits of file a weight\n"
+        f"{printable(str(path))}: {size:,} bytes\nnetwork: {network}\n{layers}{order}"
+        f"weights: {count:,}, {sparsity}{8 * size / max(count, 1):.3f} bits of file a weight\n"
         f"inputs: {_inputs(path)}"
     )
 
@@ -56,12 +64,12 @@ def _inputs(path: Path) -> str:
     return printable(preprocessing_text(inputs))
 
 
-def _parts(data: bytes) -> Table:
+def _parts(whole: int, file: Summary) -> Table:
     table = _table("part", "bytes", "share")
-    for name, size in part_sizes(data).items():
-        table.add_row(name, f"{size:,}", f"{size / len(data):.1%}")
+    for name, size in file.parts.items():
+        table.add_row(name, f"{size:,}", f"{size / whole:.1%}")
     table.add_section()
-    table.add_row("file", f"{len(data):,}", "100.0%")
+    table.add_row("file", f"{whole:,}", "100.0%")
     return table
 
 
@@ -75,14 +83,18 @@ def _layers(data: bytes) -> Table:
     return table
 
 
-def _tensors(file: NetworkFile) -> Table:
-    table = _table("weights", "shape", "step", "levels", "non-zero")
-    for name, (levels, step) in file.weights.items():
-        shape = "×".join(map(str, levels.shape))
-        share = _nonzero(levels) / levels.size if levels.size else 0.0
-        distinct = 1 if is_void(levels) else len(np.unique(levels))
-        table.add_row(Text(printable(name)), shape, f"{step:.4g}", str(distinct), f"{share:.2%}")
+def _tensors(file: Summary, decoded: NetworkFile | None) -> Table:
+    table = _table("weights", "shape", "step", *(("levels", "non-zero") if decoded is not None else ()))
+    for entry in file.layout.of("weight"):
+        shape = "×".join(map(str, entry.shape))
+        found = _found(decoded.weights[entry.name][0]) if decoded is not None else ()
+        table.add_row(Text(printable(entry.name)), shape, f"{file.steps[entry.name]:.4g}", *found)
     return table
+
+
+def _found(levels: np.ndarray) -> tuple[str, str]:
+    share = _nonzero(levels) / levels.size if levels.size else 0.0
+    return str(1 if is_void(levels) else len(np.unique(levels))), f"{share:.2%}"
 
 
 def _nonzero(levels: np.ndarray) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rdsearch.tasks.splits import Split
+if TYPE_CHECKING:
+    from rdsearch.tasks.splits import Split
 
 AS_GIVEN = "as the task's own data gives them"
 

@@ -248,7 +248,7 @@ def test_shapes_that_the_bytes_cannot_fill_are_refused_before_memory_is_taken() 
     started = time.perf_counter()
     with pytest.raises(FileFormatError, match="cannot hold"):
         decode_arrays(data, [(1 << 20, 1 << 20)])
-    with pytest.raises(FileFormatError, match="too large to hold"):
+    with pytest.raises(FileFormatError, match="cannot hold"):
         decode_arrays(encode_arrays([np.zeros(3, int)]), [(1 << 40, 1 << 40)])
     assert time.perf_counter() - started < 2
 

@@ -1,0 +1,1383 @@
+/* A decoder of .rdz files in one C file without dependencies, written from docs/format.md and docs/codec.md.
+
+       cc -std=c99 -O2 -o rdz rdz.c
+       ./rdz FILE.rdz OUT [LAYOUT.json]         the tensors' values, one behind the other, and on standard output a
+                                                line a tensor: type, shape, name
+       ./rdz --payload FILE OUT 8x3x3x3 10 ...  the integers of a bare payload, given the shapes; "-" is a scalar's
+
+   With -DRDZ_NO_MAIN it is a library: rdz.h. Sizes are checked before memory is taken, every read is bounded, and
+   nothing but what is read decides: no locale, no floating point but the last product of level and step. */
+
+#include "rdz.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t i32;
+typedef int64_t i64;
+
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        int status_ = (call);                                                                                          \
+        if (status_) return status_;                                                                                   \
+    } while (0)
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+static i64 shifted(i64 x, int n) { return x < 0 ? ~(~x >> n) : x >> n; } /* rounds towards minus infinity */
+static i64 clip(i64 x, i64 a, i64 b) { return x < a ? a : x > b ? b : x; }
+static i64 least(i64 a, i64 b) { return a < b ? a : b; }
+static i64 size_of(i64 x) { return x < 0 ? -x : x; }
+
+static void *zeros(u64 count, size_t size) {
+    if (count > SIZE_MAX / size) return NULL;
+    return calloc(count ? (size_t)count : 1, size);
+}
+
+/* ---- reading bytes ---------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const u8 *at;
+    size_t left;
+} cursor;
+
+static int take(cursor *c, u64 count, const u8 **found) {
+    if (count > c->left) return RDZ_DAMAGED;
+    *found = c->at;
+    c->at += count;
+    c->left -= (size_t)count;
+    return RDZ_OK;
+}
+
+static int varint(cursor *c, u64 *value) {
+    *value = 0;
+    for (int i = 0; i < 9; i++) {
+        const u8 *byte;
+        TRY(take(c, 1, &byte));
+        *value |= (u64)(*byte & 0x7f) << (7 * i);
+        if (*byte < 0x80) return RDZ_OK;
+    }
+    return RDZ_DAMAGED;
+}
+
+static u32 crc32(const u8 *data, size_t size) {
+    u32 table[256], crc = 0xffffffff;
+    for (u32 i = 0; i < 256; i++) {
+        table[i] = i;
+        for (int k = 0; k < 8; k++) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
+    }
+    for (size_t i = 0; i < size; i++) crc = crc >> 8 ^ table[(crc ^ data[i]) & 0xff];
+    return ~crc;
+}
+
+/* ---- zlib: RFC 1950 and 1951 ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    cursor in;
+    u32 hold;
+    int held, bad;
+    u8 *out;
+    size_t filled, room;
+} inflater;
+
+typedef struct {
+    unsigned short count[16], symbol[288];
+} huffman;
+
+static u32 bits(inflater *z, int count) {
+    while (z->held < count) {
+        const u8 *byte;
+        if (take(&z->in, 1, &byte)) {
+            z->bad = 1;
+            return 0;
+        }
+        z->hold |= (u32)*byte << z->held;
+        z->held += 8;
+    }
+    u32 value = z->hold & ((1u << count) - 1);
+    z->hold >>= count;
+    z->held -= count;
+    return value;
+}
+
+static int codes(huffman *h, const u8 *lengths, int count) { /* 0: complete, > 0: not all codes used, < 0: too many */
+    int offsets[16], left = 1;
+    memset(h, 0, sizeof *h);
+    for (int i = 0; i < count; i++) h->count[lengths[i]]++;
+    for (int n = 1; n < 16; n++)
+        if ((left = 2 * left - h->count[n]) < 0) return left;
+    offsets[1] = 0;
+    for (int n = 1; n < 15; n++) offsets[n + 1] = offsets[n] + h->count[n];
+    for (int i = 0; i < count; i++)
+        if (lengths[i]) h->symbol[offsets[lengths[i]]++] = (unsigned short)i;
+    return left;
+}
+
+static int symbol(inflater *z, const huffman *h) {
+    int code = 0, first = 0, index = 0;
+    for (int n = 1; n < 16; n++) {
+        code |= (int)bits(z, 1);
+        if (code - h->count[n] < first) return h->symbol[index + code - first];
+        index += h->count[n];
+        first = (first + h->count[n]) << 1;
+        code <<= 1;
+    }
+    z->bad = 1;
+    return 0;
+}
+
+static int put(inflater *z, u8 byte) {
+    if (z->filled == z->room) return RDZ_DAMAGED;
+    z->out[z->filled++] = byte;
+    return RDZ_OK;
+}
+
+static int block(inflater *z, const huffman *lengths, const huffman *distances) {
+    static const short base[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+                                 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+    static const u8 extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+    static const short far[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
+                                193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+    for (;;) {
+        int one = symbol(z, lengths);
+        if (z->bad) return RDZ_DAMAGED;
+        if (one == 256) return RDZ_OK;
+        if (one < 256) {
+            TRY(put(z, (u8)one));
+            continue;
+        }
+        if ((one -= 257) >= 29) return RDZ_DAMAGED;
+        u32 length = (u32)base[one] + bits(z, extra[one]);
+        int two = symbol(z, distances);
+        if (z->bad || two >= 30) return RDZ_DAMAGED;
+        u32 distance = (u32)far[two] + bits(z, two < 4 ? 0 : (two >> 1) - 1);
+        if (z->bad || distance > z->filled) return RDZ_DAMAGED;
+        while (length--) TRY(put(z, z->out[z->filled - distance]));
+    }
+}
+
+static int tables(inflater *z, int kind, huffman *lengths, huffman *distances) {
+    static const u8 order[] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+    u8 found[320] = {0};
+    if (kind == 1) {
+        for (int i = 0; i < 288; i++) found[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
+        codes(lengths, found, 288);
+        memset(found, 5, 30);
+        codes(distances, found, 30);
+        return RDZ_OK;
+    }
+    int literals = (int)bits(z, 5) + 257, far = (int)bits(z, 5) + 1, count = (int)bits(z, 4) + 4, at = 0;
+    if (z->bad || literals > 286 || far > 30) return RDZ_DAMAGED;
+    for (int i = 0; i < count; i++) found[order[i]] = (u8)bits(z, 3);
+    if (z->bad || codes(lengths, found, 19)) return RDZ_DAMAGED;
+    memset(found, 0, sizeof found);
+    while (at < literals + far) {
+        int one = symbol(z, lengths);
+        if (z->bad) return RDZ_DAMAGED;
+        if (one < 16) {
+            found[at++] = (u8)one;
+            continue;
+        }
+        if (one == 16 && !at) return RDZ_DAMAGED;
+        u8 again = one == 16 ? found[at - 1] : 0;
+        int times = one == 16 ? 3 + (int)bits(z, 2) : one == 17 ? 3 + (int)bits(z, 3) : 11 + (int)bits(z, 7);
+        if (z->bad || at + times > literals + far) return RDZ_DAMAGED;
+        while (times--) found[at++] = again;
+    }
+    if (!found[256]) return RDZ_DAMAGED;
+    int left = codes(lengths, found, literals);
+    if (left && (left < 0 || literals - lengths->count[0] != 1)) return RDZ_DAMAGED;
+    left = codes(distances, found + literals, far);
+    return left && (left < 0 || far - distances->count[0] > 1) ? RDZ_DAMAGED : RDZ_OK;
+}
+
+/* Inflate all of `data` into `out`, of at most `room` bytes. */
+static int inflated(cursor data, u8 *out, size_t room, size_t *filled) {
+    inflater z = {data, 0, 0, 0, out, 0, room};
+    huffman lengths, distances;
+    u32 head = bits(&z, 8) << 8, last = 0, a = 1, b = 0, sum = 0;
+    head |= bits(&z, 8);
+    if (z.bad || head % 31 || (head >> 8 & 15) != 8 || head >> 12 > 7 || head & 32) return RDZ_DAMAGED;
+    while (!last) {
+        last = bits(&z, 1);
+        u32 kind = bits(&z, 2);
+        if (z.bad || kind == 3) return RDZ_DAMAGED;
+        if (kind) {
+            TRY(tables(&z, (int)kind, &lengths, &distances));
+            TRY(block(&z, &lengths, &distances));
+            continue;
+        }
+        bits(&z, z.held & 7);
+        u32 length = bits(&z, 16);
+        if (z.bad || length != (bits(&z, 16) ^ 0xffff) || z.bad) return RDZ_DAMAGED;
+        while (length--) {
+            u8 byte = (u8)bits(&z, 8);
+            if (z.bad) return RDZ_DAMAGED;
+            TRY(put(&z, byte));
+        }
+    }
+    bits(&z, z.held & 7);
+    for (int i = 0; i < 4; i++) sum = sum << 8 | bits(&z, 8);
+    for (size_t i = 0; i < z.filled; i++) {
+        a = (a + out[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    if (z.bad || sum != (b << 16 | a) || z.in.left || z.held) return RDZ_DAMAGED;
+    *filled = z.filled;
+    return RDZ_OK;
+}
+
+/* ---- BLAKE2b with a digest of two bytes: RFC 7693 --------------------------------------------------------------- */
+
+static u64 turned(u64 x, int n) { return x >> n | x << (64 - n); }
+
+static void blake2b_2(const u8 *data, size_t size, u8 digest[2]) {
+    static const u64 first[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+                                 0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+    static const u8 order[10][16] = {
+        {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
+        {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
+        {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
+        {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
+        {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0}};
+    u64 h[8];
+    memcpy(h, first, sizeof h);
+    h[0] ^= 0x01010000 ^ 2;
+    size_t done = 0;
+    do {
+        u8 chunk[128] = {0};
+        size_t count = size - done < 128 ? size - done : 128;
+        memcpy(chunk, data + done, count);
+        done += count;
+        u64 v[16], m[16] = {0};
+        for (int i = 0; i < 128; i++) m[i / 8] |= (u64)chunk[i] << (8 * (i % 8));
+        memcpy(v, h, sizeof h);
+        memcpy(v + 8, first, sizeof first);
+        v[12] ^= done;
+        if (done == size) v[14] = ~v[14];
+        for (int round = 0; round < 12; round++) {
+            const u8 *s = order[round % 10];
+            for (int i = 0; i < 8; i++) {
+                int turn = i / 4, a = i % 4, b = 4 + (i + turn) % 4, c = 8 + (i + 2 * turn) % 4, d = 12 + (i + 3 * turn) % 4;
+                v[a] += v[b] + m[s[2 * i]], v[d] = turned(v[d] ^ v[a], 32), v[c] += v[d], v[b] = turned(v[b] ^ v[c], 24);
+                v[a] += v[b] + m[s[2 * i + 1]], v[d] = turned(v[d] ^ v[a], 16), v[c] += v[d], v[b] = turned(v[b] ^ v[c], 63);
+            }
+        }
+        for (int i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
+    } while (done < size);
+    digest[0] = (u8)h[0], digest[1] = (u8)(h[0] >> 8);
+}
+
+/* ---- the model: docs/codec.md, "Integer for integer" ------------------------------------------------------------ */
+
+enum {
+    INPUTS = 8, TOP = 95, SLOPES = 2816, FLOOR = 16, MOST_SEEN = 1000,
+    KINDS = 45, SETS = 64, SIGN = 36, REST = 37, POSITIONS = 26,
+    CONTEXTS = 2432, SIGN_CONTEXTS = 1024, REST_CONTEXTS = 1152,
+    SIGNS_AT = 36 * INPUTS * CONTEXTS,
+    RESTS_AT = SIGNS_AT + INPUTS * SIGN_CONTEXTS,
+    HEADER_AT = RESTS_AT + INPUTS * REST_CONTEXTS * 8,
+    COUNTERS = HEADER_AT + 40,
+    WINDOW_ROWS = 5, MOST_TAPPED = 26
+};
+
+typedef struct rows { /* what a tensor's rows were like */
+    struct rows *next;
+    u64 count, extent;
+    u8 *levels;
+} rows;
+
+typedef struct gains { /* of the predictor, for kernels of so many taps */
+    struct gains *next;
+    u64 taps;
+    i32 of[POSITIONS][MOST_TAPPED];
+} gains;
+
+typedef struct {
+    i32 stretch[65536], squash[2 * SLOPES + 1], octave[4096], rate[MOST_SEEN + 1];
+    u32 counters[COUNTERS]; /* 22 bits of probability, 10 of how often it was adapted */
+    i32 weights[2][KINDS * SETS][INPUTS + 1], maps[KINDS][TOP + 1][33];
+    int level;
+    rows *latest, *remembered; /* the tensor before, which may be none of those remembered */
+    gains *gains;
+    const u8 *data; /* the payload and the range decoder */
+    u64 size, at, words, range, offset;
+    int fault;
+} decoder;
+
+static i64 log2_24(i64 n) {
+    int e = 0;
+    while (n >> (e + 1)) e++;
+    u64 m = ((u64)n << 30) >> e;
+    i64 f = 0;
+    for (int i = 0; i < 24; i++) {
+        m = m * m >> 30;
+        u64 c = m >> 31;
+        m >>= c;
+        f = 2 * f + (i64)c;
+    }
+    return ((i64)e << 24) + f;
+}
+
+static void make_tables(decoder *d) {
+    for (i64 p = 0; p < 65536; p++) {
+        i64 apart = log2_24(2 * p + 1) - log2_24(131071 - 2 * p);
+        i64 nats = ((size_of(apart) * 11629080 >> 24) + 32768) >> 16;
+        d->stretch[p] = (i32)(apart < 0 ? -nats : nats);
+    }
+    i64 below = 0, within = 0;
+    for (i64 s = -SLOPES; s <= SLOPES; s++) {
+        while (below < 65536 && d->stretch[below] < s) below++;
+        while (within < 65536 && d->stretch[within] <= s) within++;
+        d->squash[s + SLOPES] = (i32)clip((below + within) / 2, 1, 65535);
+    }
+    for (i64 n = 0; n < 4096; n++) d->octave[n] = (i32)(log2_24(n ? n : 1) >> 22);
+    for (i32 n = 0; n <= MOST_SEEN; n++) d->rate[n] = 655360 / (10 * n + 18);
+}
+
+static void forget_rows(decoder *d) {
+    if (d->latest && d->latest->count == 1) {
+        free(d->latest->levels);
+        free(d->latest);
+    }
+    d->latest = NULL;
+}
+
+static void forget(decoder *d) { /* the model as it is at first */
+    for (int i = 0; i < COUNTERS; i++) d->counters[i] = 1u << 31;
+    for (int i = 0; i < 2 * KINDS * SETS; i++) {
+        i32 *row = d->weights[i / (KINDS * SETS)][i % (KINDS * SETS)];
+        for (int j = 0; j < INPUTS; j++) row[j] = 8430;
+        row[INPUTS] = 0;
+    }
+    for (int i = 0; i < KINDS * (TOP + 1); i++)
+        for (int j = 0; j < 33; j++) d->maps[i / (TOP + 1)][i % (TOP + 1)][j] = d->squash[176 * j];
+    d->level = 20;
+    forget_rows(d);
+    while (d->remembered) {
+        rows *one = d->remembered;
+        d->remembered = one->next;
+        free(one->levels);
+        free(one);
+    }
+    while (d->gains) {
+        gains *one = d->gains;
+        d->gains = one->next;
+        free(one);
+    }
+}
+
+static u64 next_word(decoder *d) {
+    u64 word = 0, from = d->at * 4;
+    for (u64 i = from; i < from + 4; i++) word = word << 8 | (i < d->size ? d->data[i] : 0);
+    d->at++;
+    return word;
+}
+
+static void begin(decoder *d, const u8 *data, u64 size) {
+    forget(d);
+    d->data = data, d->size = size, d->at = 0, d->fault = 0;
+    d->words = (size + 3) / 4 > 2 ? (size + 3) / 4 : 2;
+    d->range = UINT64_MAX;
+    d->offset = next_word(d) << 32;
+    d->offset |= next_word(d);
+}
+
+static int overrun(const decoder *d) { return d->fault || d->at > d->words + 2; }
+
+static int decision(decoder *d, i64 p) {
+    u64 scale = d->range >> 24, none = scale * ((((u64)(65536 - p) * 16777214) >> 16) + 1);
+    int bit = d->offset >= none;
+    if (!bit) {
+        d->range = none;
+    } else {
+        d->offset -= none;
+        d->range = (scale << 24) - none;
+        if (d->offset >= d->range) {
+            d->fault = 1;
+            d->offset = d->range - 1;
+        }
+    }
+    if (d->range < (u64)1 << 32) {
+        d->range <<= 32;
+        d->offset = d->offset << 32 | next_word(d);
+    }
+    return bit;
+}
+
+static i64 plain(decoder *d, int count) {
+    i64 value = 0;
+    while (count-- > 0) value = 2 * value + decision(d, 32768);
+    return value;
+}
+
+static void adapt(decoder *d, u32 *counter, int bit) {
+    u32 seen = *counter & 1023;
+    i64 p = *counter >> 10;
+    p += shifted(((i64)(65535 * bit) * 64 - p) * d->rate[seen], 16);
+    *counter = (u32)p << 10 | (seen < MOST_SEEN ? seen + 1 : MOST_SEEN);
+}
+
+static int adaptive(decoder *d, int h) {
+    u32 *counter = &d->counters[HEADER_AT + h];
+    int bit = decision(d, clip(*counter >> 16, FLOOR, 65536 - FLOOR));
+    adapt(d, counter, bit);
+    return bit;
+}
+
+static int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i64 bias, i64 x) {
+    i32 *A = d->weights[0][kind * SETS + a], *B = d->weights[1][kind * SETS + b], *M = d->maps[kind][x];
+    i64 v[INPUTS + 1], sum_a = 0, sum_b = 0;
+    for (int j = 0; j < INPUTS; j++) v[j] = d->stretch[d->counters[slots[j]] >> 16];
+    v[INPUTS] = bias;
+    for (int j = 0; j <= INPUTS; j++) sum_a += A[j] * v[j], sum_b += B[j] * v[j];
+    i64 odds_a = clip(shifted(sum_a, 16), -SLOPES, SLOPES), odds_b = clip(shifted(sum_b, 16), -SLOPES, SLOPES);
+    i64 odds = shifted(odds_a + odds_b, 1), t = odds + SLOPES, l = least(t / 176, 31), o = t - 176 * l;
+    i64 refined = (M[l] * (176 - o) + M[l + 1] * o) / 176;
+    int bit = decision(d, clip((3 * (i64)d->squash[t] + refined) >> 2, FLOOR, 65536 - FLOOR));
+    i64 step_a = (65535 * bit - d->squash[odds_a + SLOPES]) * 4, step_b = (65535 * bit - d->squash[odds_b + SLOPES]) * 4;
+    for (int j = 0; j <= INPUTS; j++) {
+        A[j] = (i32)(A[j] + shifted(v[j] * step_a + 131072, 18));
+        B[j] = (i32)(B[j] + shifted(v[j] * step_b + 131072, 18));
+    }
+    for (int j = 0; j < INPUTS; j++) adapt(d, &d->counters[slots[j]], bit);
+    i64 n = 2 * o > 176 ? l + 1 : l;
+    M[n] = (i32)(M[n] + shifted(65535 * bit - M[n], 6));
+    return bit;
+}
+
+/* ---- a tensor --------------------------------------------------------------------------------------------------- */
+
+static int level(const decoder *d, i64 mean) {
+    int s = 0;
+    while (mean >= 4096) mean >>= 4, s += 16;
+    return (int)least(d->octave[mean] + s, TOP);
+}
+
+static int few(i64 m) { return m < 3 ? (int)m : m < 5 ? 3 : m < 9 ? 4 : m < 17 ? 5 : 6; }
+static int dozen(i64 n) {
+    return n < 5 ? (int)n : n < 7 ? 5 : n < 10 ? 6 : n < 14 ? 7 : n < 20 ? 8 : n < 30 ? 9 : n < 50 ? 10 : 11;
+}
+static int ter(i64 v) { return 1 + (v > 0) - (v < 0); }
+static int lean(i64 s, i64 n) {
+    i64 ratio = 16 * s * s / (n + 1);
+    int r = 0;
+    while (r < 12 && (r + 1) * (r + 1) <= ratio) r++;
+    return s > 0 ? 12 + r : 12 - r;
+}
+static int known(int l) { return l ? (int)least((l >> 1) + 1, 47) : 0; }
+
+static rows *beside(const decoder *d, u64 count) {
+    for (rows *one = d->remembered; one; one = one->next)
+        if (one->count == count) return one;
+    return NULL;
+}
+
+/* Keep what the rows of a tensor were like; takes `levels`. */
+static int remember(decoder *d, u64 count, u64 extent, u8 *levels) {
+    rows *one = count > 1 ? beside(d, count) : NULL;
+    if (!one) {
+        if (!(one = zeros(1, sizeof *one))) {
+            free(levels);
+            return RDZ_MEMORY;
+        }
+        if (count > 1) one->next = d->remembered, d->remembered = one;
+    }
+    forget_rows(d);
+    free(one->levels);
+    one->count = count, one->extent = extent, one->levels = levels;
+    d->latest = one;
+    return RDZ_OK;
+}
+
+static gains *gains_of(decoder *d, u64 taps) {
+    for (gains *one = d->gains; one; one = one->next)
+        if (one->taps == taps) return one;
+    gains *one = zeros(1, sizeof *one);
+    if (one) one->taps = taps, one->next = d->gains, d->gains = one;
+    return one;
+}
+
+typedef struct {
+    u64 rows, columns, taps, width; /* of the tensor */
+    u64 live_rows, live_columns;    /* in use */
+    int level, predicted, distance, ordered;
+} matrix;
+
+static matrix matrix_of(int dims, const u64 *shape) {
+    matrix m = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    if (dims < 2) {
+        if (dims) m.columns = shape[0];
+        return m;
+    }
+    m.rows = shape[0], m.columns = shape[1];
+    for (int i = 2; i < dims; i++) m.taps *= shape[i];
+    if (dims > 2) m.width = shape[dims - 1];
+    return m;
+}
+
+static u64 in_use(decoder *d, u64 whole, u64 guess, int h) {
+    if (whole < 2 || !adaptive(d, h)) return whole;
+    if (guess < whole && !adaptive(d, h + 1)) return guess;
+    int count = 0;
+    while ((whole - 2) >> count) count++;
+    u64 found = 1 + (u64)plain(d, count);
+    return found < whole - 1 ? found : whole - 1;
+}
+
+/* The tensor before or the latest one with as many rows as these are columns, and columns for each of its rows. */
+static rows *before(const decoder *d, u64 columns, u64 *each) {
+    *each = 1;
+    if (!d->latest || d->latest->count < 2 || columns % d->latest->count) return beside(d, columns);
+    *each = columns / d->latest->count;
+    return d->latest;
+}
+
+static void read_header(decoder *d, matrix *m) {
+    int previous = d->level;
+    if (!adaptive(d, 0)) return;
+    m->level = previous;
+    if (adaptive(d, 1)) {
+        int up = adaptive(d, 2), s = 1;
+        while (s < 47 && adaptive(d, 2 + (int)least(s, 20))) s++;
+        m->level = (int)clip(up ? previous + s : previous - s, 1, 47);
+    }
+    u64 each;
+    rows *same = beside(d, m->rows), *prior = before(d, m->columns, &each);
+    u64 rows_guess = same ? same->extent : m->rows, columns_guess = prior ? prior->extent * each : m->columns;
+    m->live_rows = in_use(d, m->rows, rows_guess ? rows_guess : 1, 24);
+    m->live_columns = in_use(d, m->columns, columns_guess ? columns_guess : 1, 26);
+    m->predicted = adaptive(d, 28);
+    if (m->predicted && m->taps == 1 && adaptive(d, 30)) m->distance = (int)plain(d, 8);
+    d->level = m->level;
+}
+
+/* What the predictor looks at: (rows back, entries back); how many. */
+static int reach(const matrix *m, i64 found[MOST_TAPPED][2]) {
+    int n = 0;
+    i64 taps = (i64)m->taps;
+    if (!m->predicted) return 0;
+#define LOOK(row, entry) (found[n][0] = (row), found[n][1] = (entry), n++)
+    if (taps == 1) {
+        for (int i = 1; i <= 10; i++) LOOK(0, i);
+        for (int i = 1; i >= -1; i--) LOOK(1, i);
+        for (int i = -1; m->distance && i <= 1; i++) LOOK(0, m->distance + i);
+        return n;
+    }
+    for (int i = 1; i <= 9; i++) LOOK(0, i);
+    for (int i = 4; i >= -4; i--) LOOK(1, i);
+    for (int i = 2; i <= 4; i++) LOOK(0, i * taps);
+    for (int i = 2; i <= 4; i++) LOOK(i, 0);
+    LOOK(1, taps);
+    LOOK(1, -taps);
+#undef LOOK
+    return n;
+}
+
+typedef struct {
+    i64 sum, count, signs;
+} tally;
+
+static void count_in(tally *t, i64 m, int sign) { t->sum += least(m, 4095), t->count++, t->signs += sign; }
+
+typedef struct { /* memory that a tensor needs while it is read */
+    tally *columns, *taps;
+    i32 *excess, *window;
+    u8 *levels;
+} workspace;
+
+static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) {
+    const i64 taps = (i64)m->taps, width = (i64)m->width, columns = (i64)m->live_columns, stride = (i64)m->columns * taps;
+    const int T = 2 * m->level, spatial = taps > 1;
+    const i64 mean = (i64)(m->level & 1 ? 1722 : 1218) << (m->level >> 1) >> 10, unit = mean > 82 ? mean : 82;
+    i64 looks[MOST_TAPPED][2], margin = 0, kernels = 0, from[MOST_TAPPED], z[MOST_TAPPED];
+    const int inputs = reach(m, looks);
+    u64 each;
+    const rows *row_prior = beside(d, m->rows), *column_prior = before(d, m->columns, &each);
+    gains *learnt = inputs ? gains_of(d, m->taps) : NULL;
+    if (inputs && !learnt) return RDZ_MEMORY;
+    for (int i = 0; i < inputs; i++) margin = size_of(looks[i][1]) > margin ? size_of(looks[i][1]) : margin;
+    const i64 kept = 2 * margin + columns * taps;
+    w->columns = zeros((u64)columns, sizeof *w->columns);
+    w->taps = zeros((u64)taps, sizeof *w->taps);
+    w->excess = zeros((u64)columns + 2, sizeof *w->excess);
+    w->window = zeros(inputs ? (u64)kept * WINDOW_ROWS : 1, sizeof *w->window);
+    w->levels = zeros(m->rows, 1);
+    if (!w->columns || !w->taps || !w->excess || !w->window || !w->levels) return RDZ_MEMORY;
+    memset(w->levels, 1, (size_t)m->rows);
+    int latest_sign = 1;
+
+    for (i64 row = 0; row < (i64)m->live_rows; row++) {
+        tally in_row = {0, 0, 0};
+        i64 recent = mean;
+        int R = level(d, mean), tight = m->ordered && row > 0;
+        const int row_known = known(row_prior ? row_prior->levels[row] : 0);
+        const i64 window_row = (row % WINDOW_ROWS) * kept + margin;
+        for (int i = 0; i < inputs; i++)
+            from[i] = (row + WINDOW_ROWS - looks[i][0]) % WINDOW_ROWS * kept + margin - looks[i][1];
+        for (i64 column = 0; column < columns; column++) {
+            tally *in_column = &w->columns[column];
+            const int C = level(d, (in_column->sum * 4096 + 12 * mean) / (row * taps + 12));
+            w->excess[column + 1] = C - T;
+            const int beside_C = w->excess[column] + w->excess[column + 2];
+            const int column_known = known(column_prior ? column_prior->levels[(u64)column / each] : 0);
+            i64 kernel_sum = 0;
+            for (i64 tap = 0; tap < taps; tap++) {
+                const i64 here = row * stride + column * taps + tap, seen = column * taps + tap;
+                tally *in_tap = &w->taps[tap];
+#define V(condition, back) ((condition) ? (i64)values[here - (back)] : 0)
+                R = level(d, (in_row.sum * 4096 + 12 * mean) / (seen + 12));
+                const i64 across = V(column, taps), above = V(row, stride), joint = clip(R + C - T, 0, TOP);
+                i64 left, up, up_left, up_right, near, local, x, position;
+                if (spatial) {
+                    const int inside = tap % width > 0, below = tap >= width, before_end = tap % width + 1 < width;
+                    left = V(inside, 1), up = V(below, width);
+                    up_left = V(inside && below, width + 1), up_right = V(below && before_end, width - 1);
+                    near = 2 * size_of(left) + 2 * size_of(up) + size_of(up_left) + size_of(up_right);
+                    local = (kernel_sum * 4096 + 2 * (in_row.sum * 4096 + 12 * mean) / (seen + 12)) / (tap + 2);
+                    x = clip(joint + level(d, (in_tap->sum * 4096 + 24 * mean) / (kernels + 24)) - T, 0, TOP);
+                    position = least(tap, POSITIONS - 1);
+                } else {
+                    left = across, up = above;
+                    up_left = V(row && column, stride + 1), up_right = V(row && column + 1 < columns, stride - 1);
+                    near = 2 * size_of(left) + 2 * size_of(up) + size_of(up_left) + size_of(up_right);
+                    near += size_of(V(column > 1, 2));
+                    local = recent, x = joint, position = POSITIONS;
+                }
+#undef V
+                const int N = level(d, local);
+
+                i32 *g = learnt ? learnt->of[least(tap, POSITIONS - 1)] : NULL;
+                i64 F = 0, total = 1 << 19, energy = 205 * inputs;
+                if (inputs) {
+                    w->window[window_row + seen] = 0;
+                    for (int i = 0; i < inputs; i++) {
+                        z[i] = w->window[from[i] + seen];
+                        total += g[i] * z[i];
+                        energy += z[i] * z[i];
+                    }
+                    F = clip(shifted(total, 20), -512, 512);
+                }
+
+                const i64 overhead = size_of(above), most = tight && overhead < 5 ? overhead : 62;
+                i64 k = 0, magnitude, value = 0;
+                u32 slots[INPUTS] = {
+                    (u32)(3 * ((2 * joint + N) >> 1) + (near > 2 ? 2 : near > 0)),
+                    (u32)(((few(size_of(left)) * 7 + few(size_of(up))) * 7 + few(size_of(across))) * 7 + few(overhead)),
+                    (u32)((R >> 1) * 48 + (C >> 1)),
+                    (u32)((C >> 1) * 48 + (T >> 1)),
+                    (u32)(dozen(near) * 96 + N),
+                    (u32)(column_known * 48 + row_known),
+                    (u32)(clip(C + beside_C + R + 40, 0, 300) >> 1),
+                    (u32)(tight ? 1152 + least(overhead, 5) * 96 + R : least(3 * size_of(F) >> 5, 23) * 48 + (x >> 1))};
+                for (int j = 0; j < INPUTS; j++) slots[j] += (u32)(j * CONTEXTS);
+                while (k < most) {
+                    const int kind = (int)least(k, 35);
+                    if (!mixed(d, kind, slots, T >> 2, (int)position, 256, x)) break;
+                    for (int j = 0; j < INPUTS && kind < 35; j++) slots[j] += INPUTS * CONTEXTS;
+                    k++;
+                }
+                magnitude = k;
+                if (k > 4) {
+                    const int r = (int)((k - 5) >> 1) + 1, modelled = (int)least(r, 3), G = (int)least(k - 5, 11);
+                    const i64 y[INPUTS] = {0, T, R, x, N, C, position, least(size_of(F) >> 3, TOP)};
+                    int node = 1;
+                    i64 rest = 0;
+                    for (int i = 0; i < modelled; i++) {
+                        for (int j = 0; j < INPUTS; j++)
+                            slots[j] = (u32)(RESTS_AT + (j * REST_CONTEXTS + y[j] * 12 + G) * 8 + node);
+                        const int bit = mixed(d, REST + node, slots, G, 0, 256, x);
+                        node = 2 * node + bit, rest = 2 * rest + bit;
+                    }
+                    rest = rest << (r - modelled) | plain(d, r - modelled);
+                    magnitude = 1 + ((i64)(2 + ((k - 5) & 1)) << r) + rest;
+                }
+                if (magnitude) {
+                    const i64 tilt = least((5 * size_of(F) + 32) >> 6, 19), lean_F = F > 0 ? 19 + tilt : 19 - tilt;
+                    const i64 corner = ter(left) * 3 + ter(up);
+                    const i64 slope = spatial ? 2 * left + 2 * up - up_left : left + up;
+                    const i64 y[INPUTS] = {(corner * 3 + ter(up_left)) * 3 + ter(up_right),
+                                           (ter(across) * 3 + ter(above)) * 9 + corner,
+                                           lean(in_row.signs, in_row.count) * 3 + latest_sign,
+                                           lean(in_column->signs, in_column->count) + 25 * few(magnitude),
+                                           lean_F + 40 * least(magnitude - 1, 3),
+                                           position * 25 + lean(in_tap->signs, in_tap->count),
+                                           clip(slope, -15, 15) + 15 + 31 * least(magnitude - 1, 2),
+                                           lean_F * 9 + corner};
+                    for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(SIGNS_AT + j * SIGN_CONTEXTS + y[j]);
+                    const i64 bias = clip(-F * least(magnitude, 8) * 2, -1024, 1024);
+                    const int negative = mixed(d, SIGN, slots, 0, (int)position, bias, x), sign = negative ? -1 : 1;
+                    if (magnitude > (i64)INT32_MAX + negative) return RDZ_DAMAGED;
+                    value = sign * magnitude;
+                    values[here] = (i32)value;
+                    latest_sign = 1 + sign;
+                    count_in(&in_row, magnitude, sign);
+                    count_in(in_column, magnitude, sign);
+                    count_in(in_tap, magnitude, sign);
+                    kernel_sum += least(magnitude, 4095);
+                    recent += shifted(least(magnitude, 4095) * 4096 - recent, 3);
+                } else {
+                    recent -= recent >> 3;
+                }
+                if (least(magnitude, 5) != least(overhead, 5)) tight = 0;
+                if (inputs) {
+                    const i64 scaled = least((magnitude * 262144 + (unit >> 1)) / unit, 512), y = value < 0 ? -scaled : scaled;
+                    const i64 e = clip(y - F, -256, 256), c = 5368832 * size_of(e) / energy, change = e < 0 ? -c : c;
+                    w->window[window_row + seen] = (i32)y;
+                    for (int i = 0; i < inputs; i++)
+                        g[i] = (i32)clip(g[i] + shifted(change * z[i] + 128, 8), -(1 << 24), 1 << 24);
+                }
+                if (overrun(d)) return RDZ_DAMAGED;
+            }
+            kernels++;
+        }
+        w->levels[row] = (u8)R;
+    }
+    u8 *levels = w->levels;
+    w->levels = NULL;
+    return remember(d, m->rows, m->live_rows, levels);
+}
+
+/* The next tensor of the stream; `values` are zeros. */
+static int read_tensor(decoder *d, matrix m, i32 *values) {
+    read_header(d, &m);
+    if (!m.level) return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
+    /* No weight costs less than 1/2839 of a bit, half of it where ranges are close. */
+    if (m.rows * m.columns * m.taps > (d->size + 16) * (16 * 2839)) return RDZ_DAMAGED;
+    workspace w = {NULL, NULL, NULL, NULL, NULL};
+    int status = read_weights(d, &m, values, &w);
+    free(w.columns), free(w.taps), free(w.excess), free(w.window), free(w.levels);
+    return status;
+}
+
+/* ---- segments --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int dims, ordered, anew; /* `anew`: the model forgets before it */
+    const u64 *shape;
+    u64 size;
+    i32 *values;
+} coded;
+
+enum { ALONE = 1 << 22, SEGMENT = 1 << 21 };
+
+static int ended(const decoder *d) { return d->at * 4 < d->size ? RDZ_DAMAGED : RDZ_OK; }
+
+/* Walk over the segments of more than ALONE values: count them, or with `streams` read them. */
+static int segments(decoder *d, coded *list, size_t count, cursor *lengths, cursor *streams, u64 *number) {
+    u64 held = 0, length;
+    const u8 *data;
+    int open = 0;
+    *number = 0;
+    for (size_t i = 0; i < count; i++) {
+        const coded *one = &list[i];
+        if (!one->size) continue;
+        u64 rows_each = 0, parts = 1;
+        if (open && held + one->size > SEGMENT) {
+            if (streams) TRY(ended(d));
+            open = 0;
+        }
+        if (one->size > SEGMENT && one->dims > 1) {
+            u64 row = one->size / one->shape[0];
+            rows_each = row < SEGMENT ? SEGMENT / row : 1;
+            parts = (one->shape[0] + rows_each - 1) / rows_each;
+        }
+        if (!streams) {
+            *number += open ? 0 : parts;
+            held = open ? held + one->size : one->size;
+            open = !rows_each;
+            continue;
+        }
+        for (u64 part = 0; part < parts; part++) {
+            matrix m = matrix_of(one->dims, one->shape);
+            u64 first = part * rows_each, left = m.rows - first;
+            if (rows_each) m.rows = left < rows_each ? left : rows_each;
+            m.ordered = one->ordered;
+            if (!open) {
+                TRY(varint(lengths, &length));
+                TRY(take(streams, length, &data));
+                begin(d, data, length);
+                held = 0;
+            } else if (one->anew) {
+                forget(d);
+            }
+            TRY(read_tensor(d, m, one->values + first * m.columns * m.taps));
+            held += one->size;
+            open = !rows_each;
+            if (rows_each) TRY(ended(d));
+        }
+    }
+    if (streams && open) TRY(ended(d));
+    return RDZ_OK;
+}
+
+static int read_coded(decoder *d, cursor payload, coded *list, size_t count) {
+    u64 total = 0, number, unused;
+    for (size_t i = 0; i < count; i++) total += list[i].size;
+    if (!total) return payload.left ? RDZ_DAMAGED : RDZ_OK;
+    if (total <= ALONE) {
+        int first = 1;
+        begin(d, payload.at, payload.left);
+        for (size_t i = 0; i < count; i++) {
+            if (!list[i].size) continue;
+            if (list[i].anew && !first) forget(d);
+            first = 0;
+            matrix m = matrix_of(list[i].dims, list[i].shape);
+            m.ordered = list[i].ordered;
+            TRY(read_tensor(d, m, list[i].values));
+        }
+        return ended(d);
+    }
+    TRY(segments(d, list, count, NULL, NULL, &number));
+    if (number > payload.left) return RDZ_DAMAGED;
+    cursor lengths = payload, streams = payload;
+    u64 sum = 0, length;
+    for (u64 i = 0; i < number; i++) {
+        TRY(varint(&streams, &length));
+        if (length > payload.left) return RDZ_DAMAGED;
+        sum += length;
+    }
+    if (sum != streams.left) return RDZ_DAMAGED;
+    return segments(d, list, count, &lengths, &streams, &unused);
+}
+
+static int with_decoder(cursor payload, coded *list, size_t count) {
+    decoder *d = zeros(1, sizeof *d);
+    if (!d) return RDZ_MEMORY;
+    make_tables(d);
+    int status = read_coded(d, payload, list, count);
+    forget(d);
+    free(d);
+    return status;
+}
+
+/* ---- the list of tensors: JSON without white space -------------------------------------------------------------- */
+
+enum { WEIGHT, VECTOR, BATCHNORM, BUFFER, TIED, ZEROS, VARIANCE, COUNT };
+
+typedef struct { /* beside each rdz_tensor */
+    int kind;
+    size_t size; /* bytes of one value */
+    u64 values;
+    char *note;
+    size_t number;
+    const rdz_tensor *tensor;
+} entry;
+
+typedef struct {
+    rdz_network *network;
+    entry *entries;
+    size_t room;
+} layout;
+
+static int starts(cursor *c, const char *text) {
+    const u8 *found;
+    size_t size = strlen(text);
+    return size <= c->left && !memcmp(c->at, text, size) && !take(c, size, &found);
+}
+
+static int is(cursor *c, const char *text) { /* the same, behind white space */
+    while (c->left && strchr(" \t\r\n", *c->at) && *c->at) c->at++, c->left--;
+    return starts(c, text);
+}
+
+static int hex(cursor *c, u32 *code) {
+    const u8 *digits;
+    TRY(take(c, 4, &digits));
+    *code = 0;
+    for (int i = 0; i < 4; i++) {
+        const char *all = "0123456789abcdef", *one = digits[i] ? strchr(all, digits[i] | 32) : NULL;
+        if (!one || (digits[i] != *one && (digits[i] | 32) < 'a')) return RDZ_DAMAGED;
+        *code = *code << 4 | (u32)(one - all);
+    }
+    return RDZ_OK;
+}
+
+static int string(cursor *c, char **text) { /* a string of JSON as UTF-8; the caller frees it */
+    size_t length = 0;
+    *text = NULL;
+    if (!is(c, "\"")) return RDZ_DAMAGED;
+    for (size_t i = 0; i < c->left && c->at[i] != '"'; i++, length++) i += c->at[i] == '\\';
+    char *out = *text = zeros(length + c->left / 4096 + 4, 4); /* no sign takes more than four bytes */
+    if (!out) return RDZ_MEMORY;
+    for (;;) {
+        const u8 *one;
+        u32 code, low;
+        TRY(take(c, 1, &one));
+        if (*one == '"') return RDZ_OK;
+        if (*one < 32) return RDZ_DAMAGED;
+        if (*one != '\\') {
+            *out++ = (char)*one;
+            continue;
+        }
+        TRY(take(c, 1, &one));
+        const char *plain_ = "\"\\/bfnrt", *meant = "\"\\/\b\f\n\r\t", *found = *one ? strchr(plain_, *one) : NULL;
+        if (found) {
+            *out++ = meant[found - plain_];
+            continue;
+        }
+        if (*one != 'u') return RDZ_DAMAGED;
+        TRY(hex(c, &code));
+        if (code >= 0xd800 && code < 0xdc00) {
+            if (!starts(c, "\\u")) return RDZ_DAMAGED;
+            TRY(hex(c, &low));
+            if (low < 0xdc00 || low > 0xdfff) return RDZ_DAMAGED;
+            code = 0x10000 + ((code & 0x3ff) << 10 | (low & 0x3ff));
+        }
+        if (!code) return RDZ_DAMAGED;
+        if (code >= 0x10000) *out++ = (char)(0xf0 | code >> 18), *out++ = (char)(0x80 | (code >> 12 & 63));
+        else if (code >= 0x800) *out++ = (char)(0xe0 | code >> 12);
+        if (code >= 0x800) *out++ = (char)(0x80 | (code >> 6 & 63));
+        else if (code >= 0x80) *out++ = (char)(0xc0 | code >> 6);
+        *out++ = (char)(code >= 0x80 ? 0x80 | (code & 63) : code);
+    }
+}
+
+static int number(cursor *c, u64 *value) {
+    int digits = 0;
+    *value = 0;
+    is(c, "");
+    while (c->left && *c->at >= '0' && *c->at <= '9') {
+        const u8 *one;
+        TRY(take(c, 1, &one));
+        *value = *value * 10 + (u64)(*one - '0');
+        if (*value > (u64)1 << 48 || ++digits > 15) return RDZ_DAMAGED;
+    }
+    return digits ? RDZ_OK : RDZ_DAMAGED;
+}
+
+static int shape_of(cursor *c, rdz_tensor *tensor) {
+    u64 extent = 1;
+    if (!is(c, "[")) return RDZ_DAMAGED;
+    if (is(c, "]")) return RDZ_OK;
+    do {
+        u64 size;
+        if (tensor->dims == 32) return RDZ_DAMAGED;
+        TRY(number(c, &size));
+        tensor->shape[tensor->dims++] = size;
+        if (size && extent > ((u64)1 << 48) / size) return RDZ_DAMAGED;
+        extent *= size ? size : 1;
+    } while (is(c, ","));
+    return is(c, "]") ? RDZ_OK : RDZ_DAMAGED;
+}
+
+static int grow(layout *l) {
+    rdz_network *n = l->network;
+    if (n->count < l->room) return RDZ_OK;
+    size_t room = 2 * l->room + 16;
+    rdz_tensor *tensors = room > SIZE_MAX / sizeof *tensors ? NULL : realloc(n->tensors, room * sizeof *tensors);
+    if (!tensors) return RDZ_MEMORY;
+    n->tensors = tensors;
+    entry *entries = room > SIZE_MAX / sizeof *entries ? NULL : realloc(l->entries, room * sizeof *entries);
+    if (!entries) return RDZ_MEMORY;
+    l->entries = entries;
+    l->room = room;
+    return RDZ_OK;
+}
+
+/* Add a tensor with a copy of `like`'s shape; its name is `like`'s, and `suffix`. */
+static int add(layout *l, const rdz_tensor *like, const char *suffix, int kind, const char *type, size_t size) {
+    TRY(grow(l));
+    rdz_tensor *tensor = &l->network->tensors[l->network->count];
+    entry *e = &l->entries[l->network->count];
+    size_t length = strlen(like->name);
+    *tensor = *like;
+    if (kind == COUNT) tensor->dims = 0;
+    if (!(tensor->name = zeros(length + strlen(suffix) + 1, 1))) return RDZ_MEMORY;
+    memcpy(tensor->name, like->name, length);
+    memcpy(tensor->name + length, suffix, strlen(suffix));
+    tensor->type = type;
+    *e = (entry){kind, size, 1, NULL, l->network->count, NULL};
+    for (int i = 0; i < tensor->dims; i++) e->values *= tensor->shape[i];
+    tensor->bytes = e->values * size;
+    l->network->count++;
+    return RDZ_OK;
+}
+
+static int add_entry(layout *l, const char *kind, const rdz_tensor *found, char **note) {
+    static const struct {
+        const char *name;
+        size_t size;
+    } types[] = {{"bool", 1},  {"uint8", 1}, {"uint16", 2}, {"uint32", 4}, {"uint64", 8},
+                 {"int8", 1},  {"int16", 2}, {"int32", 4},  {"int64", 8},  {"float32", 4}};
+    if (!strcmp(kind, "weight")) return add(l, found, "", WEIGHT, "float32", 4);
+    if (!strcmp(kind, "vector")) return add(l, found, "", VECTOR, "float32", 4);
+    if (!strcmp(kind, "buffer")) {
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+            if (!strcmp(*note, types[i].name)) return add(l, found, "", BUFFER, types[i].name, types[i].size);
+        return RDZ_DAMAGED;
+    }
+    if (!strcmp(kind, "batchnorm")) {
+        char *end;
+        if (found->dims != 1 || strspn(*note, "+-.0123456789eE") != strlen(*note)) return RDZ_DAMAGED;
+        double epsilon = strtod(*note, &end);
+        if (end == *note || *end || !(epsilon >= 0 && epsilon < 1)) return RDZ_DAMAGED;
+        TRY(add(l, found, ".weight", VECTOR, "float32", 4));
+        TRY(add(l, found, ".bias", VECTOR, "float32", 4));
+        TRY(add(l, found, ".running_mean", ZEROS, "float32", 4));
+        TRY(add(l, found, ".running_var", VARIANCE, "float32", 4));
+        l->entries[l->network->count - 1].note = *note;
+        *note = NULL;
+        return add(l, found, ".num_batches_tracked", COUNT, "int64", 8);
+    }
+    if (strcmp(kind, "tied")) return RDZ_DAMAGED;
+    TRY(add(l, found, "", TIED, "float32", 4));
+    l->entries[l->network->count - 1].note = *note;
+    *note = NULL;
+    return RDZ_OK;
+}
+
+static int read_entry(layout *l, cursor *c) {
+    char *kind = NULL, *note = NULL;
+    rdz_tensor found;
+    memset(&found, 0, sizeof found);
+    int status = is(c, "[") ? string(c, &kind) : RDZ_DAMAGED;
+    if (!status) status = is(c, ",") ? string(c, &found.name) : RDZ_DAMAGED;
+    if (!status) status = is(c, ",") ? shape_of(c, &found) : RDZ_DAMAGED;
+    if (!status) status = is(c, ",") ? string(c, &note) : RDZ_DAMAGED;
+    if (!status && !is(c, "]")) status = RDZ_DAMAGED;
+    if (!status) status = add_entry(l, kind, &found, &note);
+    free(kind), free(note), free(found.name);
+    return status;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(entry *const *)a)->tensor->name, (*(entry *const *)b)->tensor->name);
+}
+
+/* No name twice, and what a tied tensor is tied to comes before it and has its shape. Tied ones get its type. */
+static int consistent(layout *l) {
+    rdz_network *n = l->network;
+    entry **sorted = zeros(n->count, sizeof *sorted);
+    int status = sorted ? RDZ_OK : RDZ_MEMORY;
+    for (size_t i = 0; i < n->count && sorted; i++) sorted[i] = &l->entries[i], l->entries[i].tensor = &n->tensors[i];
+    if (sorted) qsort(sorted, n->count, sizeof *sorted, by_name);
+    for (size_t i = 1; i < n->count && !status; i++)
+        if (!by_name(&sorted[i - 1], &sorted[i])) status = RDZ_DAMAGED;
+    for (size_t i = 0; i < n->count && !status; i++) {
+        entry *e = &l->entries[i], wanted, *key = &wanted, **found;
+        rdz_tensor named = {e->note, NULL, 0, {0}, 0, NULL};
+        if (e->kind != TIED) continue;
+        wanted.tensor = &named;
+        found = bsearch(&key, sorted, n->count, sizeof *sorted, by_name);
+        if (!found || (*found)->number >= i || (*found)->tensor->dims != n->tensors[i].dims ||
+            memcmp((*found)->tensor->shape, n->tensors[i].shape, sizeof named.shape)) {
+            status = RDZ_DAMAGED;
+            break;
+        }
+        e->number = (*found)->number;
+        n->tensors[i].type = n->tensors[e->number].type;
+        n->tensors[i].bytes = n->tensors[e->number].bytes;
+    }
+    free(sorted);
+    return status;
+}
+
+static int read_layout(layout *l, cursor text) {
+    if (!is(&text, "[")) return RDZ_DAMAGED;
+    if (!is(&text, "]")) {
+        do TRY(read_entry(l, &text));
+        while (is(&text, ","));
+        if (!is(&text, "]")) return RDZ_DAMAGED;
+    }
+    is(&text, "");
+    return text.left ? RDZ_DAMAGED : consistent(l);
+}
+
+/* ---- a file ----------------------------------------------------------------------------------------------------- */
+
+static int room_for(rdz_network *n, u64 limit) {
+    for (size_t i = 0; i < n->count; i++) {
+        if (n->tensors[i].bytes > limit) return RDZ_TOO_LARGE;
+        limit -= n->tensors[i].bytes;
+    }
+    for (size_t i = 0; i < n->count; i++)
+        if (!(n->tensors[i].data = zeros(n->tensors[i].bytes, 1))) return RDZ_MEMORY;
+    return RDZ_OK;
+}
+
+static float step_at(const u8 *bytes) {
+    u32 pattern = (u32)bytes[0] << 16 | (u32)bytes[1] << 24;
+    float step;
+    memcpy(&step, &pattern, 4);
+    return step;
+}
+
+static int scale(const rdz_tensor *tensor, float step) { /* levels to values, in place */
+    u8 *data = tensor->data;
+    for (u64 i = 0; i < tensor->bytes; i += 4) {
+        i32 whole;
+        memcpy(&whole, data + i, 4);
+        float value = (float)whole * step;
+        if (!isfinite(value)) return RDZ_DAMAGED;
+        memcpy(data + i, &value, 4);
+    }
+    return RDZ_OK;
+}
+
+static int read_levels(layout *l, cursor c, coded *list, const u8 **steps_of) {
+    rdz_network *n = l->network;
+    size_t counts[2] = {0, 0}, at = 0, flags_size = 0;
+    const u8 *flags = c.at, *byte, *steps[2];
+    for (size_t i = 0; i < n->count; i++)
+        if (l->entries[i].kind <= VECTOR) counts[l->entries[i].kind]++;
+    const size_t most = 3 + counts[WEIGHT];
+#define FLAG(i) ((i) / 7 < flags_size && flags[(i) / 7] >> (i) % 7 & 1)
+    do {
+        if (7 * flags_size >= most) return RDZ_DAMAGED;
+        TRY(take(&c, 1, &byte));
+        flags_size++;
+    } while (*byte & 0x80);
+    for (size_t i = most; i < 7 * flags_size; i++)
+        if (FLAG(i)) return RDZ_DAMAGED;
+    for (size_t k = 0; k < 2; k++) {
+        const size_t stored = FLAG(k) ? counts[k] : counts[k] > 0;
+        TRY(take(&c, 2 * (u64)stored, &steps[k]));
+        for (size_t i = 0; i < stored; i++) {
+            const float step = step_at(steps[k] + 2 * i);
+            if (!isfinite(step) || step < 0) return RDZ_DAMAGED;
+        }
+    }
+    size_t seen[2] = {0, 0};
+    const int behind = FLAG(2);
+    for (int pass = WEIGHT; pass <= (behind ? WEIGHT : VECTOR); pass++)
+        for (size_t i = 0; i < n->count; i++) {
+            const int kind = l->entries[i].kind;
+            if (kind > VECTOR || (!behind && kind != pass)) continue;
+            const size_t index = seen[kind]++;
+            coded *one = &list[at++];
+            one->ordered = kind == WEIGHT && FLAG(3 + index);
+            one->anew = !behind && kind == VECTOR && index == 0;
+            one->dims = n->tensors[i].dims, one->shape = n->tensors[i].shape;
+            one->size = l->entries[i].values, one->values = n->tensors[i].data;
+            steps_of[i] = steps[kind] + (FLAG((size_t)kind) ? 2 * index : 0);
+        }
+#undef FLAG
+    TRY(with_decoder(c, list, at));
+    for (size_t i = 0; i < n->count; i++)
+        if (l->entries[i].kind <= VECTOR) TRY(scale(&n->tensors[i], step_at(steps_of[i])));
+    return RDZ_OK;
+}
+
+static int read_buffers(layout *l, const cursor *section) {
+    rdz_network *n = l->network;
+    u64 total = 0;
+    for (size_t i = 0; i < n->count; i++)
+        if (l->entries[i].kind == BUFFER) total += n->tensors[i].bytes;
+    if (!section->at) return total ? RDZ_DAMAGED : RDZ_OK;
+    if (total / 1032 > section->left) return RDZ_DAMAGED; /* zlib makes a byte of at most 1032 */
+    size_t filled = 0, at = 0;
+    u8 *raw = zeros(total, 1);
+    if (!raw) return RDZ_MEMORY;
+    int status = inflated(*section, raw, (size_t)total, &filled);
+    if (!status && filled != total) status = RDZ_DAMAGED;
+    for (size_t i = 0; i < n->count && !status; i++) {
+        if (l->entries[i].kind != BUFFER) continue;
+        memcpy(n->tensors[i].data, raw + at, (size_t)n->tensors[i].bytes);
+        at += (size_t)n->tensors[i].bytes;
+    }
+    free(raw);
+    return status;
+}
+
+static void fill(layout *l) { /* what follows from the layout */
+    rdz_network *n = l->network;
+    for (size_t i = 0; i < n->count; i++) {
+        rdz_tensor *tensor = &n->tensors[i];
+        const entry *e = &l->entries[i];
+        if (e->kind == TIED) memcpy(tensor->data, n->tensors[e->number].data, (size_t)tensor->bytes);
+        if (e->kind != VARIANCE) continue;
+        const float variance = 1.0f - (float)strtod(e->note, NULL);
+        for (u64 k = 0; k < e->values; k++) memcpy((u8 *)tensor->data + 4 * k, &variance, 4);
+    }
+}
+
+static int read_network(layout *l, int form, cursor network, cursor given) {
+    u8 digest[2];
+    if (form == 0) {
+        if (network.left < 2) return RDZ_DAMAGED;
+        if (!given.at) return RDZ_LAYOUT;
+        blake2b_2(given.at, given.left, digest);
+        if (memcmp(digest, network.at + network.left - 2, 2)) return RDZ_LAYOUT;
+        return read_layout(l, given);
+    }
+    const size_t room = 1 << 22;
+    size_t filled;
+    u8 *text = zeros(room, 1);
+    if (!text) return RDZ_MEMORY;
+    int status = inflated(network, text, room, &filled);
+    if (!status) {
+        cursor c = {text, filled};
+        status = read_layout(l, c);
+    }
+    free(text);
+    return status;
+}
+
+static int read_file(const u8 *file, size_t size, cursor given, u64 limit, layout *l) {
+    cursor c = {file, size}, network = {NULL, 0}, sections[5] = {{NULL, 0}};
+    const u8 *payload, *kind;
+    u64 length;
+    if (size < 4 || memcmp(file, "RDZ\x02", 4)) return RDZ_FOREIGN;
+    TRY(take(&c, 4, &payload));
+    TRY(varint(&c, &length));
+    const int form = (int)(length & 1);
+    network.left = (size_t)(length >> 1);
+    TRY(take(&c, length >> 1, &network.at));
+    while (c.left > 4) {
+        TRY(take(&c, 1, &kind));
+        if (*kind == 128) return RDZ_LAYERS;
+        if (*kind < 2 || *kind > 4 || sections[*kind].at) return RDZ_DAMAGED;
+        TRY(varint(&c, &length));
+        TRY(take(&c, length, &payload));
+        sections[*kind].at = payload, sections[*kind].left = (size_t)length;
+    }
+    if (c.left != 4 || !sections[2].at) return RDZ_DAMAGED;
+    const u32 sum = (u32)c.at[0] | (u32)c.at[1] << 8 | (u32)c.at[2] << 16 | (u32)c.at[3] << 24;
+    if (crc32(file, size - 4) != sum) return RDZ_DAMAGED;
+    TRY(read_network(l, form, network, given));
+    TRY(room_for(l->network, limit));
+    coded *list = zeros(l->network->count, sizeof *list);
+    const u8 **steps = zeros(l->network->count, sizeof *steps);
+    int status = list && steps ? read_levels(l, sections[2], list, steps) : RDZ_MEMORY;
+    free(list), free(steps);
+    if (!status) status = read_buffers(l, &sections[3]);
+    if (!status) fill(l);
+    return status;
+}
+
+int rdz_read(const u8 *file, size_t size, const u8 *text, size_t text_size, u64 limit, rdz_network *network) {
+    layout l = {network, NULL, 0};
+    const cursor given = {text, text_size};
+    network->count = 0, network->tensors = NULL;
+    int status = read_file(file, size, given, limit, &l);
+    for (size_t i = 0; i < network->count; i++) free(l.entries[i].note);
+    free(l.entries);
+    if (status) rdz_free(network);
+    return status;
+}
+
+int rdz_read_payload(const u8 *payload, size_t size, u64 limit, rdz_network *network) {
+    const cursor c = {payload, size};
+    for (size_t i = 0; i < network->count; i++) {
+        u64 bytes = 4;
+        if (network->tensors[i].dims < 0 || network->tensors[i].dims > 32) return RDZ_TOO_LARGE;
+        for (int k = 0; k < network->tensors[i].dims; k++) {
+            if (network->tensors[i].shape[k] && bytes > ((u64)1 << 50) / network->tensors[i].shape[k]) return RDZ_TOO_LARGE;
+            bytes *= network->tensors[i].shape[k];
+        }
+        network->tensors[i].bytes = bytes, network->tensors[i].type = "int32";
+    }
+    TRY(room_for(network, limit));
+    coded *list = zeros(network->count, sizeof *list);
+    if (!list) return RDZ_MEMORY;
+    for (size_t i = 0; i < network->count; i++)
+        list[i] = (coded){network->tensors[i].dims, 0, 0, network->tensors[i].shape, network->tensors[i].bytes / 4,
+                          network->tensors[i].data};
+    int status = with_decoder(c, list, network->count);
+    free(list);
+    return status;
+}
+
+void rdz_free(rdz_network *network) {
+    for (size_t i = 0; i < network->count; i++) free(network->tensors[i].name), free(network->tensors[i].data);
+    free(network->tensors);
+    network->count = 0, network->tensors = NULL;
+}
+
+const char *rdz_message(int status) {
+    static const char *const messages[] = {
+        "the file was read",
+        "not a .rdz file of format version 2",
+        "the file is damaged, or was made for other shapes",
+        "the file is in quality layers, which this decoder does not read: use rdsearch",
+        "the file is of a registered network: give its layout's JSON text, which has to be that of the file's network",
+        "the file's tensors take more memory than the limit",
+        "there is not enough memory",
+    };
+    return status >= 0 && status <= RDZ_MEMORY ? messages[status] : "unknown status";
+}
+
+#ifndef RDZ_NO_MAIN
+#include <stdio.h>
+
+static u8 *whole_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    size_t room = 1 << 16;
+    u8 *data = malloc(room);
+    *size = 0;
+    while (file && data) {
+        *size += fread(data + *size, 1, room - *size, file);
+        if (*size < room) break;
+        u8 *larger = room > SIZE_MAX / 2 ? NULL : realloc(data, room *= 2);
+        if (!larger) free(data);
+        data = larger;
+    }
+    if (!file || ferror(file)) fprintf(stderr, "rdz: cannot read %s\n", path), free(data), data = NULL;
+    if (file) fclose(file);
+    return data;
+}
+
+static int write_out(const rdz_network *network, const char *path) {
+    FILE *out = fopen(path, "wb");
+    int good = out != NULL;
+    for (size_t i = 0; good && i < network->count; i++) {
+        const rdz_tensor *tensor = &network->tensors[i];
+        good = fwrite(tensor->data, 1, (size_t)tensor->bytes, out) == tensor->bytes;
+        printf("%s ", tensor->type);
+        for (int k = 0; k < tensor->dims; k++) printf("%s%llu", k ? "x" : "", (unsigned long long)tensor->shape[k]);
+        printf("%s%s%s\n", tensor->dims ? "" : "-", tensor->name ? " " : "", tensor->name ? tensor->name : "");
+    }
+    if (out && fclose(out)) good = 0;
+    if (!good) fprintf(stderr, "rdz: cannot write %s\n", path);
+    return good;
+}
+
+static int shapes(rdz_network *network, int count, char **texts) {
+    network->tensors = zeros((u64)count, sizeof *network->tensors);
+    if (!network->tensors) return RDZ_MEMORY;
+    network->count = (size_t)count;
+    for (int i = 0; i < count; i++) {
+        rdz_tensor *tensor = &network->tensors[i];
+        const char *text = texts[i];
+        if (!strcmp(text, "-")) continue;
+        for (char *end;; text = end + 1) {
+            if (tensor->dims == 32 || *text < '0' || *text > '9') return RDZ_LAYOUT;
+            tensor->shape[tensor->dims++] = strtoull(text, &end, 10);
+            if (*end != 'x') {
+                if (*end) return RDZ_LAYOUT;
+                break;
+            }
+        }
+    }
+    return RDZ_OK;
+}
+
+int main(int argc, char **argv) {
+    const int bare = argc > 3 && !strcmp(argv[1], "--payload");
+    const u64 limit = (u64)1 << 40 < SIZE_MAX / 2 ? (u64)1 << 40 : SIZE_MAX / 2;
+    rdz_network network = {0, NULL};
+    size_t size, text_size = 0;
+    u8 *text = NULL;
+    if (!bare && argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: rdz FILE.rdz OUT [LAYOUT.json]\n       rdz --payload FILE OUT SHAPE...\n");
+        return 64;
+    }
+    u8 *data = whole_file(argv[bare ? 2 : 1], &size);
+    if (!bare && argc == 4) text = whole_file(argv[3], &text_size);
+    int status = 66;
+    if (data && (bare || argc == 3 || text)) {
+        status = bare ? shapes(&network, argc - 4, argv + 4) : rdz_read(data, size, text, text_size, limit, &network);
+        if (bare && !status) status = rdz_read_payload(data, size, limit, &network);
+        if (status) fprintf(stderr, "rdz: %s\n", rdz_message(status));
+        else if (!write_out(&network, argv[bare ? 3 : 2])) status = 74;
+    }
+    rdz_free(&network);
+    free(data), free(text);
+    return status;
+}
+#endif

@@ -1,0 +1,45 @@
+/* Reads .rdz files, the form that docs/format.md and docs/codec.md describe. See rdz.c. */
+#ifndef RDZ_H
+#define RDZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum rdz_status {
+    RDZ_OK,
+    RDZ_FOREIGN,   /* not a .rdz file, or of another version */
+    RDZ_DAMAGED,   /* cut short, spliced, or with bytes that no encoder writes */
+    RDZ_LAYERS,    /* in quality layers, which this decoder does not read */
+    RDZ_LAYOUT,    /* of a registered network, and the layout given is missing or another network's */
+    RDZ_TOO_LARGE, /* more bytes of tensors than the limit */
+    RDZ_MEMORY     /* no memory */
+};
+
+typedef struct {
+    char *name;       /* UTF-8; NULL for a tensor of a bare payload */
+    const char *type; /* NumPy's name: "float32", "int32", "int64", ... */
+    int dims;
+    uint64_t shape[32];
+    uint64_t bytes;
+    void *data; /* in C order; of buffers little-endian, of all others in the machine's order */
+} rdz_tensor;
+
+typedef struct {
+    size_t count;
+    rdz_tensor *tensors;
+} rdz_network;
+
+/* Read a whole file. `layout`: the layout's JSON text, needed for a registered network alone, else NULL.
+   `limit`: bytes of tensors at most. `network` is filled in when RDZ_OK is returned, else left empty. */
+int rdz_read(const uint8_t *file, size_t size, const uint8_t *layout, size_t layout_size, uint64_t limit,
+             rdz_network *network);
+
+/* Read a bare payload. `network` comes with names and shapes; its data are filled in as int32. */
+int rdz_read_payload(const uint8_t *payload, size_t size, uint64_t limit, rdz_network *network);
+
+void rdz_free(rdz_network *network);
+
+/* What a status means, in one sentence. */
+const char *rdz_message(int status);
+
+#endif
