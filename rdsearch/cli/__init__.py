@@ -14,6 +14,7 @@ from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
 from rdsearch.cli.results import front, report, test
 from rdsearch.cli.running import resume, search
+from rdsearch.cli.scoring import evaluate
 from rdsearch.errors import RdsearchError
 
 
@@ -44,6 +45,7 @@ for _command in (
     compress,
     decode,
     info,
+    evaluate,
     truncate,
     validate,
     spaces,
