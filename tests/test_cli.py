@@ -37,7 +37,7 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
     commands = (
-        "search resume front test report train compress decode info evaluate truncate validate spaces".split()  # noqa: SIM905
+        "init search resume front test report ship train compress decode info evaluate truncate validate spaces".split()  # noqa: SIM905
     )
     status, out, _ = run("--help")
     assert status == 0
@@ -134,6 +134,7 @@ def test_test_reads_the_test_split_once_and_writes_it_beside_the_front(
     recorded = json.loads((search_copy / "test.json").read_text())
     assert set(recorded) == {
         "baseline",
+        "examples",
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in (search_copy / "front").glob("*.rdz")),
     }
     status, out, _ = run("test", search_copy)
