@@ -53,7 +53,7 @@ def time_task(task: Task, recipe: Recipe, device: torch.device, *, threads: int 
         device: Where to compute.
         threads: That torch may use of a CPU, as in a trial.
     """
-    with _threads(threads):
+    with _threads(threads), isolated_rng(0):
         evaluation, seen = _evaluation(task, device)
         epoch = 0.0 if task.loss is None else _epoch(task, recipe, device, task.loss)
         first = recipe.cut(1)
@@ -77,10 +77,9 @@ def _evaluation(task: Task, device: torch.device) -> tuple[float, int]:
     while True:
         glimpse = task.glimpse(examples)
         network = dense_network(glimpse).to(device)
-        with isolated_rng(0):
-            started = time.perf_counter()
-            glimpse.score(network, device=device)
-            took = time.perf_counter() - started
+        started = time.perf_counter()
+        glimpse.score(network, device=device)
+        took = time.perf_counter() - started
         whole = len(glimpse.validation) >= len(task.validation)
         if took >= ENOUGH_SECONDS or whole:
             return took * len(task.validation) / len(glimpse.validation), examples
@@ -94,10 +93,9 @@ def _epoch(task: Task, recipe: Recipe, device: torch.device, loss: Loss) -> floa
     while True:
         glimpse = task.glimpse(examples)
         network = dense_network(glimpse).to(device)
-        with isolated_rng(0):
-            started = time.perf_counter()
-            train(network, glimpse.train, config, device=device, loss=loss)
-            took = time.perf_counter() - started
+        started = time.perf_counter()
+        train(network, glimpse.train, config, device=device, loss=loss)
+        took = time.perf_counter() - started
         if took >= ENOUGH_SECONDS or len(glimpse.train) >= len(task.train):
             return took * len(task.train) / len(glimpse.train)
         examples *= GROWTH

@@ -21,8 +21,6 @@ _END = "...\n"
 """What YAML writes after a value that is no mapping and no list."""
 
 _COMMENTS = {
-    "network": "a registered name, torchvision:NAME, or your own as package.module:function",
-    "dataset": "a registered name, a path of .parquet, .npz or image files, or package.module:function",
     "checkpoint": "trained weights",
     "train": "how the dense network is trained, once, before the search",
     "pruning.method": "which weights go",

@@ -66,8 +66,10 @@ def propose(
     kind = kind_of(task)
     tree = _tree(task_tree, task, kind, max_drop, trials)
     file = check_search(tree, source="init", name=name)
+    if tree["task"] != task_tree:
+        task = task_of(file)
     _refuse(task, rehearse(task, samples_of(file.space)))
-    outlook = look_ahead(file, task_of(file))
+    outlook = look_ahead(file, task)
     return Proposal(
         text=_text(file, task, kind, outlook),
         described=describe_task(task),
@@ -83,7 +85,7 @@ def _refuse(task: Task, problems: list[str]) -> None:
 
 def _tree(task_tree: Mapping[str, Any], task: Task, kind: Kind, max_drop: float | None, trials: int) -> dict[str, Any]:
     told = dict(task_tree)
-    if not task.is_trained and "train" not in told:
+    if not task.comes_trained and "train" not in told:
         told["train"] = _training(task)
     recipe = usual_space(kind)
     if kind.trains and (groups := layer_groups(prunable_layers(task))):

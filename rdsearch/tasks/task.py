@@ -112,7 +112,8 @@ class Task:
         self.expected_accuracy = expected_accuracy
         self.training = _training_config(training)
         cut = validation is None or isinstance(validation, Real)
-        self.may_have_seen_validation = cut and not held_out and (trained or checkpoint is not None)
+        self.comes_trained = trained or checkpoint is not None
+        self.may_have_seen_validation = cut and not held_out and self.comes_trained
         self._factory: Callable[[], nn.Module] = network
         self._dense: State | None = None
         if isinstance(network, nn.Module):
