@@ -31,6 +31,13 @@ def test_trials_go_in_waves() -> None:
     assert outlook().trials_an_hour == 400
 
 
+@pytest.mark.parametrize(
+    ("trial", "said"), [(0.1, "15 s"), (240.0, "12 min"), (3600.0, "3 h 00 min"), (3750.0, "3 h 10 min")]
+)
+def test_the_summary_is_no_more_exact_than_it_can_be(trial: float, said: str) -> None:
+    assert outlook(trial_seconds=trial, dense_seconds=0.0).summary == f"about {said} for 10 trials here"
+
+
 def test_a_limit_ends_the_search() -> None:
     assert outlook(limit=60.0).seconds == 60.0
     assert "it stops after 1 min 00 s" in list(outlook(limit=60.0).lines())
@@ -39,7 +46,7 @@ def test_a_limit_ends_the_search() -> None:
 def test_lines_name_the_phases() -> None:
     text = "\n".join(outlook().lines())
     assert "training the dense network, 10 epochs: 20.0 s" in text
-    assert "10 trials of up to 6 rounds, 4 at a time on 1 core each: 1 min 48 s, 400 an hour" in text
+    assert "10 trials of up to 6 rounds, 4 at a time on 1 core each: 2 min, 400 an hour" in text
     assert "disk: about 60.0 kB" in text
     trained = "\n".join(outlook(dense_seconds=0.0, timing=Timing(1.0, 0.0, 3.0, 1)).lines())
     assert "the dense network is trained already" in trained
