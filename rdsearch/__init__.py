@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rdsearch.search.api import search as search
     from rdsearch.search.outcome.results import load_front as load_front
     from rdsearch.search.outcome.testsplit import score_on_test as score_on_test
+    from rdsearch.shipping.package import ship as ship
     from rdsearch.tasks.task import Task as Task
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _PUBLIC = {
     "load_front": "rdsearch.search.outcome.results",
     "resume": "rdsearch.search.api",
     "score_on_test": "rdsearch.search.outcome.testsplit",
+    "ship": "rdsearch.shipping.package",
 }
 _MODULES = ("coding", "search", "testing")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.commands import Run
 from tests.searches import SPACE
 
 if TYPE_CHECKING:
@@ -59,3 +61,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory, _cache_of_the_session: No
     folder = tmp_path_factory.mktemp("searches") / "finished"
     rdsearch.search(SPACE, out=folder, console=Console(quiet=True))
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process; status, standard output, standard error."""
+
+    from rdsearch import cli
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["rdsearch", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def search_copy(finished: Path, tmp_path: Path) -> Path:
+    """A finished search that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "search"))

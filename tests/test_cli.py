@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,35 +14,12 @@ import pytest
 import yaml
 
 import rdsearch
-from rdsearch import cli
 from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process; status, standard output, standard error."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["rdsearch", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "100")
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return command
-
-
-@pytest.fixture
-def search_copy(finished: Path, tmp_path: Path) -> Path:
-    """A finished search that a test may change."""
-    return Path(shutil.copytree(finished, tmp_path / "search"))
+from tests.commands import Run
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +37,7 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
     commands = (
-        "search resume front test report train compress decode info truncate validate spaces".split()  # noqa: SIM905
+        "init search resume front test report ship train compress decode info evaluate truncate validate spaces".split()  # noqa: SIM905
     )
     status, out, _ = run("--help")
     assert status == 0
@@ -170,6 +146,7 @@ def test_test_reads_the_test_split_once_and_writes_it_beside_the_front(
     recorded = json.loads((search_copy / "test.json").read_text())
     assert set(recorded) == {
         "baseline",
+        "examples",
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in (search_copy / "front").glob("*.rdz")),
     }
     status, out, _ = run("test", search_copy)

@@ -8,12 +8,15 @@ import click
 
 from rdsearch import __version__
 from rdsearch.base.terminal import take_any_text
+from rdsearch.cli.beginning import init
 from rdsearch.cli.checking import spaces, validate
 from rdsearch.cli.files import decode, info, truncate
 from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
 from rdsearch.cli.results import front, report, test
 from rdsearch.cli.running import resume, search
+from rdsearch.cli.scoring import evaluate
+from rdsearch.cli.shipping import ship
 from rdsearch.errors import RdsearchError
 
 
@@ -35,15 +38,18 @@ def app() -> None:
 
 
 for _command in (
+    init,
     search,
     resume,
     front,
     test,
     report,
+    ship,
     train,
     compress,
     decode,
     info,
+    evaluate,
     truncate,
     validate,
     spaces,

@@ -27,12 +27,14 @@ _STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
 @click.argument("space")
 @click.option("--out", help="A new folder, or s3://BUCKET/PREFIX, for the search. [default: results/NAME]")
 @click.option("--warm-start", metavar="DIR", help="Try the front of an earlier search first.")
+@click.option("--dry-run", is_flag=True, help="Say what the search would take here, and start and write nothing.")
 @overrides
 @limits
 def search(
     space: str,
     out: str | None,
     warm_start: str | None,
+    dry_run: bool,
     overrides: tuple[str, ...],
     trials: int | None,
     time: str | None,
@@ -45,10 +47,29 @@ def search(
         from rdsearch.search.api import limits_of, start
 
         until, console = limits_of(trials, time), make_console()
+        if dry_run:
+            _say_what_it_takes(space, out, overrides, until, address)
+            return
         folder, task = start(
             space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
         )
         _run(folder, until, address, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+
+
+def _say_what_it_takes(
+    space: str, out: str | None, overrides: tuple[str, ...], until: Limits, address: str | None
+) -> None:
+    from rdsearch.search.api import dry_run
+    from rdsearch.search.store.folder import SearchFolder
+
+    if address is not None:
+        raise click.UsageError("--dry-run times what a search takes on this machine: leave out --address")
+    if out is not None:
+        SearchFolder.check_free(out)
+    outlook = dry_run(space, overrides=overrides, limits=until)
+    for line in outlook.lines():
+        echo(f"  {line}")
+    echo(f"{outlook.summary}, and less where trials end early; nothing was started or written")
 
 
 @click.command()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from rdsearch.base.files import write_atomically
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.networkfile import LayoutOf, NetworkFile, Summary, decode_file, prefix_ends, summarise
 from rdsearch.compression.layout import layout_of, registered_layout
@@ -169,18 +170,17 @@ def _described(layout: Layout) -> dict[str, str]:
 
 
 def save_state(state: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write a state dict as ``.safetensors``.
+    """Write a state dict as ``.safetensors``, whole or not at all.
 
     Raises:
         RdsearchError: The file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     try:
-        save_file(dict(state), path)
-    except (OSError, SafetensorError) as error:
-        raise RdsearchError(f"{path} cannot be written: {error}") from None
+        write_atomically(path, save(dict(state)))
+    except OSError as error:
+        raise RdsearchError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def truncated(path_or_bytes: str | Path | bytes, max_bytes: int) -> bytes:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from rdsearch.base.computed import fold_computed
+from rdsearch.base.device import choose_device
 from rdsearch.base.randomness import isolated_rng
-from rdsearch.compression.loading import decode, fill
+from rdsearch.compression.loading import decode, fill, load, read_file
 from rdsearch.errors import TrialError
 from rdsearch.points.point import OperatingPoint
+from rdsearch.tasks.splits import Split
 from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.template import blank
@@ -42,10 +45,47 @@ def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline
     return Baseline(_score(task, network, device), size)
 
 
-def _score(task: Task, network: nn.Module, device: str | torch.device) -> float:
+def _score(task: Task, network: nn.Module, device: str | torch.device, split: Split | None = None) -> float:
     """The same each time, whatever the network draws at random."""
     with isolated_rng(0):
-        return task.score(network.to(device), device=device)
+        return task.score(network.to(device), device=device, split=split)
+
+
+@dataclass(frozen=True, slots=True)
+class FileScore:
+    """What a file does, decoded.
+
+    Attributes:
+        size_bytes: ``len(file)``.
+        score: Of the decoded network.
+        examples: It was scored on so many.
+        text: The score in words, with the part that it was measured on and its standard error.
+    """
+
+    size_bytes: int
+    score: float
+    examples: int
+    text: str
+
+
+def score_file(task: Task, path_or_bytes: str | Path | bytes, *, test: bool = False) -> FileScore:
+    """Score a file on a task's validation part, on a GPU where there is one.
+
+    Args:
+        task: Its network is filled from the file, its data scores it.
+        path_or_bytes: A ``.rdz`` file's path, or its bytes.
+        test: Read the test split, and score on that instead.
+
+    Raises:
+        FileFormatError: The file cannot be read, or holds another network.
+        TaskError: The task has no test split.
+    """
+    data = read_file(path_or_bytes)
+    network = load(path_or_bytes, into=task.fresh_network())
+    split = task.test_split() if test else task.validation
+    score = _score(task, network, choose_device(), split)
+    part = "test" if test else "validation"
+    return FileScore(len(data), score, len(split), task.score_text(score, part=part, examples=len(split)))
 
 
 def measure(task: Task, data: bytes, baseline: Baseline, device: torch.device) -> OperatingPoint:

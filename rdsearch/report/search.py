@@ -105,6 +105,7 @@ def _next_steps(results: Results, folder: Path | str) -> list[tuple[str, str]]:
     return [
         *test,
         (f"rdsearch front {folder} --max-drop 0.01", "the smallest file within a drop of one point"),
+        (f"rdsearch ship {folder} --max-drop 0.01 -o shipped", "that file as a folder for others"),
         (f"rdsearch resume {folder} --trials {more}", f"go on to {more} trials"),
     ]
 

@@ -22,6 +22,7 @@ from rdsearch.points.front import Front
 from rdsearch.search.choice import completed_for
 from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
+from rdsearch.search.outlook import Outlook, look_ahead
 from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.run.signals import last_words, stoppable
@@ -141,9 +142,39 @@ def start(
         SearchFolder.check_free(out)
     if warm_start is not None:
         _taken_over(warm_start, file)  # that can fail more cheaply than what follows
-    task, console = task or task_of(file), console or make_console()
-    file, chosen = completed_for(file, task)
+    console = console or make_console()
+    file, task = _tried_out(file, task, console)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
+    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+    give_trust(folder)
+    return folder, task
+
+
+def dry_run(
+    space: str | Path | Mapping[str, Any],
+    *,
+    task: Task | None = None,
+    overrides: Sequence[str] = (),
+    limits: Limits | None = None,
+    console: Console | None = None,
+) -> Outlook:
+    """Check a search file, try its task out, and time what a search would do here; nothing is started or written.
+
+    Raises:
+        ConfigError: The search file is wrong; every mistake is listed.
+        TaskError: The task cannot be made, or a round of it on a few examples fails.
+    """
+    file = _search_file(space, task, overrides, available_cores())
+    limits = limits or Limits()
+    file.check_trials(limits.trials)
+    file, task = _tried_out(file, task, console or make_console())
+    return look_ahead(file, task, trials=limits.trials, limit=limits.seconds)
+
+
+def _tried_out(file: SearchFile, task: Task | None, console: Console) -> tuple[SearchFile, Task]:
+    """The file with nothing left open, and its task, a round of which works on a few examples."""
+    task = task or task_of(file)
+    file, chosen = completed_for(file, task)
     recipes = samples_of(file.space)
     if problems := rehearse(task, recipes):
         raise TaskError("\n  - ".join([f"a round of {task.name} on a few examples does not work out:", *problems]))
@@ -151,9 +182,7 @@ def start(
         say(console, f"By default {line}")
     for line in left_aside(task, recipes):
         say(console, line[0].upper() + line[1:])
-    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
-    give_trust(folder)
-    return folder, task
+    return file, task
 
 
 def _taken_over(earlier: str | Path, file: SearchFile) -> dict[str, Any]:

@@ -112,7 +112,8 @@ class Task:
         self.expected_accuracy = expected_accuracy
         self.training = _training_config(training)
         cut = validation is None or isinstance(validation, Real)
-        self.may_have_seen_validation = cut and not held_out and (trained or checkpoint is not None)
+        self.comes_trained = trained or checkpoint is not None
+        self.may_have_seen_validation = cut and not held_out and self.comes_trained
         self._factory: Callable[[], nn.Module] = network
         self._dense: State | None = None
         if isinstance(network, nn.Module):
@@ -299,11 +300,18 @@ class Task:
         load_state(network, self.dense_state())
         return self.score(network, device=choose_device())
 
-    def score_text(self, score: float) -> str:
-        """A validation score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard …"``."""
+    def score_text(self, score: float, *, part: str = "validation", examples: int | None = None) -> str:
+        """A score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard error) on …"``.
+
+        Args:
+            score: What :meth:`score` returned.
+            part: What it was measured on.
+            examples: So many of them; the validation part's when not given.
+        """
         kind = "accuracy" if self.is_accuracy else "score"
         turned = " (minus what evaluate returns, of which less is better)" if self.direction == "minimize" else ""
-        return f"validation {kind}{turned} {accuracy_text(score, len(self.validation), self.is_accuracy)}"
+        count = len(self.validation) if examples is None else examples
+        return f"{part} {kind}{turned} {accuracy_text(score, count, self.is_accuracy)}"
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_search_in_an_object_store_survives_the_loss_of_its_driver(
 
     tested = run("third", "test", s3)
     assert tested.returncode == 0, tested.stderr
-    assert len(json.loads(place.read("test.json"))) == len(shown) + 1
+    assert len(json.loads(place.read("test.json"))) == len(shown) + 2
     again = run("first", "test", s3)
     assert "on record; the test split was not read again" in again.stdout.replace("\n", " "), again.stderr
 

@@ -18,6 +18,9 @@ from rdsearch.tasks.task import Task
 BASELINE = "baseline"
 """Under this key the dense network's test score is kept beside the files'."""
 
+EXAMPLES = "examples"
+"""And under this one the number of examples in the test split."""
+
 
 def score_on_test(directory: str | Path, *, task: Task | None = None, trust: bool = False) -> Front:
     """Read the test split, once, for the files on a search's front, and write what it says beside them.
@@ -80,5 +83,6 @@ def read_test_split(results: Results, *, task: Task | None = None, say: Callable
         scores[key] = task.score(network.to(device), device=device, split=split)
     if BASELINE not in scores:
         scores[BASELINE] = task.score(dense_network(task).to(device), device=device, split=split)
+    scores[EXAMPLES] = len(split)
     folder.write_tests(scores)
     return True

@@ -1,0 +1,66 @@
+"""The command that begins: from a network and its data to a search file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rdsearch.cli.output import echo, share, warn
+
+
+@click.command()
+@click.argument("network")
+@click.argument("dataset")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="search.yaml", show_default=True)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained weights: .safetensors, .pt, .pth or .th.")
+@click.option("--max-drop", callback=share, metavar="SHARE", help="Largest drop that is of use. [default: 0.05]")
+@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Recipes to try.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting more, as in task.root=data.")
+def init(
+    network: str,
+    dataset: str,
+    output: Path,
+    checkpoint: Path | None,
+    max_drop: float | None,
+    trials: int,
+    settings: tuple[str, ...],
+) -> None:
+    """Look at a network and its data, time them, and write a search file for them.
+
+    NETWORK and DATASET are registered names, torchvision:NAME, a path of data, or functions of yours as
+    package.module:function. A round is tried out on a few examples; the dense network is not trained.
+    """
+    from rdsearch.base.files import write_atomically
+    from rdsearch.search.proposal import propose
+
+    if output.exists():
+        raise click.UsageError(f"--output {output}: it is there already; give another, or remove it")
+    if not output.absolute().parent.is_dir():
+        raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
+    found = propose(_task(network, dataset, checkpoint, settings), name=output.stem, max_drop=max_drop, trials=trials)
+    for line in found.described:
+        echo(f"  {line}")
+    for doubt in found.doubts:
+        warn(doubt)
+    for line in found.outlook.lines():
+        echo(f"  {line}")
+    write_atomically(output, found.text)
+    echo(f"{output}: {found.outlook.summary}, and less where trials end early")
+    echo(f"Look it over, then `rdsearch search {output}`.")
+
+
+def _task(network: str, dataset: str, checkpoint: Path | None, settings: tuple[str, ...]) -> dict[str, Any]:
+    """The ``task:`` part of the file."""
+    from rdsearch.config.yamlfile import apply_override
+
+    tree: dict[str, Any] = {"task": {"network": network, "dataset": dataset}}
+    if checkpoint is not None:
+        tree["task"]["checkpoint"] = str(checkpoint)
+    for setting in settings:
+        if not setting.startswith("task."):
+            raise click.UsageError(f"--set {setting}: here it sets the task alone (task.root=data); edit the file")
+        apply_override(tree, setting)
+    task: dict[str, Any] = tree["task"]
+    return task

@@ -1,0 +1,65 @@
+"""The command that makes a folder for others of a point of a front."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rdsearch.base.terminal import make_console, say
+from rdsearch.cli.output import share
+
+if TYPE_CHECKING:
+    from rdsearch.points.front import Front
+    from rdsearch.points.point import OperatingPoint
+
+
+@click.command()
+@click.argument("directory")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option(
+    "--max-drop",
+    callback=share,
+    metavar="SHARE",
+    help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
+)
+@click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@click.option("--knee", is_flag=True, help="The point where the front bends.")
+@click.option("--point", "number", type=click.IntRange(min=1), help="The point of this number in `rdsearch front`.")
+def ship(
+    directory: str, output: Path, max_drop: float | None, max_bytes: str | None, knee: bool, number: int | None
+) -> None:
+    """Make a folder of one point of the front: weights, ONNX, predict.py and a model card, all of it checked."""
+    from rdsearch.search.outcome.results import read_results
+    from rdsearch.shipping.package import ship as ship_point
+
+    if knee + (number is not None) + (max_drop is not None or max_bytes is not None) != 1:
+        raise click.UsageError("say which point: one of --knee, --point, and limits (--max-drop, --max-bytes)")
+    point = _chosen(read_results(directory).front, max_drop, max_bytes, knee, number)
+    done = ship_point(directory, point, output, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+    console = make_console()
+    width = max(map(len, done.sizes))
+    for name, size in done.sizes.items():
+        say(console, f"  {name:<{width}}  {size:>11,} bytes  {done.checked.get(name, '')}".rstrip())
+    for note in done.notes:
+        say(console, f"Note: {note}", style="yellow")
+    say(
+        console, f"{output}: {point.size_bytes:,} bytes for trial {point.trial}, round {point.round}; see its README.md"
+    )
+
+
+def _chosen(
+    front: Front, max_drop: float | None, max_bytes: str | None, knee: bool, number: int | None
+) -> OperatingPoint:
+    from rdsearch.base.units import parse_size
+
+    if knee:
+        return front.knee()
+    if number is not None:
+        if number > len(front):
+            raise click.UsageError(f"--point {number}: the front has {len(front)} points")
+        return front[number - 1]
+    return front.pick(max_drop=max_drop, max_bytes=parse_size(max_bytes) if max_bytes is not None else None)

@@ -1,0 +1,100 @@
+"""A search file as a user would write it, with comments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+GROUPS_MAX = 6
+"""Of layers that get a multiplier of their own: each is one more dimension for a search."""
+
+BUDGETS: dict[str, Any] = {"float": [0.5, 2.0], "log": True}
+"""Range of a group's multiplier."""
+
+WIDTH = 100
+"""Columns after which a comment stands above its line."""
+
+_END = "...\n"
+"""What YAML writes after a value that is no mapping and no list."""
+
+_COMMENTS = {
+    "checkpoint": "trained weights",
+    "train": "how the dense network is trained, once, before the search",
+    "pruning.method": "which weights go",
+    "quantization.method": "which values the others take",
+    "rounds": "each of them makes a file",
+    "rate": "share of the survivors that goes in a round",
+    "budgets": "a multiplier of each group's share of the survivors; leave it out in a search of few trials",
+    "epochs": "of retraining in a round",
+    "lr": "learning rate of the retraining",
+    "step": "between the values that weights take: larger is smaller and coarser",
+    "bias_bits": "of biases and normalisation",
+    "constraints": "worse files stay off the front, and their trials end early",
+    "cpu": "cores a trial",
+}
+
+
+def layer_groups(weights: Mapping[str, int]) -> dict[str, str]:
+    """Groups of a network's layers by the beginnings of their names, the largest ones.
+
+    Args:
+        weights: Name of each weight that can be pruned, to how many numbers it has.
+
+    Returns:
+        Name of each group to the pattern of its layers, in the network's order; empty where there is but one.
+    """
+    layers = [name.rpartition(".")[0] or name for name in weights]
+    deepest = max((layer.count(".") + 1 for layer in layers), default=0)
+    found: dict[str, list[str]] = {}
+    for depth in range(1, deepest + 1):
+        found = {}
+        for layer in layers:
+            found.setdefault(".".join(layer.split(".")[:depth]), []).append(layer)
+        if len(found) > 1:
+            break
+    if len(found) < 2:
+        return {}
+    sizes = dict.fromkeys(found, 0)
+    for (_, count), layer in zip(weights.items(), layers, strict=True):
+        (prefix,) = [prefix for prefix, members in found.items() if layer in members]
+        sizes[prefix] += count
+    kept = sorted(found, key=lambda prefix: -sizes[prefix])[:GROUPS_MAX]
+    # Names of groups become parts of parameters' names, in which a dot has another meaning.
+    return {
+        prefix.replace(".", "_"): prefix if found[prefix] == [prefix] else f"{prefix}.*"
+        for prefix in found
+        if prefix in kept
+    }
+
+
+def search_text(tree: Mapping[str, Any], head: Sequence[str], remarks: Mapping[str, str]) -> str:
+    """A search file's text.
+
+    Args:
+        tree: Its mapping.
+        head: Lines of the comment that it begins with.
+        remarks: Comments of keys, by ``section.key``, instead of the usual ones.
+    """
+    lines = [f"# {line}" for line in head]
+    for section, keys in tree.items():
+        lines.append(f"{section}:")
+        for key, value in keys.items():
+            if section == "recipe":
+                lines.append(f"  {key}:")
+                lines += [_line(f"recipe.{key}.{name}", name, entry, remarks, 4) for name, entry in value.items()]
+            else:
+                lines.append(_line(f"{section}.{key}", key, value, remarks, 2))
+    return "\n".join(lines) + "\n"
+
+
+def _line(path: str, key: str, value: Any, remarks: Mapping[str, str], indent: int) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf, allow_unicode=True)
+    margin = " " * indent
+    written = f"{margin}{key}: {text.removesuffix(_END).strip()}"
+    remark = remarks.get(path) or _COMMENTS.get(path.partition(".")[2]) or _COMMENTS.get(key)
+    if remark is None:
+        return written
+    return f"{written}  # {remark}" if len(written) + len(remark) < WIDTH else f"{margin}# {remark}\n{written}"
