@@ -29,8 +29,9 @@ from types import ModuleType
 import constriction
 import numpy as np
 
-from rdsearch.coding import kernels, mixing, stream
+from rdsearch.coding import stream
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
+from rdsearch.coding.model import kernels, mixing
 
 Tensors = list[np.ndarray]
 
@@ -243,7 +244,7 @@ def variant(folder: Path, number: int, edits: dict[str, dict[str, str]]) -> Modu
             end = source.index("\n", at)
             left = start.split("=", 1)[0].rstrip()
             source = source[:at] + f"{left} = {replacement}" + source[end:]
-        source = source.replace("from rdsearch.coding.mixing import", f"from {names['mixing']} import")
+        source = source.replace("from rdsearch.coding.model.mixing import", f"from {names['mixing']} import")
         (folder / f"{name}.py").write_text(source)
     return importlib.import_module(names["kernels"])
 

@@ -379,7 +379,7 @@ def measure_resnet50(bench: Bench) -> None:
     import torchvision
 
     from rdsearch.compression.loading import decode
-    from rdsearch.compression.pack import pack
+    from rdsearch.compression.packing.pack import pack
     from rdsearch.config.recipe import QuantizationRecipe
 
     size, images = (32, 8) if bench.small else (224, 256)

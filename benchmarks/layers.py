@@ -18,7 +18,7 @@ from benchmarks.quantization import machine
 from rdsearch.coding.networkfile import part_sizes, prefix_ends
 from rdsearch.compression.loading import load
 from rdsearch.compression.measure import dense_network
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe, RetrainRecipe
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import rdsearch
 from benchmarks.pruning import machine
-from rdsearch.base.weights import weights_of
+from rdsearch.base.network.weights import weights_of
 from rdsearch.points.point import OperatingPoint
 from rdsearch.quantization.watch import run_watched
 

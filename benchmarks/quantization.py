@@ -24,7 +24,7 @@ from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
 from rdsearch.compression.loading import load
 from rdsearch.compression.measure import dense_network
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.pruning.prune import prune
 from rdsearch.pruning.weights import prunable_weights

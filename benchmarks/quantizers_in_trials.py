@@ -18,7 +18,7 @@ import torch
 from benchmarks.machine import machine
 from rdsearch.compression.loading import load
 from rdsearch.compression.measure import Baseline, dense_network, measure_baseline
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.compression.rounds import rounds
 from rdsearch.config.ready import find_space
 from rdsearch.config.recipe import Recipe

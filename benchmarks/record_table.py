@@ -28,7 +28,7 @@ from rdsearch.base.files import write_atomically
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.loading import load
 from rdsearch.compression.measure import Baseline, dense_network, measure_baseline
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.compression.rounds import rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.searchfile import SearchFile, load_search_file

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdsearch.base.computed import fold_computed
+from rdsearch.base.network.computed import fold_computed
 from rdsearch.compression.rehearsal import rehearse
 from rdsearch.config.recipe import Recipe
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.tasks.check import examine
-from rdsearch.tasks.plausibility import seen_before
+from rdsearch.tasks.checks.check import examine
+from rdsearch.tasks.checks.plausibility import seen_before
 from rdsearch.tasks.task import Task
 
 LAYERS_SHOWN = 6

@@ -15,7 +15,7 @@ import yaml
 
 import rdsearch
 from rdsearch.coding.networkfile import prefix_ends
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
 

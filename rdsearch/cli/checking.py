@@ -76,8 +76,8 @@ def _show_choices(file: SearchFile, task: Task) -> SearchFile:
 def _validate_task(file: SearchFile, task: Task) -> None:
     from rdsearch.compression.coverage import left_aside
     from rdsearch.compression.rehearsal import pattern_mistakes, rehearse, samples_of
-    from rdsearch.tasks.check import examine
-    from rdsearch.tasks.plausibility import seen_before
+    from rdsearch.tasks.checks.check import examine
+    from rdsearch.tasks.checks.plausibility import seen_before
     from rdsearch.testing import describe_task
 
     recipes = samples_of(file.space)

@@ -19,8 +19,8 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
     from rdsearch.compression.measure import measure_baseline
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_task_file
+    from rdsearch.tasks.checks.plausibility import doubts, seen_before
     from rdsearch.tasks.loading import load_task
-    from rdsearch.tasks.plausibility import doubts, seen_before
 
     task = load_task(load_task_file(find_space(task_file), overrides))
     console = make_console()
@@ -59,8 +59,8 @@ def compress(
     from rdsearch.compression.rounds import compress as compress_task
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_recipe_file, load_task_file
+    from rdsearch.tasks.checks.plausibility import seen_before
     from rdsearch.tasks.loading import load_task
-    from rdsearch.tasks.plausibility import seen_before
     from rdsearch.tasks.preprocessing import preprocessing_text
 
     recipe = load_recipe_file(recipe_file)

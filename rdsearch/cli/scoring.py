@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def evaluate(file: Path, task_file: str, on_test: bool, overrides: tuple[str, ...]) -> None:
     """Score a .rdz file on a task's validation part; the task is a file's, a ready search's or a search folder's."""
     from rdsearch.compression.measure import score_file
+    from rdsearch.tasks.checks.plausibility import seen_before
     from rdsearch.tasks.loading import load_task
-    from rdsearch.tasks.plausibility import seen_before
 
     task = load_task(_task_config(task_file, overrides))
     scored = score_file(task, file, test=on_test)

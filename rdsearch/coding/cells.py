@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.state import MAX_OPTIONS
+from rdsearch.coding.model.state import MAX_OPTIONS
 from rdsearch.errors import FileFormatError
 
 Array = NDArray[np.int32]

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding import state, tables
 from rdsearch.coding.arrays import decode_arrays, encode_arrays, is_void
 from rdsearch.coding.cells import Cells
-from rdsearch.coding.refinement_kernel import refine_tensor
+from rdsearch.coding.model import state, tables
+from rdsearch.coding.model.refinement_kernel import refine_tensor
 from rdsearch.coding.stream import Decoder, Encoder, matrix_of_kernels, mean_level
 from rdsearch.errors import FileFormatError
 

@@ -8,7 +8,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding import header, kernels, prediction, state, tables
+from rdsearch.coding.model import header, kernels, prediction, state, tables
 from rdsearch.errors import FileFormatError
 
 _WORD_BYTES = 4

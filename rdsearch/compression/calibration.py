@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rdsearch.base.inputs import Inputs, count_examples, joined, some_examples
-from rdsearch.compression.unread import EXAMPLES
+from rdsearch.base.network.inputs import Inputs, count_examples, joined, some_examples
+from rdsearch.compression.packing.unread import EXAMPLES
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import TaskError
 from rdsearch.quantization import NEED_CALIBRATION

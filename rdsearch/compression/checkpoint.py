@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from rdsearch.tasks.state import to_numpy
+from rdsearch.tasks.weights.state import to_numpy
 
 _DIGEST = "sha256"
 _LENGTH = 8

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import torch
 from torch import nn
 
-from rdsearch.base.computed import fold_computed
-from rdsearch.base.inputs import Inputs
+from rdsearch.base.network.computed import fold_computed
+from rdsearch.base.network.inputs import Inputs
+from rdsearch.base.network.weights import weights_of
 from rdsearch.base.patterns import matches
-from rdsearch.base.weights import weights_of
 from rdsearch.compression.calibration import training_inputs
 from rdsearch.compression.layout import layout_of
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
@@ -19,8 +19,8 @@ from rdsearch.quantization import NEED_CALIBRATION
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.treatment import why_not
 from rdsearch.quantization.watch import Watch, run_watched
-from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
+from rdsearch.tasks.weights.state import load_state
 
 EXAMPLES = 2
 """Training inputs that a network is run on to see what it does with its weights."""

@@ -8,7 +8,7 @@ from rdsearch.base.randomness import isolated_rng
 from rdsearch.compression.calibration import training_inputs
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.measure import dense_network
-from rdsearch.compression.quantize import quantize
+from rdsearch.compression.packing.quantize import quantize
 from rdsearch.config.defaults import QUANTIZERS, Kind
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import QuantizationError, RdsearchError

@@ -47,7 +47,7 @@ def layout_of(network: nn.Module) -> Layout:
     Raises:
         TaskError: A parameter is neither of real numbers nor frozen whole numbers.
     """
-    from rdsearch.base.weights import weights_of
+    from rdsearch.base.network.weights import weights_of
     from rdsearch.quantization.batchnorm import batchnorm_layers
 
     weights = {id(parameter) for parameter in weights_of(network).values()}

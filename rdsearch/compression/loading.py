@@ -103,9 +103,9 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
     """
     import torch
 
-    from rdsearch.base.computed import fold_computed
-    from rdsearch.base.wrappers import unwrapped
-    from rdsearch.tasks.template import require_plain
+    from rdsearch.base.network.computed import fold_computed
+    from rdsearch.base.network.wrappers import unwrapped
+    from rdsearch.tasks.weights.template import require_plain
 
     network = unwrapped(network)
     try:

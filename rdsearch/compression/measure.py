@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from rdsearch.base.computed import fold_computed
 from rdsearch.base.device import choose_device
+from rdsearch.base.network.computed import fold_computed
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.compression.loading import decode, fill, load, read_file
 from rdsearch.errors import TrialError
 from rdsearch.points.point import OperatingPoint
 from rdsearch.tasks.splits import Split
-from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
-from rdsearch.tasks.template import blank
+from rdsearch.tasks.weights.state import load_state
+from rdsearch.tasks.weights.template import blank
 
 FLOAT32_BYTES = 4
 

@@ -19,7 +19,7 @@ from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import GradualPruning
 from rdsearch.compression.kind import with_quantizer
 from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline, plain_network
-from rdsearch.compression.pack import LevelTrainer, pack
+from rdsearch.compression.packing.pack import LevelTrainer, pack
 from rdsearch.compression.target import require_reachable
 from rdsearch.config.recipe import PruningRecipe, Recipe
 from rdsearch.config.space import load_recipe

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from rdsearch.coding.networkfile import encode_file
-from rdsearch.compression.contents import contents
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.measure import Baseline
-from rdsearch.compression.quantize import Decoded
+from rdsearch.compression.packing.contents import contents
+from rdsearch.compression.packing.quantize import Decoded
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.tasks.task import Task

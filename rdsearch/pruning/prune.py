@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.inputs import Inputs
+from rdsearch.base.network.inputs import Inputs
 from rdsearch.base.registry import suggest
 from rdsearch.errors import PruningError
 from rdsearch.pruning import METHODS

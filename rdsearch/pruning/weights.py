@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from rdsearch.base.network.weights import weights_of
 from rdsearch.base.patterns import matches, require_matches
-from rdsearch.base.weights import weights_of
 from rdsearch.errors import PruningError
 
 
 def prunable_weights(network: nn.Module, skip: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Every weight of ``network`` (see `rdsearch.base.weights.weights_of`) but for those that are skipped.
+    """Every weight of ``network`` (see `rdsearch.base.network.weights.weights_of`) but for those that are skipped.
 
     Args:
         network: Any module; it is not traced and not run.

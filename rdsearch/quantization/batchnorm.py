@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.device import of_doubles
-from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
-from rdsearch.base.modes import as_in_use
+from rdsearch.base.network.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.base.network.modes import as_in_use
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import on_input
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.inputs import Inputs
+from rdsearch.base.network.inputs import Inputs
 from rdsearch.quantization.batchnorm import match_statistics
 from rdsearch.quantization.uniform import Quantized, dequantize
 

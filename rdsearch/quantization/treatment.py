@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdsearch.base.inputs import Inputs
+from rdsearch.base.network.inputs import Inputs
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.batchnorm import require_several
 from rdsearch.quantization.forms import Form

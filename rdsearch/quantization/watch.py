@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from rdsearch.base.inputs import Inputs, forward
-from rdsearch.base.modes import as_in_use
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.network.inputs import Inputs, forward
+from rdsearch.base.network.modes import as_in_use
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.forms import Form, Matrix
 from rdsearch.quantization.inputs import on_input

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdsearch.base.device import arrange
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import main_output
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import main_output
 from rdsearch.errors import TaskError
 from rdsearch.tasks.training.hooks import StepHook
 

@@ -17,11 +17,11 @@ from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.settings import DistillationSettings, RetrainRecipe
 from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.splits import Split
-from rdsearch.tasks.state import load_state
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
 from rdsearch.tasks.training.stepper import hold
 from rdsearch.tasks.training.train import train
+from rdsearch.tasks.weights.state import load_state
 
 
 def retrain(

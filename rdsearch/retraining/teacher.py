@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rdsearch.base.device import arrange
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import tensors_of
-from rdsearch.tasks.state import load_state
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
+from rdsearch.tasks.weights.state import load_state
 
 _CLASS_AXES = 2
 

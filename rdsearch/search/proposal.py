@@ -15,8 +15,8 @@ from rdsearch.config.written import BUDGETS, layer_groups, search_text
 from rdsearch.errors import TaskError
 from rdsearch.search.outlook import Outlook, look_ahead
 from rdsearch.search.task import task_of
-from rdsearch.tasks.check import examine
-from rdsearch.tasks.plausibility import seen_before
+from rdsearch.tasks.checks.check import examine
+from rdsearch.tasks.checks.plausibility import seen_before
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from rdsearch.testing import describe_task, prunable_layers

@@ -12,8 +12,8 @@ from rdsearch.errors import SearchError
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.trust import require_trust
 from rdsearch.tasks.loading import load_task
-from rdsearch.tasks.state import State
 from rdsearch.tasks.task import Task
+from rdsearch.tasks.weights.state import State
 
 
 def task_of(file: SearchFile) -> Task:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import RdsearchError
 from rdsearch.shipping.predict import prepare

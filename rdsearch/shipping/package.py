@@ -144,7 +144,7 @@ def _weights(folder: Path, task: Task, point: OperatingPoint, example: Any) -> t
 
 
 def _first(example: Any) -> Any:
-    from rdsearch.base.outputs import tensors_of
+    from rdsearch.base.network.outputs import tensors_of
 
     return next(iter(tensors_of(example)))
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.device import arrange, contiguous, memory_of
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import main_output
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import main_output
 from rdsearch.base.units import standard_error
 from rdsearch.errors import TaskError
-from rdsearch.tasks.classes import class_numbers, described
+from rdsearch.tasks.checks.classes import class_numbers, described
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device
 

@@ -19,9 +19,9 @@ from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
 from rdsearch.tasks.settings import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
 from rdsearch.tasks.splits import as_split
-from rdsearch.tasks.state import layout_fingerprint
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.recipes import expected_accuracy, training_for
+from rdsearch.tasks.weights.state import layout_fingerprint
 
 
 def load_task(config: TaskConfig) -> Task:

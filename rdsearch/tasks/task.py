@@ -20,21 +20,21 @@ from rdsearch.base.randomness import checked_seed, isolated_rng
 from rdsearch.base.schema import explain
 from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks.calls import check_takes
-from rdsearch.tasks.checkpoints import load_checkpoint
-from rdsearch.tasks.classes import cross_entropy
+from rdsearch.tasks.checks.classes import cross_entropy
+from rdsearch.tasks.checks.fit import try_out
+from rdsearch.tasks.checks.parts import parts
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
-from rdsearch.tasks.fit import try_out
-from rdsearch.tasks.parts import parts
 from rdsearch.tasks.preprocessing import preprocessing_of
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, LoaderSplit, Split, SplitLike, as_split, draw_subset
 from rdsearch.tasks.splits.base import Device
 from rdsearch.tasks.splits.some import some_of
-from rdsearch.tasks.state import State, check_fit, load_state, state_fingerprint, to_numpy
-from rdsearch.tasks.template import Template, blank, copied, plain
 from rdsearch.tasks.training.baseline import baseline_path, baseline_state
 from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress
+from rdsearch.tasks.weights.checkpoints import load_checkpoint
+from rdsearch.tasks.weights.state import State, check_fit, load_state, state_fingerprint, to_numpy
+from rdsearch.tasks.weights.template import Template, blank, copied, plain
 
 Direction = Literal["maximize", "minimize"]
 

@@ -256,7 +256,8 @@ def test_shapes_that_the_bytes_cannot_fill_are_refused_before_memory_is_taken() 
 def test_payload_is_the_words_of_constrictions_range_coder(monkeypatch: pytest.MonkeyPatch) -> None:
     import constriction
 
-    from rdsearch.coding import state, stream
+    from rdsearch.coding import stream
+    from rdsearch.coding.model import state
 
     decisions: list[np.ndarray] = []
     flush = stream.Encoder._flush

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
-from rdsearch.coding.state import MAX_OPTIONS
+from rdsearch.coding.model.state import MAX_OPTIONS
 from rdsearch.errors import FileFormatError
 
 LEVELS = np.arange(-40, 41, dtype=np.int32)

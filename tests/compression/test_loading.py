@@ -11,7 +11,7 @@ from rdsearch.coding.container import write_sections
 from rdsearch.coding.networkfile import LEVELS, REGISTERED, prefix_ends
 from rdsearch.compression.layout import layout_of, registered_layout
 from rdsearch.compression.loading import decode, fill, load, save_state, truncated
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import FileFormatError, RdsearchError, TaskError
 from rdsearch.tasks.networks.identity import build_network

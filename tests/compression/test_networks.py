@@ -16,7 +16,7 @@ from rdsearch.compression.layout import layout_of, registered_layout
 from rdsearch.config.space import load_recipe
 from rdsearch.errors import ConfigError, PruningError, QuantizationError
 from rdsearch.tasks.networks.identity import build_network
-from tests.base.test_computed import FORMS
+from tests.base.network.test_computed import FORMS
 
 X = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.compression.loading import load
-from rdsearch.compression.pack import pack
+from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.batchnorm import batchnorm_layers, scale_and_shift

@@ -18,8 +18,8 @@ from rdsearch.tasks import load_task
 from rdsearch.tasks.evaluation import accuracy
 from rdsearch.tasks.networks.torchvision_models import published_accuracy
 from rdsearch.tasks.settings import TaskConfig, TrainingConfig
-from rdsearch.tasks.state import load_state
 from rdsearch.tasks.training.recipes import KNOWN_GOOD, training_for
+from rdsearch.tasks.weights.state import load_state
 from tests.tasks.helpers import seeded_network
 
 OWN = """

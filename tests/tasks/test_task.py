@@ -16,8 +16,8 @@ from rdsearch.errors import ConfigError, TaskError
 from rdsearch.tasks import Task
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit, Batch
-from rdsearch.tasks.state import load_state
 from rdsearch.tasks.training.train import Epoch, train
+from rdsearch.tasks.weights.state import load_state
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,

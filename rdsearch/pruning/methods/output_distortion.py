@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.inputs import Inputs, count_examples, forward, in_parts
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.network.inputs import Inputs, count_examples, forward, in_parts
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.errors import PruningError
 from rdsearch.pruning.layers import Floats, Layers, Work
 from rdsearch.pruning.ranking import highest_alive

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdsearch.base.inputs import count_examples, forward, some_examples
+from rdsearch.base.network.inputs import count_examples, forward, some_examples
 from rdsearch.quantization.forms import Form
 from rdsearch.quantization.inputs import parts
 from rdsearch.quantization.method import Work, finish

@@ -16,14 +16,8 @@ from itertools import chain
 
 from torch import Tensor
 
-from rdsearch.base.inputs import forward
-from rdsearch.quantization.batchnorm import (
-    PASSES,
-    ChannelMoments,
-    Matching,
-    batchnorm_layers,
-    scale_and_shift,
-)
+from rdsearch.base.network.inputs import forward
+from rdsearch.quantization.batchnorm import PASSES, ChannelMoments, Matching, batchnorm_layers, scale_and_shift
 from rdsearch.quantization.inputs import on_input
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.methods.rate_aware import round_others

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.channels import Axis, Channels, joined_channels
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import tensors_of
+from rdsearch.base.network.channels import Axis, Channels, joined_channels
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
 
 _TOLERANCE = 1e-3

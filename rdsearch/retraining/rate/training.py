@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rdsearch.base.inputs import forward, some_examples
+from rdsearch.base.network.inputs import forward, some_examples
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
 from rdsearch.quantization.uniform import Quantized

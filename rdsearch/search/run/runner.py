@@ -30,7 +30,7 @@ from rdsearch.search.store.lock import FolderLock
 from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
 from rdsearch.search.task import keep_dense, searched_task
-from rdsearch.tasks.plausibility import doubts, seen_before
+from rdsearch.tasks.checks.plausibility import doubts, seen_before
 from rdsearch.tasks.task import Task
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from torch import nn
 from rdsearch.base.device import choose_device
 from rdsearch.base.files import write_atomically
 from rdsearch.base.randomness import isolated_rng
-from rdsearch.tasks.classes import cross_entropy
+from rdsearch.tasks.checks.classes import cross_entropy
 from rdsearch.tasks.folders import cache_folder, cache_subfolder
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.splits.base import Device
-from rdsearch.tasks.state import State, state_fingerprint, to_numpy
 from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress, train
+from rdsearch.tasks.weights.state import State, state_fingerprint, to_numpy
 
 BASELINES = "baselines"
 """The folder inside the cache."""

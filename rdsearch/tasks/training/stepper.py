@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.device import arrange
-from rdsearch.base.inputs import forward
-from rdsearch.base.outputs import main_output, own_loss
+from rdsearch.base.network.inputs import forward
+from rdsearch.base.network.outputs import main_output, own_loss
 from rdsearch.errors import TaskError
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch

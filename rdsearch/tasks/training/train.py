@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rdsearch.base.device import contiguous
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
-from rdsearch.tasks.classes import cross_entropy
+from rdsearch.tasks.checks.classes import cross_entropy
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.splits.base import Device

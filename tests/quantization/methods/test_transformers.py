@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.weights import weights_of
+from rdsearch.base.network.weights import weights_of
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.watch import run_watched

@@ -1,0 +1,160 @@
+"""Hidden units in the order that costs least: a network whose hidden channels are permuted is the same function.
+
+The rows of a weight are sorted lexicographically by the magnitudes of their levels, large ones first: then a row says
+much about the next one, dead rows are the last, and what the order forbids is not coded. The order is a file's alone:
+the network that a trial goes on with, its masks and its checkpoints stay as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rdsearch.base.network.channels import Axis, Channels, joined_channels
+from rdsearch.base.network.inputs import Inputs, count_examples, forward, some_examples
+from rdsearch.base.network.outputs import tensors_of
+from rdsearch.base.randomness import isolated_rng
+from rdsearch.compression.packing.quantize import Decoded
+from rdsearch.quantization.batchnorm import batchnorm_layers, vector_name
+from rdsearch.quantization.method import copied
+from rdsearch.quantization.uniform import Quantized
+
+COARSE = 5
+"""Larger magnitudes count as this one in the order."""
+EXAMPLES = 8
+"""Inputs whose outputs are compared before and after."""
+TOLERANCE = 1e-4
+"""How far outputs may be apart, as a share of the largest one: sums of floats differ with the order of their terms."""
+
+
+Permutation: TypeAlias = tuple[str, Channels, Tensor]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Permutations of the channels of a network.
+
+    Attributes:
+        permutations: For each set of joined channels the weight whose rows are sorted, the set, and the present numbers
+            of its channels in their new order.
+    """
+
+    permutations: Sequence[Permutation] = ()
+
+    @property
+    def sorted_weights(self) -> list[str]:
+        """The weights whose rows the order was made by."""
+        return [rows for rows, _, _ in self.permutations]
+
+    def decoded(self, decoded: Decoded) -> Decoded:
+        """A network and its levels in this order; the network is changed in place."""
+        weights, vectors = dict(decoded.weights), dict(decoded.vectors)
+        normalisations = batchnorm_layers(decoded.network)
+        self.permute(decoded.network)
+        for _, channels, order in self.permutations:
+            for axis in channels.axes:
+                if axis.tensor in weights:
+                    levels, step = weights[axis.tensor].levels, weights[axis.tensor].step
+                    weights[axis.tensor] = Quantized(_taken(levels, axis, order), step)
+                name = vector_name(axis.tensor, normalisations)
+                if name in vectors:
+                    vectors[name] = Quantized(_taken(vectors[name].levels, axis, order), vectors[name].step)
+        return Decoded(decoded.network, weights, vectors)
+
+    def network(self, network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
+        """A copy of another network of the same form in this order; itself where nothing changes."""
+        if not self.permutations:
+            return network
+        other = copied(network, fresh_network)
+        self.permute(other)
+        return other
+
+    def permute(self, network: nn.Module) -> None:
+        """Put a network into this order, in place."""
+        state = network.state_dict()
+        with torch.no_grad():
+            for _, channels, order in self.permutations:
+                for axis in channels.axes:
+                    state[axis.tensor].copy_(axis.taken(state[axis.tensor], order))
+
+
+def cheapest_order(decoded: Decoded, inputs: Inputs) -> Order:
+    """The order of hidden channels in which a network costs least.
+
+    Args:
+        decoded: A network and its levels; not changed.
+        inputs: A batch on the network's device, of which a few are looked at: whatever changes the outputs for these by
+            more than rounding is left as it is.
+    """
+    try:
+        few = _some(inputs)
+        found = joined_channels(decoded.network, few)
+    except Exception:  # of the network's own code: what cannot be run so is left as it is
+        return Order()
+    order = Order(_sorted(found, decoded.weights))
+    if _same(decoded.network, order, few):
+        return order
+    kept: list[Permutation] = []
+    for channels in found:
+        # One after the other: a weight's columns are permuted before its rows are sorted by them.
+        candidate = Order(_sorted([*(one for _, one, _ in kept), channels], decoded.weights))
+        if _same(decoded.network, candidate, few):
+            kept = list(candidate.permutations)
+    return Order(kept)
+
+
+def _sorted(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> list[Permutation]:
+    levels = {name: quantized.levels for name, quantized in weights.items()}
+    permutations: list[Permutation] = []
+    for channels in found:
+        rows = next((a.tensor for a in channels.written if a.axis == 0 and a.repeat == 1 and a.tensor in levels), None)
+        if rows is None:
+            continue
+        order = torch.from_numpy(lexicographic(levels[rows]))
+        permutations.append((rows, channels, order))
+        for axis in channels.axes:
+            if axis.tensor in levels:
+                levels[axis.tensor] = _taken(levels[axis.tensor], axis, order)
+    return permutations
+
+
+def lexicographic(levels: np.ndarray) -> np.ndarray:
+    """The order of rows in which their magnitudes descend lexicographically, those of `COARSE` and more being alike."""
+    coarse = COARSE + 1 - np.minimum(np.abs(levels.reshape(len(levels), -1).astype(np.int64)), COARSE)
+    rows = np.ascontiguousarray(coarse, np.uint8)
+    # As strings of bytes, none of them zero, which compare from the left.
+    return np.argsort(rows.view(f"S{rows.shape[1]}").reshape(-1), kind="stable")
+
+
+def _taken(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(np.take(levels, axis.entries(order).numpy(), axis.axis))
+
+
+def _same(network: nn.Module, order: Order, inputs: Inputs) -> bool:
+    """Whether a network in another order gives the same outputs, but for rounding."""
+    other = copy.deepcopy(network)
+    order.permute(other)
+    before, after = (list(tensors_of(_outputs(one, inputs))) for one in (network, other))
+    return len(before) == len(after) and all(map(_close, before, after))
+
+
+def _outputs(network: nn.Module, inputs: Inputs) -> object:
+    with torch.no_grad(), isolated_rng(0):
+        return forward(network, inputs)
+
+
+def _close(before: Tensor, after: Tensor) -> bool:
+    if before.shape != after.shape or not before.is_floating_point():
+        return torch.equal(before, after)
+    largest = float(before.abs().max()) if before.numel() else 0.0
+    return bool(((before - after).abs() <= TOLERANCE * largest).all())
+
+
+def _some(inputs: Inputs) -> Inputs:
+    return some_examples(inputs, slice(min(EXAMPLES, count_examples(inputs))))

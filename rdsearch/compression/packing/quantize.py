@@ -1,0 +1,92 @@
+"""The first stage of a file: a float network's weights to levels, by the method of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from torch import nn
+
+from rdsearch.base.network.inputs import Inputs
+from rdsearch.base.patterns import matches
+from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.errors import QuantizationError
+from rdsearch.quantization import METHODS
+from rdsearch.quantization.method import Work, copied
+from rdsearch.quantization.steps import plain_steps, plain_weights, steps_of
+from rdsearch.quantization.uniform import Quantized
+
+WeightLevels: TypeAlias = dict[str, Quantized]
+"""Levels and step of every weight, by its name in the state dict."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A network as its file will give it back, between one stage and the next.
+
+    Attributes:
+        network: The weights that ``weights`` decode to; biases and normalisations are still float.
+        weights: Levels of every weight.
+        vectors: Levels of biases, scales and shifts that have some already, by their names in the file.
+    """
+
+    network: nn.Module
+    weights: WeightLevels
+    vectors: Mapping[str, Quantized] = field(default_factory=dict)
+
+
+def quantize(
+    network: nn.Module,
+    names: Sequence[str],
+    fresh_network: Callable[[], nn.Module],
+    settings: QuantizationRecipe,
+    calibration: Sequence[Inputs],
+) -> Decoded:
+    """Choose the levels of a network's weights.
+
+    Args:
+        network: Float weights, pruned ones exactly zero; not changed.
+        names: The weights, in the state dict.
+        fresh_network: Makes networks of the same architecture.
+        settings: Method and steps.
+        calibration: Inputs on the network's device, for methods that look at the inputs of layers, and for matching
+            batch normalisation.
+
+    Raises:
+        QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
+        PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
+    """
+    for setting, patterns in (("plain", settings.plain), ("step_multipliers", settings.step_multipliers)):
+        _require_no_vectors(setting, patterns, network, names)
+    coarse = copied(network, fresh_network).eval()
+    plain = plain_weights(settings.plain, names)
+    work = Work(
+        network,
+        coarse,
+        steps=steps_of(
+            network,
+            names,
+            settings.step,
+            granularity=settings.granularity,
+            multipliers=settings.step_multipliers,
+        )
+        | plain_steps(network, plain, settings.plain_step),
+        dead_zone=settings.dead_zone,
+        rate_weight=settings.rate_weight,
+        plain=plain,
+        batches=calibration,
+        match_batchnorm=settings.reestimate_batchnorm,
+    )
+    return Decoded(coarse, METHODS.load(settings.method)(work))
+
+
+def _require_no_vectors(setting: str, patterns: Iterable[str], network: nn.Module, names: Sequence[str]) -> None:
+    others = [name for name, _ in network.named_parameters() if name not in names]
+    for pattern in patterns:
+        found = [name for name in others if matches(name, pattern)]
+        if found and not any(matches(name, pattern) for name in names):
+            raise QuantizationError(
+                f"quantization.{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which "
+                f"have bits of their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
+            )
