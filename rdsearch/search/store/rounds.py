@@ -56,6 +56,9 @@ _FIGURES = (
 )
 
 
+_SCORES = frozenset({"val_accuracy", "accuracy_drop"})
+
+
 class DamagedRoundError(SearchError):
     """A round whose figures are not what was stored."""
 
@@ -324,7 +327,9 @@ def _check(point: OperatingPoint, name: str) -> None:
         raise ValueError(f"it is of trial {point.trial}, round {point.round}")
     for field in _FIGURES:
         value = getattr(point, field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        # A score that is no number fails its trial, and damages nothing.
+        finite = field in _SCORES or (isinstance(value, int | float) and math.isfinite(value))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not finite:
             raise ValueError(f"its {field} is {value!r}")
     if not isinstance(point.parameters, dict):
         raise ValueError("its parameters are no mapping")

@@ -23,10 +23,15 @@ from tests.search.books import Books, make_space
 EARLIER = Path(__file__).parents[3] / "results" / "mnist_lenet300"
 
 
+def earlier_file() -> dict[str, Any]:
+    """The earlier search's file."""
+    tree = read_yaml(SearchFolder.open(EARLIER).config)
+    return {key: value for key, value in tree.items() if key not in {"name", "id"}}
+
+
 def space(*overrides: str) -> RecipeSpace:
     """The earlier search's own space, with changes."""
-    tree = read_yaml(SearchFolder.open(EARLIER).config)
-    del tree["name"], tree["id"]
+    tree = earlier_file()
     for override in overrides:
         apply_override(tree, override)
     return check_search(tree, source="here", name="changed").space
@@ -62,7 +67,7 @@ def test_a_setting_that_was_fixed_is_taken_over_where_it_is_searched_now() -> No
 
 @pytest.mark.skipif("RDSEARCH_DATA" not in os.environ, reason="needs the data in RDSEARCH_DATA")
 def test_a_new_search_keeps_what_it_took_over_in_its_folder(tmp_path: Path) -> None:
-    folder, _ = start("mnist_lenet300", out=tmp_path / "new", warm_start=EARLIER, console=Console(quiet=True))
+    folder, _ = start(earlier_file(), out=tmp_path / "new", warm_start=EARLIER, console=Console(quiet=True))
     kept = SearchFolder.open(folder.path).read_warm_start()
     assert kept["source"] == str(EARLIER)
     assert kept["proposals"] == warm_start(EARLIER, folder.search_file().space).proposals
@@ -75,7 +80,7 @@ def test_a_warm_start_is_refused_before_a_folder_is_made(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="sampler grid tries its own combinations"):
         start("digits_sweep", out=tmp_path / "sweep", warm_start=EARLIER)
     with pytest.raises(SearchError, match="holds no search"):
-        start("mnist_lenet300", out=tmp_path / "new", warm_start=tmp_path / "nowhere")
+        start("digits", out=tmp_path / "new", warm_start=tmp_path / "nowhere")
     assert not list(tmp_path.iterdir())
 
 

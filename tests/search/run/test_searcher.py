@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Proposal
 
 
@@ -88,8 +89,8 @@ def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> 
 
 def test_work_is_put_off_until_all_workers_are_busy() -> None:
     books = Books()
-    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, concurrent=2)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, concurrent=2)  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, 2, RayWatch(lambda reason: None))  # type: ignore[arg-type]
     one, two = running(searcher, "a"), running(searcher, "b")
     keeping.on_trial_start(0, [], one)
     keeping.on_step_end(0, [])
@@ -110,8 +111,8 @@ def test_work_is_put_off_until_all_workers_are_busy() -> None:
 
 def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     books = Books()
-    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, concurrent=64)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, concurrent=64)  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, 64, RayWatch(lambda reason: None))  # type: ignore[arg-type]
     keeping.on_trial_start(0, [], running(searcher, "a"))
     keeping.on_step_end(0, [])
     assert books.started_ == []
