@@ -143,7 +143,6 @@ def measure_rounds(bench: Bench, task: Task) -> None:
     """Each way twice: the same bytes, and a file whose score a CPU confirms."""
     baseline = measure_baseline(task, bench.device)
     bench.must("round: dense network", bench.small or baseline.accuracy > LEARNT, score=baseline.accuracy)
-    names = [name for name, weight in task.fresh_network().named_parameters() if weight.dim() > 1]
     for way, changed in list(WAYS.items())[: 4 if bench.small else None]:
         if bench.left < 8:
             bench.print(f"round: {way}", skipped="no time left")
@@ -154,7 +153,7 @@ def measure_rounds(bench: Bench, task: Task) -> None:
             files.append(hashlib.sha256(point.data).hexdigest())
         seconds = (time.perf_counter() - start) / len(files)
         assert point is not None  # noqa: S101 - there were two rounds
-        on_cpu = measure(task, point.data, names, baseline, torch.device("cpu")).val_accuracy
+        on_cpu = measure(task, point.data, baseline, torch.device("cpu")).val_accuracy
         learnt = bench.small or point.val_accuracy > LEARNT
         bench.must(
             f"round: {way}",
@@ -181,7 +180,12 @@ def measure_step(bench: Bench, task: Task) -> None:
     masks = prune(weights, None, int(0.3 * sum(weight.numel() for weight in weights.values())))
     held = hold(network, masks)
     levels = {name: quantize_uniform(weight, 0.5 * survivor_rms([weight])) for name, weight in weights.items()}
-    feed = batches(task.train, settings, np.random.default_rng(0), bench.device)
+
+    def fed_batches() -> Iterator[Any]:
+        while True:  # epoch after epoch
+            yield from batches(task.train, settings, np.random.default_rng(0), bench.device)
+
+    feed = fed_batches()
     first = next(feed)
     assert task.loss is not None  # noqa: S101 - a classification
     loss, stepper = task.loss, Stepper(network, settings, 1000, held, task.loss, bench.device)

@@ -48,6 +48,8 @@ class Moments:
             group: The one group that the inputs belong to; ``None`` for all.
         """
         where = slice(None) if group is None else slice(group, group + 1)
+        # A network may take gradients in its forward pass, whatever the mode outside.
+        x, outputs = x.detach(), None if outputs is None else outputs.detach()
         self._xx[where] += (x.transpose(1, 2) @ x).to(self._device)
         self._x[where] += x.sum(1).to(self._device)
         self._count[where] += x.shape[1]

@@ -70,19 +70,18 @@ def decoded_apart(data: bytes, tmp_path: Path) -> list[str]:
 
 
 @linux
-def test_a_tiny_file_of_two_thousand_million_zeros_takes_no_memory_for_them(tmp_path: Path) -> None:
+def test_a_tiny_file_that_declares_two_thousand_million_zeros_is_refused_without_memory(tmp_path: Path) -> None:
     data = zeros_of((2**15, 2**15), (2**10, 2**10, 2**5, 2**5))
     assert len(data) < 120
-    read, refused, megabytes = decoded_apart(data, tmp_path)
-    assert read == f"read {2**31}"
-    assert refused == f"refused: a network of {2**31} values is too large for the memory of this machine"
+    refused, megabytes = decoded_apart(data, tmp_path)
+    assert refused.startswith("refused: coded weights: 0 bytes cannot hold 1024 segments")
     assert int(megabytes) < 250
 
 
 @linux
-def test_a_tiny_layered_file_of_zeros_takes_no_memory_for_them(tmp_path: Path) -> None:
-    read, _, megabytes = decoded_apart(layered_zeros_of((2**15, 2**16)), tmp_path)
-    assert read == f"read {2**31}"
+def test_a_tiny_layered_file_of_zeros_is_refused_without_memory(tmp_path: Path) -> None:
+    refused, megabytes = decoded_apart(layered_zeros_of((2**15, 2**16)), tmp_path)
+    assert refused.startswith("refused: coded weights: 0 bytes cannot hold 1024 segments")
     assert int(megabytes) < 250
 
 
@@ -93,7 +92,8 @@ def test_a_tensor_that_its_bytes_do_not_fill_takes_memory_only_for_what_they_hol
 ) -> None:
     real = encode_arrays([np.round(3 * np.random.default_rng(0).laplace(size=(60, 60))).astype(np.int32)])
     *_, refused, megabytes = decoded_apart(file_of(Layout((Entry("weight", "w", shape),)), real), tmp_path)
-    assert refused.startswith(f"refused: coded weights: {len(real)} bytes end before a tensor of shape")
+    # So many weights are in segments, and have their index where these have none.
+    assert refused.startswith("refused: coded weights: segments of ")
     assert int(megabytes) < 350
 
 

@@ -110,7 +110,8 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
         "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",
-        "search.sampler": "unknown sampler 'tpee': known are tpe, nsga2, gp, qmc, random, grid. Did you mean 'tpe'?",
+        "search.sampler": "unknown sampler 'tpee': known are tpe, curve, nsga2, gp, qmc, random, grid. "
+        "Did you mean 'tpe'?",
         "search.trials": "true must be a whole number",
         "search.time": found["search.time"],
         "resources.cpu": "0 must be greater than 0",

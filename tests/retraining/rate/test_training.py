@@ -43,7 +43,7 @@ def tree(epochs: float = 6, *, training: dict[str, Any] | None = None, **quantiz
     return {
         "pruning": {"rounds": 1, "rate": 0},
         "retrain": {"epochs": 0},
-        "quantization": {"step": 2.5, "bias_bits": 4, **quantization, "training": settings},
+        "quantization": {"method": "uniform", "step": 2.5, "bias_bits": 4, **quantization, "training": settings},
     }
 
 
