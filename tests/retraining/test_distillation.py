@@ -54,11 +54,6 @@ def test_the_teacher_is_not_changed() -> None:
         (torch.zeros(4, 3, 2), torch.zeros(4, 2, dtype=torch.int64), r"outputs of shape \(4, 3, 2\)"),
         (torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64), r"shape \(4, 1\)"),
         (torch.zeros(4, 3), torch.zeros(4, 3), r"targets of shape \(4, 3\), torch.float32"),
-        (
-            {"one": torch.zeros(4, 3), "two": torch.zeros(4, 3)},
-            torch.zeros(4, dtype=torch.int64),
-            "returns a dict of 2 tensors",
-        ),
     ],
 )
 def test_outputs_that_are_no_logits_are_refused(output: Any, targets: Tensor, seen: str) -> None:
