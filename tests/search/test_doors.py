@@ -44,7 +44,8 @@ def test_functions_of_somebody_elses_search_run_only_after_a_yes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RDSEARCH_CACHE", str(tmp_path / "cache"))
-    mine = start(OWN, out=tmp_path / "mine")
+    mine = SearchFolder.create(tmp_path / "mine", check_search(OWN, source="here", name="mine"))
+    trust(mine)
     assert foreign_functions(mine) == []
     moved = SearchFolder.open(shutil.copytree(mine.path, tmp_path / "moved"))
     assert foreign_functions(moved) == []
@@ -66,7 +67,7 @@ def test_functions_of_somebody_elses_search_run_only_after_a_yes(
 def test_a_search_that_names_registered_things_alone_needs_no_yes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = start(SPACE, out=tmp_path / "search")
+    folder, _ = start(SPACE, out=tmp_path / "search")
     monkeypatch.setenv("RDSEARCH_CACHE", str(tmp_path / "elsewhere"))
     assert foreign_functions(folder) == []
 
@@ -159,7 +160,7 @@ def test_a_run_that_was_interrupted_before_its_first_round_is_no_published_searc
 
 
 def test_the_number_of_trials_is_on_disk_before_anything_long_begins(tmp_path: Path) -> None:
-    folder = start(SPACE, out=tmp_path / "search")
+    folder, _ = start(SPACE, out=tmp_path / "search")
     folder.write_target(17)
     assert folder.search_file().trials == 17
     assert read_yaml(folder.config)["id"]

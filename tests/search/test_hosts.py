@@ -157,6 +157,7 @@ def begin(cluster: Cluster, *workers: int) -> subprocess.Popen[str]:
     return driver
 
 
+@SLOW
 def test_a_node_that_comes_late_one_that_is_cut_off_for_a_while_and_one_that_is_lost(cluster: Cluster) -> None:
     driver = begin(cluster, 2, 3)
     cluster.start_worker(4)

@@ -21,7 +21,7 @@ from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.session import abandon_session, ray_session
-from rdsearch.search.run.signals import tune_listens
+from rdsearch.search.run.signals import listeners_restored
 from rdsearch.search.run.sizes import require_trainable
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.run.watch import RayWatch
@@ -349,7 +349,7 @@ def _tune(
     )
     searcher = LedgerSearcher(ledger, places.concurrent)
     try:
-        with tune_listens(), forgiving_actors():
+        with listeners_restored(), forgiving_actors():
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(

@@ -15,6 +15,7 @@ from typing import Any
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.cluster import available_cores
+from rdsearch.search.run.signals import listeners_restored
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
@@ -133,6 +134,7 @@ def _own_token() -> Iterator[None]:
         read_again()
 
 
+@listeners_restored()
 def _start(folder: Path) -> None:
     import ray
 
@@ -215,6 +217,7 @@ def _check_connected_to(address: str | None) -> None:
     )
 
 
+@listeners_restored()
 def _connect(address: str) -> None:
     import ray
 

@@ -42,8 +42,8 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tune_listens() -> Iterator[None]:
-    """Around a run of Tune, which puts its own listeners in place and does not take them away again."""
+def listeners_restored() -> Iterator[None]:
+    """Around the start of Ray and a run of Tune, which put their own listeners in place and do not take them away."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
