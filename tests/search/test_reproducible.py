@@ -25,7 +25,7 @@ def found(folder: Path) -> list[tuple[Any, ...]]:
     ]
 
 
-pytestmark = pytest.mark.skip(reason="fails since what a file leaves open is chosen for its task; to be looked into")
+pytestmark = pytest.mark.skip(reason="both fail at present, and the cause is not known yet")
 
 
 def test_killed_and_resumed_search_of_one_worker_finds_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
