@@ -105,7 +105,7 @@ def announced(task: Task, accuracy: float, folder: Path) -> str:
 def test_the_dense_accuracy_is_shown_with_its_error_and_doubts_before_a_search(
     tmp_path: Path, accuracy: float, warning: str
 ) -> None:
-    task = Task(network=seeded_network(), train=blobs(3000), validation=1000, expected_accuracy=0.984)
+    task = Task(network=seeded_network(), train=blobs(3000), validation=1000, expected_accuracy=0.984, held_out=True)
     said = announced(task, accuracy, tmp_path)
     error = math.sqrt(accuracy * (1 - accuracy) / 1000)
     assert f"validation accuracy {accuracy:.4f} ± {error:.4f} (standard error) on 1,000 examples" in said
