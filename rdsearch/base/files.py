@@ -9,20 +9,22 @@ from pathlib import Path
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write ``data`` (text as UTF-8) to ``path`` whole, or leave what was there.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and are renamed onto ``path``.
+    The bytes go to a temporary file in the same folder, reach the disk, and are renamed onto ``path``. A device or a
+    pipe, ``/dev/null`` say, is written to and not replaced.
 
     Raises:
         OSError: The folder is missing or not writable, or the disk is full; no temporary file is left behind.
     """
+    content = data.encode() if isinstance(data, str) else data
     if path.exists() and not path.is_file():
         # A device or a pipe, such as /dev/null: to rename onto it would put a file in its place.
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        path.write_bytes(content)
         return
     # Processes on several machines may write the same file in a shared folder, so a process id is not enough.
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

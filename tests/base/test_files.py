@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,15 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     ordinary.touch()
     write_atomically(tmp_path / "file", "text")
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    write_atomically(path, "all of it")
+    reader.join(10)
+    assert read == [b"all of it"]
+    assert stat.S_ISFIFO(path.stat().st_mode)
