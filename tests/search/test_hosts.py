@@ -32,7 +32,10 @@ SPACE = {
 # Validation data whose reading takes a second, so that there is time for accidents.
 TASK = """
 import time
+from pathlib import Path
+
 import numpy as np
+import ray
 import torch
 from torch import nn
 
@@ -48,6 +51,8 @@ class Slow(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.targets)
     def __getitem__(self, index):
+        if ray.is_initialized():
+            Path(__file__).with_name(f"worked at {ray.util.get_node_ip_address()}").touch()
         time.sleep(self.seconds)
         return torch.from_numpy(self.inputs[index]), int(self.targets[index])
 
@@ -108,6 +113,10 @@ class Cluster:
             text=True,
         )
 
+    def worked(self) -> set[int]:
+        """The hosts that have computed something."""
+        return {int(path.name.rpartition(".")[2]) for path in self._folder.glob("worked at *")}
+
     def stored(self) -> int:
         return len(list((self.out / "trials").glob("*/round_*/point.json")))
 
@@ -166,6 +175,16 @@ def test_a_node_that_comes_late_one_that_is_cut_off_for_a_while_and_one_that_is_
     cluster.network.kill(3)
     finished(driver)
     assert_exact(cluster.out)
+    assert cluster.worked() >= {2, 3, 4}, "the late one as well"
+
+
+def test_a_node_that_joins_in_the_middle_gets_work(cluster: Cluster) -> None:
+    driver = begin(cluster, 2)
+    cluster.start_worker(3)
+    wait_until(lambda: 3 in cluster.worked() or driver.poll() is not None, "work for the late node")
+    finished(driver)
+    assert_exact(cluster.out)
+    assert cluster.worked() >= {2, 3}
 
 
 def test_a_head_that_is_lost_ends_the_search_with_the_command_that_goes_on(cluster: Cluster) -> None:

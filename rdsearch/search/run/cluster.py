@@ -15,16 +15,27 @@ from rdsearch.errors import SearchError
 _JOIN_SECONDS = 300
 """A node of a cluster that is just starting is waited for as long as this."""
 _LOOK_SECONDS = 2.0
+_FOLLOW_SECONDS = 5.0
+"""Time between two looks at the nodes of a cluster that is followed."""
+_MANY = 2**16
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What one trial gets, and how many run at once."""
+    """What one trial gets, and how many run at once.
+
+    Attributes:
+        cpu: Cores of a trial.
+        gpu: Share of a GPU, or GPUs, of a trial.
+        concurrent: Trials at once: all that there may be, or all that the nodes held when this was looked up.
+        follows: Whether the number follows the nodes as they come and go; see `Room`.
+    """
 
     cpu: float
     gpu: float
     concurrent: int
+    follows: bool = False
 
     @property
     def threads(self) -> int:
@@ -70,8 +81,46 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
         asked = True
         time.sleep(_LOOK_SECONDS)
     if resources.concurrent is None:
-        return Slots(resources.cpu, gpu, fit)
+        return Slots(resources.cpu, gpu, fit, follows=grows)
     return Slots(resources.cpu, gpu, resources.concurrent if grows else min(fit, resources.concurrent))
+
+
+class Room:
+    """How many trials there may be at once: a fixed number, or what the nodes hold that are there now.
+
+    In the second case one more than that: it waits, and where an autoscaler listens, that is what adds a node.
+
+    Args:
+        places: What a trial takes, and how many there may be.
+    """
+
+    def __init__(self, places: Slots) -> None:
+        self._places = places
+        self._fit = places.concurrent
+        self._next_look = time.monotonic() + _FOLLOW_SECONDS
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is never more than one trial."""
+        return self._places.concurrent == 1 and not self._places.follows
+
+    @property
+    def at_most(self) -> int:
+        """What the number never exceeds."""
+        return _MANY if self._places.follows else self._places.concurrent
+
+    @property
+    def running(self) -> int:
+        """Trials that may be running."""
+        if self._places.follows and time.monotonic() >= self._next_look:
+            self._fit = sum(_fitting(node, self._places.cpu, self._places.gpu) for node in _nodes())
+            self._next_look = time.monotonic() + _FOLLOW_SECONDS
+        return self._fit
+
+    @property
+    def handed_out(self) -> int:
+        """Trials that may be running or waiting for a node."""
+        return self.running + 1 if self._places.follows else self.running
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
+from rdsearch.search.run.cluster import Room
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
@@ -26,18 +27,19 @@ class LedgerSearcher(Searcher):
 
     Args:
         ledger: The search's books.
-        concurrent: Trials at a time. Among several, a recipe is proposed before a worker is free for it: the sampler
-            then knows one trial less, which is one more of those that are running. With one, what is proposed follows
-            from all trials before it.
+        room: How many trials there may be. Among several, a recipe is proposed before a worker is free for it: the
+            sampler then knows one trial less, which is one more of those that are running. With one, what is proposed
+            follows from all trials before it.
 
     Attributes:
         set_aside: Trials whose workers were killed for memory beside others; they are to be tried alone.
     """
 
-    def __init__(self, ledger: Ledger, concurrent: int = 1) -> None:
+    def __init__(self, ledger: Ledger, room: Room) -> None:
         super().__init__()
         self._ledger = ledger
-        self._alone = concurrent == 1
+        self._room = room
+        self._alone = room.alone
         self._starved: set[int] = set()
         self.set_aside: list[int] = []
         self._numbers: dict[str, int] = {}
@@ -47,7 +49,9 @@ class LedgerSearcher(Searcher):
         self.storage_error: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration, or that there is none."""
+        """The next trial's configuration, that there is none, or ``None`` where there is no room for it now."""
+        if self.storage_error is None and len(self._numbers) >= self._room.handed_out:
+            return None
         proposal, self._ready = self._ready or self._propose(), None
         if proposal is None or self.storage_error is not None:
             self.over = True
@@ -125,15 +129,15 @@ class Bookkeeping(Callback):
     Args:
         ledger: Counts the starts of each trial, so that one that kills its workers is given up in the end.
         searcher: Settles and proposes.
-        concurrent: Trials at a time.
+        room: How many trials there may be.
         watch: Ends the run when Ray has gone.
     """
 
-    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, concurrent: int, watch: RayWatch) -> None:
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, room: Room, watch: RayWatch) -> None:
         self._ledger = ledger
         self._searcher = searcher
         self._watch = watch
-        self._concurrent = concurrent
+        self._room = room
         self._started: list[int] = []
         self._running: set[str] = set()
         self._changed = time.monotonic()
@@ -162,8 +166,8 @@ class Bookkeeping(Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
         self._watch.rest_if_lost()
-        waiting = len(self._running) < self._concurrent and not self._searcher.over
-        if waiting and time.monotonic() < self._changed + _PATIENCE_SECONDS:
+        just_changed = time.monotonic() < self._changed + _PATIENCE_SECONDS
+        if just_changed and not self._searcher.over and len(self._running) < self._room.running:
             return
         # On a full disk the count is missing; the search ends over that elsewhere.
         with contextlib.suppress(OSError):

@@ -8,8 +8,11 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from rdsearch.search.run import cluster
+from rdsearch.search.run.cluster import Room, Slots
 from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Proposal
 
 
@@ -41,6 +44,10 @@ class Books:
         return round_ < 2
 
 
+def room(concurrent: int) -> Room:
+    return Room(Slots(cpu=1, gpu=0, concurrent=concurrent))
+
+
 def running(searcher: LedgerSearcher, name: str) -> SimpleNamespace:
     """What Tune's callbacks are given of a trial."""
     return SimpleNamespace(trial_id=name, config=searcher.suggest(name))
@@ -48,7 +55,7 @@ def running(searcher: LedgerSearcher, name: str) -> SimpleNamespace:
 
 def test_trial_is_settled_once_under_its_own_number() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(2))  # type: ignore[arg-type]
     assert searcher.suggest("a") == {"number": 1, "parameters": {"pruning.rate": 0.2}}
     searcher.suggest("b")
     searcher.on_trial_complete("b", {"number": 2})
@@ -60,7 +67,7 @@ def test_trial_is_settled_once_under_its_own_number() -> None:
 
 def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(1))  # type: ignore[arg-type]
     searcher.suggest("a")
     searcher.on_trial_complete("a", {"number": 1, STORAGE_ERROR: "No space left on device"})
     assert searcher.suggest("b") == Searcher.FINISHED
@@ -79,7 +86,7 @@ def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -
 
 def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(1))  # type: ignore[arg-type]
     searcher.suggest("a")
     searcher.on_trial_complete("a", {})
     searcher.suggest("b")
@@ -88,8 +95,8 @@ def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> 
 
 def test_work_is_put_off_until_all_workers_are_busy() -> None:
     books = Books()
-    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, concurrent=2)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(2))  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, room(2), RayWatch(print))  # type: ignore[arg-type]
     one, two = running(searcher, "a"), running(searcher, "b")
     keeping.on_trial_start(0, [], one)
     keeping.on_step_end(0, [])
@@ -110,8 +117,8 @@ def test_work_is_put_off_until_all_workers_are_busy() -> None:
 
 def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     books = Books()
-    searcher = LedgerSearcher(books, ahead=True)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, concurrent=64)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(64))  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, room(64), RayWatch(print))  # type: ignore[arg-type]
     keeping.on_trial_start(0, [], running(searcher, "a"))
     keeping.on_step_end(0, [])
     assert books.started_ == []
@@ -125,6 +132,29 @@ def test_a_disk_that_is_full_for_the_driver_stops_the_proposals() -> None:
         def propose(self) -> Proposal:
             raise OSError(28, "No space left on device", "study.journal")
 
-    searcher = LedgerSearcher(Full())  # type: ignore[arg-type]
+    searcher = LedgerSearcher(Full(), room(1))  # type: ignore[arg-type]
     assert searcher.suggest("a") == Searcher.FINISHED
     assert searcher.storage_error == "study.journal cannot be written: No space left on device"
+
+
+def test_trials_follow_the_nodes_as_they_join_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"CPU": 2.0}]
+    monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
+    monkeypatch.setattr(cluster, "_FOLLOW_SECONDS", 0.0)
+    searcher = LedgerSearcher(Books(), Room(Slots(cpu=1, gpu=0, concurrent=2, follows=True)))  # type: ignore[arg-type]
+
+    def handed_out() -> int:
+        count = 0
+        while searcher.suggest(f"{len(nodes)}-{count}") is not None:
+            count += 1
+        return count
+
+    assert handed_out() == 2 + 1, "one waits: it is what an autoscaler hears"
+    nodes.append({"CPU": 3.0})
+    assert handed_out() == 3
+    nodes[:] = [{"CPU": 0.0}]
+    for trial in ("1-0", "1-1", "1-2", "2-0", "2-1"):
+        searcher.on_trial_complete(trial, {})
+        assert searcher.suggest("none") is None
+    searcher.on_trial_complete("2-2", {})
+    assert searcher.suggest("last") is not None, "the search does not end over a cluster that is empty for a while"
