@@ -147,20 +147,20 @@ def finished(driver: subprocess.Popen[str], seconds: float = 600) -> str:
     return output
 
 
-def assert_exact(out: Path) -> None:
+def assert_exact(out: Path, trials: int = TRIALS) -> None:
     """Every trial has ended, none has failed, and every round was stored once."""
     results = read_results(out)
     assert not results.failed
-    assert results.finished == TRIALS
+    assert results.finished == trials
     rounds = [(point.trial, point.round) for point in results.points]
-    assert len(rounds) == len(set(rounds)) == TRIALS * ROUNDS
+    assert len(rounds) == len(set(rounds)) == trials * ROUNDS
 
 
-def begin(cluster: Cluster, *workers: int) -> subprocess.Popen[str]:
+def begin(cluster: Cluster, *workers: int, trials: int = TRIALS) -> subprocess.Popen[str]:
     cluster.start_head()
     for worker in workers:
         cluster.start_worker(worker)
-    driver = cluster.drive("search", "space.yaml", "--out", str(cluster.out))
+    driver = cluster.drive("search", "space.yaml", "--out", str(cluster.out), "--trials", str(trials))
     wait_until(lambda: cluster.stored() >= 2 or driver.poll() is not None, "the first rounds")
     assert driver.poll() is None, driver.communicate()
     return driver
@@ -179,12 +179,13 @@ def test_a_node_that_comes_late_one_that_is_cut_off_for_a_while_and_one_that_is_
 
 
 def test_a_node_that_joins_in_the_middle_gets_work(cluster: Cluster) -> None:
-    driver = begin(cluster, 2)
+    trials = 3 * TRIALS  # a node takes a while to start
+    driver = begin(cluster, 2, trials=trials)
     cluster.start_worker(3)
     wait_until(lambda: 3 in cluster.worked() or driver.poll() is not None, "work for the late node")
-    finished(driver)
-    assert_exact(cluster.out)
     assert cluster.worked() >= {2, 3}
+    finished(driver)
+    assert_exact(cluster.out, trials)
 
 
 def test_a_head_that_is_lost_ends_the_search_with_the_command_that_goes_on(cluster: Cluster) -> None:
