@@ -31,6 +31,7 @@ SPACE = {
 }
 # Validation data whose reading takes a second, so that there is time for accidents.
 TASK = """
+import os
 import time
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Slow(torch.utils.data.Dataset):
         return len(self.targets)
     def __getitem__(self, index):
         if ray.is_initialized():
-            Path(__file__).with_name(f"worked at {ray.util.get_node_ip_address()}").touch()
+            Path(os.environ["RAY_TMPDIR"], f"worked at {ray.util.get_node_ip_address()}").touch()
         time.sleep(self.seconds)
         return torch.from_numpy(self.inputs[index]), int(self.targets[index])
 
