@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -223,6 +224,15 @@ class LedgerScheduler(FIFOScheduler):
         if ROUND not in result or self._ledger.report(result["number"], result[ROUND], result[NEWS]):
             return str(FIFOScheduler.CONTINUE)
         return str(FIFOScheduler.STOP)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The newest trial that waits: a worker that is free takes it up.
+
+        One that has waited for longer has a worker under way, on a node that has joined say, and Tune would give that
+        up if a free one took the trial. Where trials are shorter than a worker's start no node would ever get work.
+        """
+        waiting = (trial for trial in reversed(tune_controller.get_trials()) if trial.status == Trial.PENDING)
+        return next(waiting, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
