@@ -158,3 +158,10 @@ def test_trials_follow_the_nodes_as_they_join_and_go(monkeypatch: pytest.MonkeyP
         assert searcher.suggest("none") is None
     searcher.on_trial_complete("2-2", {})
     assert searcher.suggest("last") is not None, "the search does not end over a cluster that is empty for a while"
+
+
+def test_a_free_worker_takes_the_newest_trial_and_leaves_the_others_to_workers_that_start() -> None:
+    trials = [SimpleNamespace(status=status) for status in ("TERMINATED", "PENDING", "RUNNING", "PENDING", "RUNNING")]
+    scheduler = LedgerScheduler(Books())  # type: ignore[arg-type]
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_trials=lambda: trials)) is trials[3]
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_trials=lambda: trials[2:3])) is None
