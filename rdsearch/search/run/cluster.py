@@ -88,7 +88,7 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
 class Room:
     """How many trials there may be at once: a fixed number, or what the nodes hold that are there now.
 
-    In the second case one more than that: it waits, and where an autoscaler listens, that is what adds a node.
+    No more than that: beside a trial that waits for a node, Tune does not keep the workers that become free.
 
     Args:
         places: What a trial takes, and how many there may be.
@@ -119,8 +119,8 @@ class Room:
 
     @property
     def handed_out(self) -> int:
-        """Trials that may be running or waiting for a node."""
-        return self.running + 1 if self._places.follows else self.running
+        """Trials that may be running or about to; one, where all nodes are away."""
+        return max(1, self.running)
 
 
 def _nodes() -> list[dict[str, float]]:
