@@ -35,15 +35,15 @@ def mend(journal: Path) -> None:
                 whole = start + newline + 1
                 break
             whole = start
-        while whole > 1 and _ends_in_a_blank_line(file, whole):
+        while _ends_in_a_blank_line(file, whole):
             whole -= 1
         if whole < size:
             file.truncate(whole)
 
 
 def _ends_in_a_blank_line(file: BinaryIO, whole: int) -> bool:
-    file.seek(whole - 2)
-    return file.read(2) == b"\n\n"
+    file.seek(max(0, whole - 2))
+    return file.read(min(whole, 2)) in (b"\n\n", b"\n")
 
 
 class BatchedJournal(JournalFileBackend):

@@ -92,9 +92,14 @@ def test_manifest_and_test_scores_come_back(tmp_path: Path, file: SearchFile) ->
     with pytest.raises(SearchError, match="has not begun; begin it with `rdsearch resume"):
         folder.read_manifest()
     assert folder.read_tests() == {}
-    folder.write_manifest({"seed": 1, "name": "é"})
+    manifest = {
+        "name": "é",
+        "baseline": {"val_accuracy": 0.5, "size_bytes": 9},
+        "split_sizes": {"train": 4, "validation": 2},
+    }
+    folder.write_manifest(manifest)
     folder.write_tests({"abc": 0.5})
-    assert folder.read_manifest() == {"seed": 1, "name": "é"}
+    assert folder.read_manifest() == manifest
     assert folder.read_tests() == {"abc": 0.5}
     folder.manifest.write_text("{")
     with pytest.raises(SearchError, match=r"manifest\.json is damaged"):

@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from rdsearch.search.store.journal import mend
 
+LINE = st.binary(max_size=30).map(lambda line: line.replace(b"\n", b""))
 
-@given(st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=5), st.binary(max_size=30))
-def test_mending_cuts_a_torn_last_line_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], torn: bytes
+
+@given(st.lists(LINE.filter(bool), max_size=5), st.integers(0, 3), LINE)
+def test_mending_cuts_a_torn_last_line_and_blank_ones_before_it_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], blank: int, torn: bytes
 ) -> None:
     journal = tmp_path_factory.mktemp("journal") / "study.journal"
     whole = b"".join(line + b"\n" for line in lines)
-    journal.write_bytes(whole + torn.replace(b"\n", b""))
+    journal.write_bytes(whole + b"\n" * blank + torn)
     mend(journal)
     assert journal.read_bytes() == whole
     mend(journal)
