@@ -50,12 +50,12 @@ def layout_of(network: nn.Module) -> Layout:
     from rdsearch.base.network.weights import weights_of
     from rdsearch.quantization.batchnorm import batchnorm_layers
 
+    normalisations = batchnorm_layers(network)
     weights = {id(parameter) for parameter in weights_of(network).values()}
     listed = [
         (tensor, _entry(name, tensor, id(tensor) in weights))
         for name, tensor in network.state_dict(keep_vars=True).items()
     ]
-    normalisations = batchnorm_layers(network)
     entries: list[Entry] = []
     first_names: dict[int, str] = {}
     done: set[str] = set()

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.device import of_doubles
-from rdsearch.base.network.inputs import Inputs, count_examples, forward, in_parts
-from rdsearch.base.network.modes import as_in_use
+from rdsearch.base.network.inputs import Inputs, count_examples, in_parts
+from rdsearch.base.network.modes import forward_in_use
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.inputs import on_input
 
@@ -109,7 +109,7 @@ def match_statistics(network: nn.Module, reference: nn.Module, batches: Sequence
     originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(reference).items()}
     sums = {name: (torch.zeros_like(scale), torch.zeros_like(scale)) for name, (scale, _) in originals.items()}
     total = sum(map(count_examples, batches))
-    with as_in_use(network), as_in_use(reference), torch.no_grad():  # a network may keep tensors, and is trained on
+    with torch.no_grad():  # a network may keep tensors, and is trained on
         for batch in batches:
             for name, layer in layers.items():
                 set_scale_and_shift(layer, *originals[name])
@@ -282,7 +282,7 @@ def _run_with_hooks(network: nn.Module, batch: Inputs, look: Callable[[str, Tens
     """Call ``look`` with the name of each batch normalisation and what it is given."""
     handles = [on_input(layer, partial(look, name)) for name, layer in batchnorm_layers(network).items()]
     try:
-        forward(network, batch)
+        forward_in_use(network, batch)
     finally:
         for handle in handles:
             handle.remove()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
 
 from rdsearch.base.patterns import matches, require_matches
+from rdsearch.errors import QuantizationError
 from rdsearch.quantization.uniform import survivor_rms
 
 
@@ -18,8 +19,10 @@ def steps_of(
     *,
     granularity: Literal["network", "tensor"],
     multipliers: Mapping[str, float],
-) -> dict[str, float]:
-    """The step of each weight.
+    plain: Collection[str],
+    plain_step: float,
+) -> tuple[dict[str, float], frozenset[str]]:
+    """The step of each weight, and which weights are rounded to nearest.
 
     Args:
         network: Pruned weights exactly zero.
@@ -27,34 +30,36 @@ def steps_of(
         step: In units of the survivors' root mean square...
         granularity: ...in the whole network, or in the weight itself.
         multipliers: Pattern to factor of the weights that match it; the first one counts.
+        plain: Patterns of the weights that are rounded to nearest.
+        plain_step: Their step, in units of the root mean square of each one's own survivors.
 
     Raises:
         PruningError: A pattern matches no weight.
+        QuantizationError: A pattern matches vectors alone.
     """
     state: Mapping[str, Tensor] = network.state_dict()
-    if granularity == "network":
-        units = dict.fromkeys(names, survivor_rms([state[name] for name in names]))
-    else:
-        units = {name: survivor_rms([state[name]]) for name in names}
-    require_matches(multipliers, names, "quantization.step_multipliers")
-    factors = {
-        name: next((factor for pattern, factor in multipliers.items() if matches(name, pattern)), 1.0) for name in names
-    }
-    return {name: step * factors[name] * unit for name, unit in units.items()}
+    shared = survivor_rms([state[name] for name in names]) if granularity == "network" else 0.0
+    own = {name: survivor_rms([state[name]]) for name in names} if granularity == "tensor" or plain else {}
+    vectors = [name for name, _ in network.named_parameters() if name not in set(names)]
+    for setting, patterns in (("plain", plain), ("step_multipliers", multipliers)):
+        _require_weights(f"quantization.{setting}", patterns, names, vectors)
+    rounded = frozenset(name for name in names if any(matches(name, pattern) for pattern in plain))
+
+    def step_of(name: str) -> float:
+        if name in rounded:
+            return plain_step * own[name]
+        factor = next((factor for pattern, factor in multipliers.items() if matches(name, pattern)), 1.0)
+        return step * factor * (shared if granularity == "network" else own[name])
+
+    return {name: step_of(name) for name in names}, rounded
 
 
-def plain_steps(network: nn.Module, names: Iterable[str], step: float) -> dict[str, float]:
-    """The step of each plain weight, from a step in units of its own survivors' root mean square."""
-    state: Mapping[str, Tensor] = network.state_dict()
-    return {name: step * survivor_rms([state[name]]) for name in sorted(names)}
-
-
-def plain_weights(patterns: Iterable[str], names: Sequence[str]) -> frozenset[str]:
-    """The weights that match a pattern of ``quantization.plain``.
-
-    Raises:
-        PruningError: A pattern matches none.
-    """
-    patterns = list(patterns)
-    require_matches(patterns, names, "quantization.plain")
-    return frozenset(name for name in names for pattern in patterns if matches(name, pattern))
+def _require_weights(setting: str, patterns: Collection[str], names: Sequence[str], vectors: Sequence[str]) -> None:
+    for pattern in patterns:
+        found = [name for name in vectors if matches(name, pattern)]
+        if found and not any(matches(name, pattern) for name in names):
+            raise QuantizationError(
+                f"{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which have bits of "
+                f"their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
+            )
+    require_matches(patterns, names, setting)

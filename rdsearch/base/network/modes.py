@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from rdsearch.base.network.inputs import Inputs, forward
+
 
 @contextmanager
 def as_in_use(network: nn.Module) -> Iterator[None]:
@@ -18,3 +20,9 @@ def as_in_use(network: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def forward_in_use(network: nn.Module, inputs: Inputs) -> object:
+    """What a network makes of inputs in evaluation mode; every module's mode is restored afterwards."""
+    with as_in_use(network):
+        return forward(network, inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ def contents(
     bias_bits: int,
     network_id: str | None,
     recipe: Mapping[str, Any] | None,
-    ordered: Sequence[str] = (),
 ) -> NetworkFile:
     """What is in a network's file.
 
@@ -32,7 +31,6 @@ def contents(
         bias_bits: Bits of each bias, and of each scale and shift.
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
-        ordered: Weights whose rows are in order.
 
     Raises:
         QuantizationError: A bias or normalisation is not finite.
@@ -44,31 +42,36 @@ def contents(
         vectors=_vectors(decoded, layout, bias_bits),
         network_id=network_id,
         recipe=recipe,
-        ordered=ordered,
     )
 
 
 def _vectors(decoded: Decoded, layout: Layout, bits: int) -> dict[str, Levels]:
-    """Biases, and the scale and shift of batch normalisations."""
-    state = decoded.network.state_dict()
-    normalisations = batchnorm_layers(decoded.network)
-    vectors: dict[str, Levels] = {}
-    for entry in layout.entries:
-        if entry.kind == "vector":
-            vectors[entry.name] = _vector(decoded, entry.name, state[entry.name], bits)
-        elif entry.kind == "batchnorm":
-            scale, shift = scale_and_shift(normalisations[entry.name])
-            vectors[f"{entry.name}.scale"] = _vector(decoded, f"{entry.name}.scale", scale, bits)
-            vectors[f"{entry.name}.shift"] = _vector(decoded, f"{entry.name}.shift", shift, bits)
-    return vectors
+    """Biases, and the scale and shift of batch normalisations: the levels that they have already, or get now."""
+    return {
+        name: _vector(name, values, decoded.vectors.get(name), bits)
+        for name, values in _float_vectors(decoded.network, layout).items()
+    }
 
 
-def _vector(decoded: Decoded, name: str, values: Tensor, bits: int) -> Levels:
-    """The levels that a vector has already, but for what has become zero since; else those that it gets now."""
-    quantized = decoded.vectors.get(name)
+def _vector(name: str, values: Tensor, quantized: Quantized | None, bits: int) -> Levels:
     if quantized is None:
         return _levels(quantize_scale(values, bits) if name.endswith(".scale") else quantize_to_bits(values, bits))
+    # What has become zero since is zero.
     return np.where(values.detach().cpu().numpy() == 0, 0, quantized.levels).astype(np.int32), quantized.step
+
+
+def _float_vectors(network: nn.Module, layout: Layout) -> dict[str, Tensor]:
+    """By their names in the file, in its order."""
+    state: Mapping[str, Tensor] = network.state_dict()
+    normalisations = batchnorm_layers(network)
+    vectors: dict[str, Tensor] = {}
+    for entry in layout.entries:
+        if entry.kind == "vector":
+            vectors[entry.name] = state[entry.name]
+        elif entry.kind == "batchnorm":
+            scale, shift = scale_and_shift(normalisations[entry.name])
+            vectors |= {f"{entry.name}.scale": scale, f"{entry.name}.shift": shift}
+    return vectors
 
 
 def _buffers(network: nn.Module, layout: Layout) -> dict[str, np.ndarray]:

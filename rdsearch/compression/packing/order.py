@@ -8,8 +8,8 @@ the network that a trial goes on with, its masks and its checkpoints stay as the
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,9 +20,11 @@ from rdsearch.base.network.channels import Axis, Channels, joined_channels
 from rdsearch.base.network.inputs import Inputs, count_examples, forward, some_examples
 from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.coding.layout import Layout
+from rdsearch.coding.networkfile import NetworkFile
+from rdsearch.coding.progressive import Refinement
 from rdsearch.compression.packing.quantize import Decoded
-from rdsearch.quantization.batchnorm import batchnorm_layers, vector_name
-from rdsearch.quantization.method import copied
+from rdsearch.quantization.batchnorm import vector_name
 from rdsearch.quantization.uniform import Quantized
 
 COARSE = 5
@@ -52,30 +54,30 @@ class Order:
         """The weights whose rows the order was made by."""
         return [rows for rows, _, _ in self.permutations]
 
-    def decoded(self, decoded: Decoded) -> Decoded:
-        """A network and its levels in this order; the network is changed in place."""
-        weights, vectors = dict(decoded.weights), dict(decoded.vectors)
-        normalisations = batchnorm_layers(decoded.network)
-        self.permute(decoded.network)
-        for _, channels, order in self.permutations:
-            for axis in channels.axes:
-                if axis.tensor in weights:
-                    levels, step = weights[axis.tensor].levels, weights[axis.tensor].step
-                    weights[axis.tensor] = Quantized(_taken(levels, axis, order), step)
-                name = vector_name(axis.tensor, normalisations)
-                if name in vectors:
-                    vectors[name] = Quantized(_taken(vectors[name].levels, axis, order), vectors[name].step)
-        return Decoded(decoded.network, weights, vectors)
-
-    def network(self, network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
-        """A copy of another network of the same form in this order; itself where nothing changes."""
+    def file(self, file: NetworkFile) -> NetworkFile:
+        """What is in a file, in this order."""
         if not self.permutations:
-            return network
-        other = copied(network, fresh_network)
-        self.permute(other)
-        return other
+            return file
+        weights, vectors, buffers = dict(file.weights), dict(file.vectors), dict(file.buffers)
+        for _, channels, order in self.permutations:
+            for name, axis in _named(channels, file.layout):
+                for levels in (weights, vectors):
+                    if name in levels:
+                        levels[name] = _taken(levels[name][0], axis, order), levels[name][1]
+                if name in buffers:
+                    buffers[name] = _taken(buffers[name], axis, order)
+        return replace(file, weights=weights, vectors=vectors, buffers=buffers, ordered=self.sorted_weights)
 
-    def permute(self, network: nn.Module) -> None:
+    def refinement(self, refinement: Refinement, file: NetworkFile) -> Refinement:
+        """A quality layer of a file, in this order."""
+        vectors = dict(zip(file.vectors, refinement.vectors, strict=True))
+        for _, channels, order in self.permutations:
+            for name, axis in _named(channels, file.layout):
+                if name in vectors:
+                    vectors[name] = _taken(vectors[name], axis, order)
+        return replace(refinement, vectors=list(vectors.values()))
+
+    def put(self, network: nn.Module) -> None:
         """Put a network into this order, in place."""
         state = network.state_dict()
         with torch.no_grad():
@@ -84,14 +86,16 @@ class Order:
                     state[axis.tensor].copy_(axis.taken(state[axis.tensor], order))
 
 
-def cheapest_order(decoded: Decoded, inputs: Inputs) -> Order:
+def cheapest_order(decoded: Decoded, inputs: Inputs | None) -> Order:
     """The order of hidden channels in which a network costs least.
 
     Args:
         decoded: A network and its levels; not changed.
         inputs: A batch on the network's device, of which a few are looked at: whatever changes the outputs for these by
-            more than rounding is left as it is.
+            more than rounding is left as it is. Without any, everything is.
     """
+    if inputs is None:
+        return Order()
     try:
         few = _some(inputs)
         found = joined_channels(decoded.network, few)
@@ -107,6 +111,12 @@ def cheapest_order(decoded: Decoded, inputs: Inputs) -> Order:
         if _same(decoded.network, candidate, few):
             kept = list(candidate.permutations)
     return Order(kept)
+
+
+def _named(channels: Channels, layout: Layout) -> Iterator[tuple[str, Axis]]:
+    """The axes of a set of channels, and what the file calls the tensor of each."""
+    normalisations = [entry.name for entry in layout.of("batchnorm")]
+    return ((vector_name(axis.tensor, normalisations), axis) for axis in channels.axes)
 
 
 def _sorted(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> list[Permutation]:
@@ -139,7 +149,7 @@ def _taken(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
 def _same(network: nn.Module, order: Order, inputs: Inputs) -> bool:
     """Whether a network in another order gives the same outputs, but for rounding."""
     other = copy.deepcopy(network)
-    order.permute(other)
+    order.put(other)
     before, after = (list(tensors_of(_outputs(one, inputs))) for one in (network, other))
     return len(before) == len(after) and all(map(_close, before, after))
 

@@ -1,22 +1,22 @@
 """A float network to the bytes of its file, in one way down.
 
-Float network and settings → levels of the weights → trained levels → what nothing reads left out → hidden units in the
-cheapest order → vectors → file.
+Float network and settings → levels of the weights → trained levels → what nothing reads left out → vectors → hidden units
+in the cheapest order → file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from torch import nn
 
 from rdsearch.base.network.inputs import Inputs
-from rdsearch.coding.networkfile import NetworkFile, check_writable, encode_file
+from rdsearch.coding.networkfile import check_writable, encode_file
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.packing.contents import contents
-from rdsearch.compression.packing.order import Order, cheapest_order
+from rdsearch.compression.packing.order import cheapest_order
 from rdsearch.compression.packing.progressive import coarser_networks
 from rdsearch.compression.packing.quantize import Decoded, quantize
 from rdsearch.compression.packing.unread import forget_unread
@@ -61,37 +61,25 @@ def pack(
         TaskError: The calibration inputs hold something else than tensors with one entry for each example.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
-    layout = layout_of(network)
-    check_writable(layout)
     if settings.fold_batchnorm:
         network = folded(network, fresh_network)
-    names = [entry.name for entry in layout.of("weight")]
-    decoded = quantize(network, names, fresh_network, settings, calibration)
-    first = calibration[0] if calibration else None
+    layout = layout_of(network)
+    check_writable(layout)
+    few = calibration[0] if calibration else None
+    decoded = quantize(network, [entry.name for entry in layout.of("weight")], fresh_network, settings, calibration)
+    decoded = forget_unread(decoded, few)
 
-    def written(decoded: Decoded) -> tuple[NetworkFile, Order]:
-        """In the cheapest order, into which the decoded network is put."""
-        order = cheapest_order(decoded, first) if first is not None else Order()
-        return contents(
-            order.decoded(decoded), layout, settings.bias_bits, network_id, recipe, order.sorted_weights
-        ), order
-
-    def read(decoded: Decoded) -> Decoded:
-        """Without what nothing reads."""
-        if first is None:
-            return decoded
-        return replace(decoded, weights=forget_unread(decoded.network, decoded.weights, first))
+    in_file = partial(contents, layout=layout, bias_bits=settings.bias_bits, network_id=network_id, recipe=recipe)
 
     def size(whole: nn.Module, levels: FileLevels, last: bool = False) -> int:
         now = Decoded(copied(whole, fresh_network), dict(levels.weights), levels.vectors)
-        return len(encode_file(written(read(now) if last else now)[0]))
+        now = forget_unread(now, few) if last else now
+        return len(encode_file(cheapest_order(now, few).file(in_file(now))))
 
-    decoded = read(decoded)
     if train_levels is not None:
         trained = train_levels(decoded.network, network, decoded.weights, size)
-        decoded = read(Decoded(decoded.network, dict(trained.weights), trained.vectors))
-    file, order = written(decoded)
-    network = order.network(network, fresh_network)
+        decoded = forget_unread(Decoded(decoded.network, dict(trained.weights), trained.vectors), few)
+    order, file = cheapest_order(decoded, few), in_file(decoded)
     matched = calibration if settings.reestimate_batchnorm else []
     coarser = coarser_networks(settings.layers, file, network, decoded.network, matched)
-    return encode_file(file, coarser)
+    return encode_file(order.file(file), [order.refinement(one, file) for one in coarser])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from torch import nn
 
 from rdsearch.base.network.inputs import Inputs
-from rdsearch.base.patterns import matches
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.errors import QuantizationError
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.method import Work, copied
-from rdsearch.quantization.steps import plain_steps, plain_weights, steps_of
+from rdsearch.quantization.steps import steps_of
 from rdsearch.quantization.uniform import Quantized
 
 WeightLevels: TypeAlias = dict[str, Quantized]
@@ -57,21 +55,20 @@ def quantize(
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
-    for setting, patterns in (("plain", settings.plain), ("step_multipliers", settings.step_multipliers)):
-        _require_no_vectors(setting, patterns, network, names)
     coarse = copied(network, fresh_network).eval()
-    plain = plain_weights(settings.plain, names)
+    steps, plain = steps_of(
+        network,
+        names,
+        settings.step,
+        granularity=settings.granularity,
+        multipliers=settings.step_multipliers,
+        plain=settings.plain,
+        plain_step=settings.plain_step,
+    )
     work = Work(
         network,
         coarse,
-        steps=steps_of(
-            network,
-            names,
-            settings.step,
-            granularity=settings.granularity,
-            multipliers=settings.step_multipliers,
-        )
-        | plain_steps(network, plain, settings.plain_step),
+        steps=steps,
         dead_zone=settings.dead_zone,
         rate_weight=settings.rate_weight,
         plain=plain,
@@ -79,14 +76,3 @@ def quantize(
         match_batchnorm=settings.reestimate_batchnorm,
     )
     return Decoded(coarse, METHODS.load(settings.method)(work))
-
-
-def _require_no_vectors(setting: str, patterns: Iterable[str], network: nn.Module, names: Sequence[str]) -> None:
-    others = [name for name, _ in network.named_parameters() if name not in names]
-    for pattern in patterns:
-        found = [name for name in others if matches(name, pattern)]
-        if found and not any(matches(name, pattern) for name in names):
-            raise QuantizationError(
-                f"quantization.{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which "
-                f"have bits of their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
-            )

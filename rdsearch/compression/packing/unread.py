@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.network.inputs import Inputs, count_examples, forward, some_examples
-from rdsearch.base.network.modes import as_in_use
+from rdsearch.base.network.inputs import Inputs, count_examples, some_examples
+from rdsearch.base.network.modes import forward_in_use
 from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.compression.packing.quantize import Decoded
 from rdsearch.errors import TaskError
-from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.batchnorm import BATCHNORM
 from rdsearch.quantization.uniform import Quantized
 
 _ROWS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -43,33 +45,35 @@ Unread = dict[str, Tensor]
 """Name of a layer to which of its output channels nothing reads: boolean, (channels,)."""
 
 
-def forget_unread(network: nn.Module, levels: Mapping[str, Quantized], inputs: Inputs) -> dict[str, Quantized]:
+def forget_unread(decoded: Decoded, inputs: Inputs | None) -> Decoded:
     """Set to zero the bias and the row of weights, or the scale and shift, of every channel that nothing reads.
 
     Args:
-        network: What decodes from ``levels``, with float biases and normalisations; changed in place.
-        levels: Of each quantised weight.
+        decoded: A network and its levels; the network is changed in place.
         inputs: A batch on the network's device, of which a few are looked at: a tensor, a tuple (positional) or a
-            mapping (by keyword). The outputs for these stay what they are, to the last bit.
+            mapping (by keyword). The outputs for these stay what they are, to the last bit. Without any, so does the
+            network.
 
     Returns:
-        The levels, zero in the rows of convolutions and linear layers that nothing reads.
+        The network, and its levels, zero in the rows of convolutions and linear layers that nothing reads.
     """
+    if inputs is None:
+        return decoded
+    network = decoded.network
     layers = _own_layers(network)
-    with as_in_use(network):
-        try:
-            with torch.enable_grad():
-                unread = _find(network, layers, inputs)
-        except Exception:  # of the network's own code: what cannot be run so, or not backwards, is kept whole
-            return dict(levels)
-        rows = {
-            f"{name}.{attribute}": mask
-            for name, mask in unread.items()
-            for attribute, _ in layers[name].named_parameters(recurse=False)
-        }
-        if rows and not _silenced(network, rows, _some(inputs, _CHECKED)):
-            return dict(levels)
-    return {name: _without(quantized, rows.get(name)) for name, quantized in levels.items()}
+    try:
+        with torch.enable_grad():
+            unread = _find(network, layers, inputs)
+    except Exception:  # of the network's own code: what cannot be run so, or not backwards, is kept whole
+        return decoded
+    rows = {
+        f"{name}.{attribute}": mask
+        for name, mask in unread.items()
+        for attribute, _ in layers[name].named_parameters(recurse=False)
+    }
+    if rows and not _silenced(network, rows, _some(inputs, _CHECKED)):
+        return decoded
+    return replace(decoded, weights={name: _without(one, rows.get(name)) for name, one in decoded.weights.items()})
 
 
 def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Inputs) -> bool:
@@ -90,7 +94,7 @@ def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Inputs) ->
 def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
     """The same each time, whatever the network draws at random."""
     with isolated_rng(0):
-        return list(tensors_of(forward(network, inputs)))
+        return list(tensors_of(forward_in_use(network, inputs)))
 
 
 def _without(quantized: Quantized, rows: Tensor | None) -> Quantized:
@@ -104,13 +108,18 @@ def _without(quantized: Quantized, rows: Tensor | None) -> Quantized:
 def _own_layers(network: nn.Module) -> dict[str, nn.Module]:
     """The layers that are looked at, by name, but for those that share a parameter with another."""
     owners = Counter(id(parameter) for _, parameter in network.named_parameters(remove_duplicate=False))
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, _ROWS)}
     return {
         name: layer
-        for name, layer in (layers | batchnorm_layers(network)).items()
+        for name, layer in network.named_modules()
+        if isinstance(layer, (*_ROWS, *BATCHNORM)) and _has_rows(layer)
         if all(owners[id(parameter)] == 1 for parameter in layer.parameters(recurse=False))
-        and "weight" in dict(layer.named_parameters(recurse=False))
     }
+
+
+def _has_rows(layer: nn.Module) -> bool:
+    """Whether each of its parameters has an entry along the first axis for each channel of its outputs."""
+    shapes = {name: parameter.shape for name, parameter in layer.named_parameters(recurse=False)}
+    return "weight" in shapes and all(shape[:1] == shapes["weight"][:1] for shape in shapes.values())
 
 
 def _find(network: nn.Module, layers: Mapping[str, nn.Module], inputs: Inputs) -> Unread:

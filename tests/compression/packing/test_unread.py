@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.network.outputs import tensors_of
+from rdsearch.compression.packing.quantize import Decoded
 from rdsearch.compression.packing.unread import EXAMPLES, forget_unread
 from rdsearch.quantization.uniform import Quantized
 
@@ -42,7 +43,7 @@ def test_nothing_is_forgotten_where_everything_is_read() -> None:
     network = dense()
     levels = levels_of(network)
     before = copy.deepcopy(network.state_dict())
-    kept = forget_unread(network, levels, inputs())
+    kept = forget_unread(Decoded(network, levels), inputs()).weights
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(kept[name] is levels[name] for name in levels)
 
@@ -53,7 +54,7 @@ def test_what_leads_to_a_pruned_column_goes_and_all_outputs_stay() -> None:
     network[4].weight.data[:, 3] = 0
     levels = levels_of(network)
     expected = network(inputs())
-    kept = forget_unread(network, levels, inputs())
+    kept = forget_unread(Decoded(network, levels), inputs()).weights
     assert torch.equal(network(inputs()), expected)
     assert zeros(network[0].bias) == [1, 4]
     assert zeros(network[2].bias) == [3]
@@ -69,7 +70,7 @@ def test_a_channel_that_is_read_by_unread_ones_alone_goes_with_them() -> None:
     network = dense()
     network[4].weight.data[:, 3] = 0
     network[2].weight.data[[0, 1, 2, 4], 5] = 0  # channel 5 reaches channel 3 alone
-    forget_unread(network, levels_of(network), inputs())
+    forget_unread(Decoded(network, levels_of(network)), inputs())
     assert zeros(network[0].bias) == [5]
 
 
@@ -77,7 +78,7 @@ def test_a_silent_channel_is_not_taken_for_an_unread_one() -> None:
     network = dense()
     network[0].bias.data[2] = -50.0
     network[0].bias.data[6] = 0.0
-    forget_unread(network, levels_of(network), inputs())
+    forget_unread(Decoded(network, levels_of(network)), inputs())
     assert network[0].bias[2] == -50.0
     assert zeros(network[0].bias) == [6]  # as it was
 
@@ -90,7 +91,7 @@ def test_silent_channels_in_a_row_are_not_taken_for_unread_ones() -> None:
     network[2].weight.data[3, 2] = -3.0
     network[2].bias.data[3] = -50.0
     before = copy.deepcopy(network.state_dict())
-    forget_unread(network, levels_of(network), inputs())
+    forget_unread(Decoded(network, levels_of(network)), inputs())
     assert torch.equal(network[0].bias, before["0.bias"])
     assert torch.equal(network[2].bias, before["2.bias"])
 
@@ -104,7 +105,7 @@ def test_scale_and_shift_of_unread_channels_of_a_normalisation_go() -> None:
     network[3].weight.data[:, 1] = 0
     levels = levels_of(network)
     images = torch.randn(3, 2, 7, 7)
-    forget_unread(network, levels, images)
+    forget_unread(Decoded(network, levels), images)
     assert network.training
     assert zeros(network[1].weight) == zeros(network[1].bias) == [1]
     assert network[1].num_batches_tracked == 0
@@ -124,7 +125,7 @@ def test_inputs_and_outputs_may_be_nested(way: str) -> None:
     network = ByKeyword()
     network.body[2].weight.data[:, 1] = 0
     given = (inputs(), inputs()) if way == "tuple" else {"first": inputs(), "second": inputs()}
-    forget_unread(network, levels_of(network), given)
+    forget_unread(Decoded(network, levels_of(network)), given)
     assert zeros(network.body[0].bias) == [1]
 
 
@@ -141,7 +142,7 @@ class Counting(nn.Module):
 def test_outputs_without_gradients_say_nothing() -> None:
     network = Counting()
     before = network.linear.bias.detach().clone()
-    forget_unread(network, levels_of(network), inputs())
+    forget_unread(Decoded(network, levels_of(network)), inputs())
     assert torch.equal(network.linear.bias, before)
 
 
@@ -161,7 +162,7 @@ class Saturating(nn.Module):
 def test_nothing_changes_where_the_outputs_would() -> None:
     network = Saturating()
     levels = levels_of(network)
-    kept = forget_unread(network, levels, inputs())
+    kept = forget_unread(Decoded(network, levels), inputs()).weights
     assert network.linear.bias.tolist() == pytest.approx([0.1, 3.0])
     assert kept["linear.weight"].levels.any(1).all()
 
@@ -252,7 +253,7 @@ def test_what_the_first_examples_do_not_show_is_kept(make: Callable[[], nn.Modul
     levels = levels_of(network)
     values = of_unlike_examples(network)
     expected = network(values)
-    kept = forget_unread(network, levels, values)
+    kept = forget_unread(Decoded(network, levels), values).weights
     assert all(kept[name] is levels[name] for name in levels)
     assert all(map(torch.equal, tensors_of(network(values)), tensors_of(expected)))
 
@@ -263,7 +264,7 @@ def test_a_clipped_channel_is_not_taken_for_an_unread_one() -> None:
         torch.manual_seed(seed)
         network = nn.Sequential(nn.Linear(6, 8), nn.ReLU6(), nn.Linear(8, 3))
         network[0].bias.data[2] = -9.0
-        forget_unread(network, levels_of(network), inputs())
+        forget_unread(Decoded(network, levels_of(network)), inputs())
         kept += int(network[0].bias[2] == -9.0)
     assert kept == 20
 
@@ -271,7 +272,7 @@ def test_a_clipped_channel_is_not_taken_for_an_unread_one() -> None:
 def test_the_rows_of_weights_that_others_use_stay() -> None:
     network = Tied()
     levels = levels_of(network)
-    kept = forget_unread(network, levels, inputs())
+    kept = forget_unread(Decoded(network, levels), inputs()).weights
     assert kept["first.weight"] is levels["first.weight"]
 
 
@@ -279,7 +280,7 @@ def test_inputs_that_cannot_be_cut_are_used_whole() -> None:
     network = Bag()
     network.body[2].weight.data[:, 1] = 0
     tokens = torch.arange(200) % 9
-    forget_unread(network, levels_of(network), (tokens, torch.arange(0, 200, 2)))
+    forget_unread(Decoded(network, levels_of(network)), (tokens, torch.arange(0, 200, 2)))
     assert zeros(network.body[0].bias) == [1]
 
 
@@ -304,4 +305,4 @@ def test_a_network_that_cannot_be_run_backwards_is_left_alone() -> None:
     network = Forward()
     network.body[2].weight.data[:, 1] = 0
     levels = levels_of(network)
-    assert forget_unread(network, levels, inputs()) == levels
+    assert forget_unread(Decoded(network, levels), inputs()).weights == levels
