@@ -243,7 +243,7 @@ def test_a_layered_file_is_cut_at_the_finest_layer_that_fits(run: Run, rdz: Path
 def relayered(rdz: Path) -> bytes:
     """The network of a file, packed once more in four layers."""
     network = rdsearch.load(rdz, into=build_network("digits_cnn"))
-    settings = QuantizationRecipe(step=0.1, layers=4)
+    settings = QuantizationRecipe(step=0.1, quality_layers=4)
     return pack(network, lambda: build_network("digits_cnn"), settings, [], network_id="digits_cnn")
 
 

@@ -34,7 +34,9 @@ Form = Literal["table", "csv", "json"]
 @click.option("--estimated", is_flag=True, help="By accuracies that all points together suggest; less lucky ones.")
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--standard-error", is_flag=True, help="The smallest file within a standard error of the best accuracy.")
-@click.option("--layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part.")
+@click.option(
+    "--quality-layers", is_flag=True, help="Every quality layer of the front's files, scored on the validation part."
+)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @trust
 def front(
@@ -45,7 +47,7 @@ def front(
     estimated: bool,
     knee: bool,
     standard_error: bool,
-    layers: bool,
+    quality_layers: bool,
     form: Form,
     trust: bool,
 ) -> None:
@@ -56,9 +58,9 @@ def front(
     from rdsearch.search.outcome.results import misses_text, read_results
 
     limits = max_drop is not None or max_bytes is not None
-    if knee + standard_error + limits + layers > 1:
+    if knee + standard_error + limits + quality_layers > 1:
         raise click.UsageError(
-            "give only one of --knee, --standard-error, --layers, and limits (--max-drop, --max-bytes)"
+            "give only one of --knee, --standard-error, --quality-layers, and limits (--max-drop, --max-bytes)"
         )
     if confidence is not None and max_drop is None:
         raise click.UsageError("--confidence is about --max-drop: give both")
@@ -66,9 +68,9 @@ def front(
     _warn(results)
     if not len(results.front):
         raise RdsearchError(misses_text(results))
-    if layers:
+    if quality_layers:
         ask_for_trust(results.folder, trust)
-        _show_layers(results, form)
+        _show_quality_layers(results, form)
         return
     if estimated:
         from rdsearch.search.outcome.estimated import estimated_front
@@ -92,17 +94,17 @@ def front(
         echo(chosen.path)
 
 
-def _show_layers(results: Results, form: Form) -> None:
-    from rdsearch.report.progressive import layer_table, layer_text
-    from rdsearch.search.outcome.progressive import layer_points
+def _show_quality_layers(results: Results, form: Form) -> None:
+    from rdsearch.report.progressive import progressive_table, progressive_text
+    from rdsearch.search.outcome.progressive import progressive_points
 
-    points = layer_points(results)
+    points = progressive_points(results)
     if form != "table":
-        click.echo(layer_text(points, form), nl=False)
+        click.echo(progressive_text(points, form), nl=False)
         return
-    make_console().print(layer_table(points, caption=results.score_note))
-    if all(point.layers == 1 for point in points):
-        echo("No file on the front has quality layers: search with recipe.quantization.layers above 1.")
+    make_console().print(progressive_table(points, caption=results.score_note))
+    if all(point.quality_layers == 1 for point in points):
+        echo("No file on the front has quality layers: search with recipe.quantization.quality_layers above 1.")
 
 
 @click.command()

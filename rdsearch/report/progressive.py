@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rdsearch.report.table import format_ratio
-from rdsearch.search.outcome.progressive import FIGURES, LayerPoint
+from rdsearch.search.outcome.progressive import FIGURES, ProgressivePoint
 
 
-def layer_table(points: Sequence[LayerPoint], *, caption: str | None = None) -> Table:
+def progressive_table(points: Sequence[ProgressivePoint], *, caption: str | None = None) -> Table:
     """One row a prefix, by file and layer; those that nothing beats are marked by a star.
 
     Args:
@@ -37,7 +37,7 @@ def layer_table(points: Sequence[LayerPoint], *, caption: str | None = None) -> 
         figures = point.figures
         table.add_row(
             str(point.number),
-            f"{point.layer} of {point.layers}",
+            f"{point.quality_layer} of {point.quality_layers}",
             f"{figures.size_bytes:,}",
             format_ratio(figures.compression_ratio),
             f"{figures.val_accuracy:.4f}",
@@ -48,19 +48,24 @@ def layer_table(points: Sequence[LayerPoint], *, caption: str | None = None) -> 
     return table
 
 
-def layer_text(points: Sequence[LayerPoint], form: Literal["csv", "json"]) -> str:
-    """The table for another program: ``point, layer, layers``, the figures, ``best`` and the ``file`` to be cut."""
+def progressive_text(points: Sequence[ProgressivePoint], form: Literal["csv", "json"]) -> str:
+    """The table for another program.
+
+    Columns: ``point, quality_layer, quality_layers``, the figures, ``best`` and the ``file`` to be cut.
+    """
     records = [_record(point) for point in points]
     if form == "json":
-        return json.dumps({"layers": records}, indent=2) + "\n"
+        return json.dumps({"quality_layers": records}, indent=2) + "\n"
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["point", "layer", "layers", *FIGURES, "best", "file"], lineterminator="\n")
+    writer = csv.DictWriter(
+        text, ["point", "quality_layer", "quality_layers", *FIGURES, "best", "file"], lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
 
 
-def _record(point: LayerPoint) -> dict[str, Any]:
+def _record(point: ProgressivePoint) -> dict[str, Any]:
     figures = {name: getattr(point.figures, name) for name in FIGURES}
-    head = {"point": point.number, "layer": point.layer, "layers": point.layers}
+    head = {"point": point.number, "quality_layer": point.quality_layer, "quality_layers": point.quality_layers}
     return {**head, **figures, "best": point.best, "file": str(point.figures.path)}

@@ -226,7 +226,7 @@ def test_truncated_gives_the_file_where_it_fits_and_says_so_where_not() -> None:
 
 
 def test_truncated_gives_the_finest_layer_that_fits() -> None:
-    settings = QuantizationRecipe(step=0.1, layers=4)
+    settings = QuantizationRecipe(step=0.1, quality_layers=4)
     data = pack(made("digits_cnn"), lambda: made("digits_cnn"), settings, [], network_id="digits_cnn")
     ends = prefix_ends(data)
     assert len(ends) == 4
@@ -240,7 +240,7 @@ def test_truncated_gives_the_finest_layer_that_fits() -> None:
 
 
 def test_a_coarser_network_has_the_function_of_its_own_weights_alone() -> None:
-    settings = QuantizationRecipe(step=0.1, layers=3)
+    settings = QuantizationRecipe(step=0.1, quality_layers=3)
     data = pack(made("own"), Own, settings, [])
     for end in prefix_ends(data):
         state = load(data[:end])

@@ -260,7 +260,7 @@ class Points(Dataset[tuple[Any, int]]):
 
 @pytest.mark.parametrize(
     "quantization",
-    [{}, {"method": "hessian"}, {"method": "sequential", "layers": 2}],
+    [{}, {"method": "hessian"}, {"method": "sequential", "quality_layers": 2}],
     ids=["default", "hessian", "layers"],
 )
 @pytest.mark.parametrize("form", FORMS)

@@ -1,7 +1,7 @@
 """A float network to the bytes of its file, in one way down.
 
-Float network and settings → levels of the weights → trained levels → what nothing reads left out → vectors → hidden units
-in the cheapest order → file.
+Float network and settings → levels of the weights → trained levels → what nothing reads left out → vectors → hidden
+units in the cheapest order → file.
 """
 
 from __future__ import annotations
@@ -81,5 +81,5 @@ def pack(
         decoded = forget_unread(Decoded(decoded.network, dict(trained.weights), trained.vectors), few)
     order, file = cheapest_order(decoded, few), in_file(decoded)
     matched = calibration if settings.reestimate_batchnorm else []
-    coarser = coarser_networks(settings.layers, file, network, decoded.network, matched)
+    coarser = coarser_networks(settings.quality_layers, file, network, decoded.network, matched)
     return encode_file(order.file(file), [order.refinement(one, file) for one in coarser])

@@ -18,29 +18,29 @@ from rdsearch.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class LayerPoint:
+class ProgressivePoint:
     """One prefix of a file on the front.
 
     Attributes:
         number: The front's point whose file it is a prefix of, counted from 1 at the smallest file.
-        layer: Quality layers in the prefix.
-        layers: Quality layers in the file.
+        quality_layer: Quality layers in the prefix.
+        quality_layers: Quality layers in the file.
         figures: Size and accuracy of the prefix; its path is the whole file's.
         best: Whether no file or prefix beats it in both.
     """
 
     number: int
-    layer: int
-    layers: int
+    quality_layer: int
+    quality_layers: int
     figures: OperatingPoint
     best: bool = False
 
 
-def layer_points(results: Results, *, task: Task | None = None) -> list[LayerPoint]:
+def progressive_points(results: Results, *, task: Task | None = None) -> list[ProgressivePoint]:
     """Every layer of every file on a search's front, by file and layer.
 
     A prefix is decoded and scored on the validation part once; what was found is kept in the search's folder, in
-    ``layers.json``. The search's points and its front stay as they are.
+    ``quality_layers.json``. The search's points and its front stay as they are.
 
     Args:
         results: The search.
@@ -49,7 +49,7 @@ def layer_points(results: Results, *, task: Task | None = None) -> list[LayerPoi
     Raises:
         SearchError: The task has changed since the search, or a file is not there.
     """
-    known = results.folder.read_layers()
+    known = results.folder.read_quality_layers()
     scorer = _Scorer(results, task)
     found = []
     for number, point in enumerate(results.front, start=1):
@@ -59,9 +59,9 @@ def layer_points(results: Results, *, task: Task | None = None) -> list[LayerPoi
             key = hashlib.sha256(data[:end]).hexdigest()
             if key not in known:
                 known[key] = scorer.figures(point, data[:end])
-                results.folder.write_layers(known)
-            found.append(LayerPoint(number, layer, len(ends), replace(point, **known[key], test_accuracy=None)))
-        found.append(LayerPoint(number, len(ends), len(ends), point))
+                results.folder.write_quality_layers(known)
+            found.append(ProgressivePoint(number, layer, len(ends), replace(point, **known[key], test_accuracy=None)))
+        found.append(ProgressivePoint(number, len(ends), len(ends), point))
     return list(_marked(found))
 
 
@@ -97,10 +97,10 @@ FIGURES = (
     "sparsity",
     "rate_bits_per_weight",
 )
-"""What is kept of a prefix in ``layers.json``."""
+"""What is kept of a prefix in ``quality_layers.json``."""
 
 
-def _marked(points: list[LayerPoint]) -> Iterator[LayerPoint]:
+def _marked(points: list[ProgressivePoint]) -> Iterator[ProgressivePoint]:
     best = {(point.size_bytes, point.val_accuracy) for point in pareto(point.figures for point in points)}
     for point in points:
         yield replace(point, best=(point.figures.size_bytes, point.figures.val_accuracy) in best)

@@ -329,17 +329,17 @@ class SearchFolder:
         return _read_scores(self.tests)
 
     @property
-    def layers(self) -> Path:
+    def quality_layers(self) -> Path:
         """Figures of the coarser quality layers of the front's files, by the checksum of each prefix."""
-        return self.path / "layers.json"
+        return self.path / "quality_layers.json"
 
-    def read_layers(self) -> dict[str, dict[str, Any]]:
-        """Figures of each prefix that was scored, by its SHA-256; empty before `rdsearch front --layers`."""
-        return _read_json(self.layers, "") if self.layers.exists() else {}
+    def read_quality_layers(self) -> dict[str, dict[str, Any]]:
+        """Figures of each prefix that was scored, by its SHA-256; empty before `rdsearch front --quality-layers`."""
+        return _read_json(self.quality_layers, "") if self.quality_layers.exists() else {}
 
-    def write_layers(self, figures: dict[str, dict[str, Any]]) -> None:
+    def write_quality_layers(self, figures: dict[str, dict[str, Any]]) -> None:
         """Record what was found of prefixes."""
-        write_atomically(self.layers, json.dumps(figures, indent=2))
+        write_atomically(self.quality_layers, json.dumps(figures, indent=2))
 
     def write_tests(self, scores: dict[str, float]) -> None:
         """Record what the test split said."""

@@ -57,9 +57,9 @@ def test_files_in_order_are_smaller_and_decode_to_the_same_function(name: str) -
 
 def test_every_quality_layer_of_a_file_in_order_follows_it() -> None:
     network, inputs = pruned("digits_cnn"), torch.randn(64, 1, 8, 8)
-    settings = QuantizationRecipe(step=0.1, bias_bits=10, layers=2)
+    settings = QuantizationRecipe(step=0.1, bias_bits=10, quality_layers=2)
     layered = pack(network, lambda: build_network("digits_cnn"), settings, [inputs], network_id="digits_cnn")
-    plain = settings.model_copy(update={"layers": 1})
+    plain = settings.model_copy(update={"quality_layers": 1})
     whole = pack(network, lambda: build_network("digits_cnn"), plain, [inputs], network_id="digits_cnn")
     for name, (levels, _) in decode(whole).weights.items():
         np.testing.assert_array_equal(decode(layered).weights[name][0], levels)

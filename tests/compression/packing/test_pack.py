@@ -180,18 +180,18 @@ def test_a_method_that_looks_at_inputs_asks_for_them(network: nn.Module) -> None
 
 
 def test_the_last_layer_is_the_network_of_a_file_without_layers(network: nn.Module) -> None:
-    single, layered = packed(network, step=0.05), packed(network, step=0.05, layers=4)
+    single, layered = packed(network, step=0.05), packed(network, step=0.05, quality_layers=4)
     assert decode(layered).refinements == 4
     for name, value in load(single).items():
         assert torch.equal(load(layered)[name], value), name
 
 
 def test_a_file_of_one_layer_is_one_without_layers(network: nn.Module) -> None:
-    assert packed(network, layers=1) == packed(network)
+    assert packed(network, quality_layers=1) == packed(network)
 
 
 def test_finer_layers_come_closer_to_the_float_network(network: nn.Module) -> None:
-    data, x = packed(network, step=0.05, layers=4, bias_bits=12), inputs(2)
+    data, x = packed(network, step=0.05, quality_layers=4, bias_bits=12), inputs(2)
     with torch.no_grad():
         errors = [
             float((load(data[:end], into=make()).eval()(x) - network(x)).square().mean()) for end in prefix_ends(data)
@@ -202,7 +202,7 @@ def test_finer_layers_come_closer_to_the_float_network(network: nn.Module) -> No
 
 def test_batch_normalisation_is_matched_in_every_layer(network: nn.Module) -> None:
     def error_of_first_layer(**settings: object) -> float:
-        data = packed(network, step=0.1, layers=3, bias_bits=12, **settings)
+        data = packed(network, step=0.1, quality_layers=3, bias_bits=12, **settings)
         with torch.no_grad():
             first = load(data[: prefix_ends(data)[0]], into=make()).eval()(inputs())
             return float((first.mean(0) - network(inputs()).mean(0)).abs().max())
@@ -211,11 +211,11 @@ def test_batch_normalisation_is_matched_in_every_layer(network: nn.Module) -> No
 
 
 def test_a_network_of_few_levels_has_as_many_layers_as_can_be_told_apart(network: nn.Module) -> None:
-    assert decode(packed(network, step=10.0, layers=8)).refinements < 8
+    assert decode(packed(network, step=10.0, quality_layers=8)).refinements < 8
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
-    data = packed(network, layers=3)
+    data = packed(network, quality_layers=3)
     assert decode(data).refinements == 1
     assert prefix_ends(data) == [len(data)]
 

@@ -1,4 +1,4 @@
-"""Quality layers of one file: ``python -m benchmarks.layers [--layers N...] [--plot docs/images/layers.png]``.
+"""Quality layers of one file: ``python -m benchmarks.progressive [--quality-layers N...] [--plot FILE]``.
 
 A network is pruned and retrained for one round and packed without and with layers. Every prefix of the layered files is
 decoded and its accuracy measured on test images.
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sparsity", type=float, default=0.8)
     parser.add_argument("--epochs", type=float, default=0.25, help="retraining after pruning")
     parser.add_argument("--step", type=float, default=0.3)
-    parser.add_argument("--layers", type=int, nargs="+", default=[2, 3, 4, 6])
+    parser.add_argument("--quality-layers", type=int, nargs="+", default=[2, 3, 4, 6])
     parser.add_argument("--images", type=int, default=2000, help="test images, the first so many")
     parser.add_argument("--calibration", type=int, default=1024, help="training images to match batch norm on")
     parser.add_argument("--scored", type=int, nargs="+", help="score these numbers of layers alone")
@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{task.name}, sparsity {options.sparsity}, step {options.step}; {len(test)} test images", flush=True)
     curves: dict[str, Points] = {}
     single, single_weights = 0, 0
-    for count in [1, *options.layers]:
-        settings = QuantizationRecipe(step=options.step, layers=count)
+    for count in [1, *options.quality_layers]:
+        settings = QuantizationRecipe(step=options.step, quality_layers=count)
         data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
         if count == 1:
             single, single_weights = len(data), of_weights(data)
@@ -120,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"weights {of_weights(data):,}, {of_weights(data) / single_weights - 1:+.2%}"
             )
         ends = prefix_ends(data)
-        scores = accuracies(task, data, test) if count == 1 or count in (options.scored or options.layers) else []
+        scores = (
+            accuracies(task, data, test) if count == 1 or count in (options.scored or options.quality_layers) else []
+        )
         if scores:
             curves[f"{count} layers" if count > 1 else "without layers"] = scores
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False), start=1):
