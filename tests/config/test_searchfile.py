@@ -105,8 +105,8 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "recipe.quantization.granularity": "'layer' must be 'network' or 'tensor'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
         "recipe.quantization.lambda": "unknown key; allowed here: method, step, granularity, dead_zone, rate_weight, "
-        "step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, calibration, layers, "
-        "training.",
+        "step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, calibration, "
+        "quality_layers, training.",
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
         "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",
