@@ -7,18 +7,16 @@ from typing import Any
 
 from rdsearch.points.point import OperatingPoint
 
-POINT_COLUMNS = (
-    "trial",
-    "round",
+FIGURES = (
     "size_bytes",
     "val_accuracy",
     "accuracy_drop",
     "compression_ratio",
     "sparsity",
     "rate_bits_per_weight",
-    "seconds",
-    "file",
 )
+"""What is measured of a file."""
+POINT_COLUMNS = ("trial", "round", *FIGURES, "seconds", "file")
 FRONT_COLUMNS = (
     "point",
     "size_bytes",

@@ -12,8 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.points.columns import FIGURES
 from rdsearch.report.table import format_ratio
-from rdsearch.search.outcome.progressive import FIGURES, ProgressivePoint
+from rdsearch.search.outcome.progressive import ProgressivePoint
 
 
 def progressive_table(points: Sequence[ProgressivePoint], *, caption: str | None = None) -> Table:

@@ -8,17 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
-from rdsearch.config.space import Choice, Domain, RecipeSpace
+from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
+from rdsearch.search.study.distributions import distribution
 from rdsearch.search.study.observations import representative
 
 FEWEST_TRIALS = 10
@@ -73,7 +68,7 @@ def importances(
 def _observations(
     space: RecipeSpace, points: Sequence[OperatingPoint], constraints: Mapping[str, float]
 ) -> list[FrozenTrial]:
-    distributions = {name: _distribution(domain) for name, domain in space.parameters.items()}
+    distributions = {name: distribution(domain) for name, domain in space.parameters.items()}
     ordered = sorted(
         (point for point in points if point.trial is not None), key=lambda point: (point.trial, point.round)
     )
@@ -90,11 +85,3 @@ def _observations(
         params = {name: chosen.parameters[name] for name in distributions}
         found.append(create_trial(values=values, params=params, distributions=distributions))
     return found
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    if isinstance(domain, Choice):
-        return CategoricalDistribution(domain.values)
-    if domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)

@@ -10,6 +10,7 @@ from rdsearch.base.device import choose_device
 from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.measure import Baseline, measure
 from rdsearch.errors import SearchError
+from rdsearch.points.columns import FIGURES
 from rdsearch.points.front import pareto
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.outcome.results import Results, file_of
@@ -87,17 +88,6 @@ class _Scorer:
                 "the task has changed since the search: its data, dense weights or validation part differ"
             )
         return self._task.for_search()
-
-
-FIGURES = (
-    "size_bytes",
-    "val_accuracy",
-    "accuracy_drop",
-    "compression_ratio",
-    "sparsity",
-    "rate_bits_per_weight",
-)
-"""What is kept of a prefix in ``quality_layers.json``."""
 
 
 def _marked(points: list[ProgressivePoint]) -> Iterator[ProgressivePoint]:

@@ -33,6 +33,7 @@ from safetensors import SafetensorError
 
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.errors import SearchError
+from rdsearch.points.columns import FIGURES
 from rdsearch.points.point import OperatingPoint
 from rdsearch.retraining.rate.draft import Draft
 from rdsearch.search.store.places import Folder, Place, read_without_links
@@ -45,15 +46,6 @@ _NOT_STORED = ("path", "data", "test_accuracy")
 _SEAL = "checksum"
 _CHECKSUM_BYTES = 32
 _NETWORK_NAME = re.compile(r"network(-[0-9a-f]{12})?\.rdz")
-_FIGURES = (
-    "size_bytes",
-    "val_accuracy",
-    "accuracy_drop",
-    "compression_ratio",
-    "sparsity",
-    "rate_bits_per_weight",
-    "seconds",
-)
 
 
 _SCORES = frozenset({"val_accuracy", "accuracy_drop"})
@@ -325,7 +317,7 @@ def _seal(content: Mapping[str, Any]) -> str:
 def _check(point: OperatingPoint, name: str) -> None:
     if (point.trial, point.round) != (int(name.partition("/")[0]), _number(name)):
         raise ValueError(f"it is of trial {point.trial}, round {point.round}")
-    for field in _FIGURES:
+    for field in (*FIGURES, "seconds"):
         value = getattr(point, field)
         # A score that is no number fails its trial, and damages nothing.
         finite = field in _SCORES or (isinstance(value, int | float) and math.isfinite(value))

@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 from optuna.distributions import (
     BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
 )
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -19,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rdsearch.config.space import Choice, Domain, RecipeSpace
 from rdsearch.points.point import Scalar
+from rdsearch.search.study.distributions import distribution
 from rdsearch.search.study.observations import is_prefix
 
 
@@ -100,15 +98,6 @@ def _others(domain: Domain, value: Scalar, random: np.random.Generator) -> list[
     others = [number for number in range(int(domain.low), int(domain.high) + 1) if number != at]
     others.sort(key=lambda number: abs(number - at))
     return list(others)
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """A domain as Optuna has it."""
-    if isinstance(domain, Choice):
-        return CategoricalDistribution(domain.values)
-    if domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)
 
 
 def _key(parameters: Mapping[str, Any], space: RecipeSpace) -> tuple[str, ...]:

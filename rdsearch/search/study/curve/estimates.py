@@ -6,20 +6,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 
 from rdsearch.config.searchfile import SearchConfig
-from rdsearch.config.space import Choice, Domain, RecipeSpace
+from rdsearch.config.space import RecipeSpace
 from rdsearch.points.point import OperatingPoint
 from rdsearch.search.study.curve.encoding import Encoding
 from rdsearch.search.study.curve.process import Process, fit_kernel
 from rdsearch.search.study.curve.recipes import RoundCurves
 from rdsearch.search.study.curve.surrogate import inputs_of
+from rdsearch.search.study.distributions import distribution
 
 AT_LEAST = 12
 """Points; fewer say nothing of each other."""
@@ -62,12 +57,3 @@ def estimates(
     accuracy = scale.quality(means)
     spread = (scale.quality(means + deviations) - scale.quality(means - deviations)) / 2
     return accuracy, spread
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """A domain as Optuna has it."""
-    if isinstance(domain, Choice):
-        return CategoricalDistribution(domain.values)
-    if domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)
