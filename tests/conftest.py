@@ -11,7 +11,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.commands import Run
 from tests.searches import SPACE
@@ -19,8 +19,8 @@ from tests.searches import SPACE
 if TYPE_CHECKING:
     from rdsearch.tasks.task import Task
 
-# The first example of a test pays for imports and compilation.
-settings.register_profile("rdsearch", deadline=None)
+# The first example of a test pays for imports and compilation, and all of them for what else the machine does.
+settings.register_profile("rdsearch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rdsearch")
 
 
