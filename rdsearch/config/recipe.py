@@ -20,6 +20,14 @@ Multiplier = Annotated[float, Field(ge=0)]
 StepMultiplier = Annotated[float, Field(gt=0, le=100)]
 
 
+_NOTHING: dict[str, dict[str, float]] = {"pruning": {"rate": 0}, "retrain": {"epochs": 0}}
+"""What leaves a part of a recipe out; ``null`` in its place means the same."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None or value is False or value == "none"
+
+
 class ProfileRecipe(Settings):
     """Budgets for every layer out of a few numbers, so that a search moves through few dimensions."""
 
@@ -68,7 +76,8 @@ class PruningRecipe(Settings):
     """Rounds of pruning; every round is an operating point."""
     rate: Rate | list[Rate] = 0.2
     """Share of the survivors removed in a round (schedule ``constant``); a list gives one rate a round. 0 prunes
-    nothing: a trial quantises and codes, in one round where ``rounds`` is not given."""
+    nothing: a trial quantises and codes, in one round where ``rounds`` is not given. ``pruning: null`` says the same,
+    and ``retrain: null`` is ``retrain: {epochs: 0}``."""
     final_sparsity: float | None = Field(None, gt=0, lt=1)
     """Sparsity after the last round (schedules other than ``constant``)."""
     gradual: float = Field(0.0, ge=0, le=1)
@@ -98,7 +107,16 @@ class PruningRecipe(Settings):
     @model_validator(mode="before")
     @classmethod
     def _nothing_takes_one_round(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("rate") == 0 and not {"rounds", "schedule"} & set(given):
+        if not isinstance(given, dict):
+            return given
+        if "method" in given and _is_none(given["method"]):
+            others = sorted(key for key in ("rate", "schedule", "final_sparsity") if given.get(key))
+            if others:
+                raise ValueError(
+                    f"method: none prunes nothing, and {others[0]} says how much goes; leave out one of them"
+                )
+            given = {key: value for key, value in given.items() if key != "method"} | {"rate": 0}
+        if given.get("rate") == 0 and "rounds" not in given and given.get("schedule", "constant") == "constant":
             return given | {"rounds": 1}
         return given
 
@@ -163,6 +181,15 @@ class Recipe(Settings):
     pruning: PruningRecipe = PruningRecipe()
     retrain: RetrainRecipe = RetrainRecipe()
     quantization: QuantizationRecipe = QuantizationRecipe()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_does_nothing(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return given | {
+            part: dict(nothing) for part, nothing in _NOTHING.items() if part in given and _is_none(given[part])
+        }
 
     @model_validator(mode="after")
     def _survivors_stay_where_others_count_on_them(self) -> Recipe:

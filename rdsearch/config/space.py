@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, product
 from typing import Any
 
 from pydantic import ValidationError
 
 from rdsearch.base.registry import suggest
-from rdsearch.base.schema import explain, shown
+from rdsearch.base.schema import explain, flatten, shown
 from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import ConfigError
@@ -241,12 +242,18 @@ def _split(
         here = (*address, str(key))
         if not isinstance(value, Mapping) or not value:
             fixed[str(key)] = value
-        elif any(key in value for key in (*_KINDS, _GROUPS)):
+        elif here in _leaves() or any(key in value for key in (*_KINDS, _GROUPS)):
             path = ".".join((prefix, *here))
             fixed |= _take_domain(value, here, domains, problems, path)
         else:
             fixed[str(key)] = _split(value, here, domains, problems, prefix)
     return fixed
+
+
+@cache
+def _leaves() -> frozenset[Address]:
+    """Settings that take a value of their own, so that a mapping in its place is a range, or meant to be one."""
+    return frozenset(address for address, value in flatten(Recipe().as_dict()).items() if value != {})
 
 
 def _take_domain(
@@ -293,9 +300,8 @@ def _domain(value: Mapping[str, Any]) -> Domain:
     kinds = [kind for kind in _KINDS if kind in value]
     allowed = [*kinds, *(["log", "points"] if "choice" not in kinds else [])]
     if len(kinds) != 1:
-        raise ValueError(
-            f"must have exactly one of the keys {', '.join(_KINDS)}, and has {' and '.join(kinds) or 'none'}"
-        )
+        found = " and ".join(kinds) or "none; a range is {float: [0.1, 0.5]}, say"
+        raise ValueError(f"must have exactly one of the keys {', '.join(_KINDS)}, and has {found}")
     for key in value:
         if key not in allowed:
             raise ValueError(

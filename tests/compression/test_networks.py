@@ -138,6 +138,29 @@ def test_what_methods_leave_aside_is_said_with_its_share() -> None:
     ]
 
 
+def test_a_normalisation_that_runs_as_often_as_its_inputs_say_is_named() -> None:
+    class Adaptive(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.once, self.often, self.head = nn.BatchNorm1d(8), nn.BatchNorm1d(8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.once(x)
+            for _ in range(1 + int(x.abs().max() > 2)):
+                x = self.often(x) / 2
+            return self.head(x)
+
+    inputs = torch.cat([torch.zeros(2, 8), 5 * torch.ones(2, 8)])
+
+    def named(matches: bool, given: Tensor) -> list[str]:
+        recipe = load_recipe({"quantization": {"reestimate_batchnorm": matches}}, "recipe")
+        return [line for line in coverage(Adaptive().eval(), recipe, given) if "runs more often for some" in line]
+
+    (only,) = named(True, inputs)
+    assert only.endswith("the compressed network runs it another number of times than the float one: often")
+    assert named(True, inputs[:2]) == named(False, inputs) == []
+
+
 def test_a_pattern_for_vectors_alone_is_told_from_one_for_nothing_and_plain_weights_have_a_step_of_their_own() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import rdsearch
 from rdsearch.compression.kind import kind_of, with_quantizer
@@ -57,6 +57,25 @@ def broken_score(network: nn.Module, batches: Any) -> float:
     return next(iter(batches))[2]
 
 
+class Unreadable(Dataset[Any]):
+    """Two examples can be read, and no others."""
+
+    def __len__(self) -> int:
+        return 600
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index > 1:
+            raise OSError(f"no image {index}")
+        return torch.zeros(4), index
+
+
+def sparse() -> dict[str, Any]:
+    """A task whose gradients no usual optimiser takes a step by."""
+    network = nn.Sequential(nn.EmbeddingBag(50, 8, sparse=True, mode="mean"), nn.Linear(8, 3))
+    words = np.random.default_rng(0).integers(0, 50, (600, 5))
+    return {"network": network, "train": (words, words[:, 0] % 3), "validation": (words[:120], words[:120, 0] % 3)}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -64,6 +83,7 @@ def broken_score(network: nn.Module, batches: Any) -> float:
         ({"network": Forgetful("backward")}, r"RuntimeError: element 0 of tensors does not require grad"),
         ({"loss": broken_loss}, r"IndexError: index 9 is out of bounds .*\(.*test_rehearsal.py:\d+\)"),
         ({"evaluate": broken_score}, r"IndexError: tuple index out of range \(.*test_rehearsal.py:\d+\)"),
+        (sparse(), r"RuntimeError: .*sparse"),
     ],
 )
 def test_what_a_users_code_raises_is_a_sentence_with_the_place(change: dict[str, Any], said: str) -> None:
@@ -71,6 +91,12 @@ def test_what_a_users_code_raises_is_a_sentence_with_the_place(change: dict[str,
     assert only.startswith("one round on a few examples fails: ")
     assert len(only.splitlines()) == 1
     with pytest.raises(AssertionError, match=said):
+        raise AssertionError(only)
+
+
+def test_data_that_cannot_be_read_on_is_a_sentence_with_the_place() -> None:
+    (only,) = rehearse(make(train=Unreadable()), [Recipe()])
+    with pytest.raises(AssertionError, match=r"OSError: no image \d+ \(.*test_rehearsal.py:\d+\)"):
         raise AssertionError(only)
 
 

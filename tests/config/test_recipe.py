@@ -86,3 +86,21 @@ def test_cut_recipe_ends_with_the_survivors_of_the_round_it_was_cut_at(schedule:
         assert [survivors(cut, number) for number in range(1, last + 1)] == [
             survivors(whole, number) for number in range(1, last + 1)
         ]
+
+
+@pytest.mark.parametrize("pruning", [None, False, "none", {"method": None}, {"method": "none"}, {"rate": 0}])
+@pytest.mark.parametrize("retrain", [None, "none", {"epochs": 0}])
+def test_every_way_to_say_no_pruning_and_no_retraining_means_the_same(pruning: Any, retrain: Any) -> None:
+    quantises = Recipe.model_validate({"pruning": pruning, "retrain": retrain})
+    assert quantises == Recipe.model_validate({"pruning": {"rate": 0, "rounds": 1}, "retrain": {"epochs": 0}})
+    assert not quantises.pruning.removes
+
+
+def test_a_rate_of_nothing_takes_one_round_unless_more_are_asked_for() -> None:
+    assert recipe(rate=0, schedule="constant").pruning.rounds == 1
+    assert recipe(rate=0, rounds=3).pruning.rounds == 3
+
+
+def test_no_method_and_a_rate_contradict_each_other() -> None:
+    with pytest.raises(ValidationError, match="method: none prunes nothing, and rate says how much goes"):
+        recipe(method="none", rate=0.3)

@@ -136,7 +136,10 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         ({"task": 5}, "task: 5 must be a mapping of keys to values"),
         ({"task": {"network": "lenet300"}}, "task.dataset: is required and not given"),
         ({"task": TASK, "recipe": [1]}, "recipe: [1] must be a mapping of keys to values"),
-        ({"task": TASK, "recipe": {"pruning": None}}, "recipe.pruning: null must be a mapping of keys to values"),
+        (
+            {"task": TASK, "recipe": {"quantization": None}},
+            "recipe.quantization: null must be a mapping of keys to values",
+        ),
         ({"task": TASK, "recipe": {"float": [0, 1]}}, "recipe.float: unknown key; allowed here: pruning, retrain, "),
         ({"task": TASK, "search": "fast"}, "search: 'fast' must be a mapping of keys to values"),
         ({"task": TASK, "search": {"objectives": "size_bytes"}}, "search.objectives: 'size_bytes' must be a list"),

@@ -12,6 +12,10 @@ from pydantic import ValidationError
 from rdsearch.config.space import Choice, Range, RecipeSpace, load_recipe, parse_space
 from rdsearch.errors import ConfigError
 
+NO_RANGE = (
+    "must have exactly one of the keys choice, int, float, and has none; a range is {float: [0.1, 0.5]}, say"
+)
+
 
 def space(tree: dict[str, Any]) -> RecipeSpace:
     found, problems = parse_space(tree, "here")
@@ -111,7 +115,11 @@ def test_a_missing_parameter_is_an_error() -> None:
         ),
         (
             {"budgets": {"per_group": {"a": "conv*"}}},
-            "budgets: must have exactly one of the keys choice, int, float, and has none",
+            f"budgets: {NO_RANGE}",
+        ),
+        *(
+            ({"rate": meant}, f"rate: {NO_RANGE}")
+            for meant in ({"floot": [0.1, 0.5]}, {"min": 0.1, "max": 0.5}, {"log": True})
         ),
         (
             {"budgets": {"per_group": {"a": 3}, "float": [1, 2]}},

@@ -123,6 +123,21 @@ def test_finished_search_is_extended_by_more_trials(finished: Path, tmp_path: Pa
     assert trial_states(folder) == [TrialState.COMPLETE] * 8
 
 
+def test_a_target_below_what_has_ended_is_refused_and_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from rich.console import Console
+
+    import rdsearch
+
+    folder = tmp_path / "shorter"
+    shutil.copytree(finished, folder)
+    before = (folder / "config.yaml").read_bytes(), (folder / "manifest.json").read_bytes()
+    with pytest.raises(rdsearch.RdsearchError, match="5 is below the 6 trials that this search has ended already"):
+        rdsearch.resume(folder, trials=5, console=Console(quiet=True))
+    assert before == ((folder / "config.yaml").read_bytes(), (folder / "manifest.json").read_bytes())
+
+
 def test_second_driver_on_one_folder_gets_a_clear_error(finished: Path) -> None:
     from rdsearch.search.store.lock import FolderLock
 

@@ -27,6 +27,7 @@ from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.lock import FolderLock
+from rdsearch.search.store.rounds import RoundStore
 from rdsearch.search.store.studies import StudyPlace
 from rdsearch.search.study.ledger import Ledger
 from rdsearch.search.task import keep_dense, searched_task
@@ -124,6 +125,7 @@ def _go_on(
     folder.refresh()  # another driver may have been at work until now
     file.check_trials(limits.trials)
     if limits.trials is not None:
+        _check_not_fewer(folder.store, limits.trials)
         folder.write_target(limits.trials)  # training may take hours, and be interrupted
     task = searched_task(folder, task)
     baseline = _prepare(folder, file, task, console, command)
@@ -132,7 +134,6 @@ def _go_on(
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
     first = _taken_over(folder, console)
     ledger = Ledger(study, folder.store, file.space, file.search, target, first)
-    _check_not_fewer(ledger, limits.trials)
     ledger.commit()
     if few := file.few(limits.trials):
         say(console, few[0].upper() + few[1:])
@@ -149,14 +150,18 @@ def _go_on(
     return ending
 
 
-def _check_not_fewer(ledger: Ledger, trials: int | None) -> None:
+def _check_not_fewer(store: RoundStore, trials: int) -> None:
     """Trials are counted over all runs, so that a smaller number than there is cannot be reached."""
-    if trials is not None and trials < ledger.ended:
+    begun = list(store.trials())
+    if trials >= len(begun):
+        return
+    ended = sum(store.outcome(trial) is not None for trial in begun)
+    if trials < ended:
         raise ConfigError(
             "trials",
             [
-                f"{trials} is below the {ledger.ended} trials that this search has ended already, and they are counted "
-                "over all of its runs: give more, or leave it out to finish those that are open"
+                f"{trials} is below the {ended} trials that this search has ended already, and they are counted over "
+                "all of its runs: give more, or leave it out to finish those that are open"
             ],
         )
 
