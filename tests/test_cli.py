@@ -95,6 +95,7 @@ def test_front_picks_one_point(run: Run, search_copy: Path) -> None:
     front = load_front(search_copy)
     for options, wanted in (
         (("--max-drop", "0.5"), front[0]),
+        (("--max-drop", "50%"), front[0]),
         (("--max-bytes", "1M"), front[-1]),
         (("--max-drop", "0.5", "--confidence", "0.95"), front.pick(max_drop=0.5, confidence=0.95)),
         (("--knee",), front.knee()),
@@ -194,6 +195,15 @@ def test_decode_writes_the_weights(run: Run, rdz: Path, tmp_path: Path) -> None:
     assert f"{len(state)} tensors" in out
     for name, array in load_file(output).items():
         np.testing.assert_array_equal(array, state[name].numpy())
+
+
+def test_what_inputs_were_normalised_by_is_told_beside_the_file_and_by_info(run: Run, search_copy: Path) -> None:
+    run("report", search_copy)
+    file = next((search_copy / "front").glob("*.rdz"))
+    told = yaml.safe_load(file.with_suffix(".recipe.yaml").read_text())["inputs"]
+    assert told == {"shape": [1, 8, 8], "divided_by": 255.0, "mean": 0.305, "std": 0.376}
+    said = "inputs: (1, 8, 8) an example, pixels from 0 to 255 divided by 255, minus mean 0.305, divided by std 0.376"
+    assert said in " ".join(run("info", file)[1].split())
 
 
 def test_info_parts_add_up_to_the_file(run: Run, rdz: Path) -> None:
@@ -375,10 +385,37 @@ def test_compress_finds_a_missing_folder_before_it_computes(run: Run, task_file:
     assert out == ""
 
 
+def test_compress_prints_what_is_done_otherwise_as_lines(run: Run, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    images[30:] = images[:30]  # some fall on either side of the cut
+    np.savez(tmp_path / "twice.npz", x_train=images, y_train=np.arange(60) % 10)
+    task = {"network": "digits_cnn", "dataset": str(tmp_path / "twice.npz"), "train": {"epochs": 0}}
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump({"task": task}))
+    (tmp_path / "recipe.yaml").write_text("recipe: {pruning: null, retrain: null}")
+    status, out, err = run("compress", tmp_path / "task.yaml", tmp_path / "recipe.yaml", "-o", tmp_path / "x.rdz")
+    assert status == 0
+    assert re.search(r"^Note: \d+ training images are copies of some in the validation part", out, re.M)
+    assert "UserWarning" not in err
+
+
 def test_search_refuses_a_folder_that_holds_one(run: Run, finished: Path) -> None:
     status, _, err = run("search", "digits", "--out", finished)
     assert status == 2
     assert "rdsearch resume" in err
+
+
+def test_a_search_all_of_whose_trials_failed_ends_with_1_and_the_commonest_reason(run: Run, search_copy: Path) -> None:
+    for number, outcome in enumerate(sorted(search_copy.glob("trials/*/outcome.json"))):
+        for stored in outcome.parent.glob("round_*"):
+            shutil.rmtree(stored)
+        said = "OSError: disk full" if number == 0 else "ValueError: no cat among the pictures (mine.py:7)"
+        outcome.write_text(json.dumps({"state": "failed", "message": said}))
+    status, out, err = run("resume", search_copy)
+    assert status == 1
+    assert "Error: all 6 trials failed, 5 of them with: ValueError: no cat among the pictures (mine.py:7)\n" in err
+    assert "Traceback" not in out + err
+    assert "Trial 0 failed: OSError: disk full" in out
+    assert "rdsearch ship" not in out
 
 
 def test_published_search_is_read_and_tested_but_not_gone_on_with(run: Run, search_copy: Path) -> None:

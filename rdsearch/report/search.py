@@ -23,6 +23,9 @@ from rdsearch.search.study.constraints import reference_accuracy
 FAILURES_SHOWN = 3
 """Trials whose failure is told at the end; the report has all."""
 
+ONE_POINT = 0.01
+"""Of accuracy: the drop that most would ask for first."""
+
 
 def summarize(results: Results) -> SearchSummary:
     """What the report page needs to know of a search."""
@@ -85,7 +88,7 @@ def show_end(console: Console, results: Results) -> None:
         say(console, f"Trial {trial} failed: {message}", style="yellow")
     console.print()
     for path, what in (
-        (results.folder.front_files, "the front's files, each with its recipe"),
+        *([(results.folder.front_files, "the front's files, each with its recipe")] if len(results.front) else []),
         (results.folder.points, "every operating point"),
         (results.folder.report, "the report"),
     ):
@@ -100,14 +103,26 @@ def _next_steps(results: Results, folder: Path | str) -> list[tuple[str, str]]:
     if not results.complete:
         return [(f"rdsearch resume {folder}", "go on where this search stopped")]
     more = results.manifest["target"] * 2
-    tested = all(point.test_accuracy is not None for point in results.front)
-    test = [] if tested else [(f"rdsearch test {folder}", "read the test split, once, for the front")]
-    return [
-        *test,
-        (f"rdsearch front {folder} --max-drop 0.01", "the smallest file within a drop of one point"),
-        (f"rdsearch ship {folder} --max-drop 0.01 -o shipped", "that file as a folder for others"),
-        (f"rdsearch resume {folder} --trials {more}", f"go on to {more} trials"),
+    steps = [(f"rdsearch resume {folder} --trials {more}", f"go on to {more} trials")]
+    if not len(results.front):
+        return steps
+    choice, chosen = _choice(results)
+    steps = [
+        (f"rdsearch front {folder} {choice}", chosen),
+        (f"rdsearch ship {folder} {choice} -o shipped", "that file as a folder for others"),
+        *steps,
     ]
+    if all(point.test_accuracy is not None for point in results.front):
+        return steps
+    return [(f"rdsearch test {folder}", "read the test split, once, for the front"), *steps]
+
+
+def _choice(results: Results) -> tuple[str, str]:
+    """The option that chooses a file of a front which has any, and what it chooses."""
+    near = results.n_validation is not None and any(point.accuracy_drop <= ONE_POINT for point in results.front)
+    if near:
+        return f"--max-drop {ONE_POINT:g}", "the smallest file within a drop of one point"
+    return "--knee", "the file where the front bends"
 
 
 def _relative(path: Path) -> Path:

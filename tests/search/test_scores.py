@@ -83,6 +83,8 @@ def test_a_score_of_which_less_is_better_is_searched_the_right_way_round(tmp_pat
     write_pictures(results)
     show_end(Console(file=end, width=100), results)
     assert "val is minus the score, of which less is better" in end.getvalue()
+    assert f"rdsearch front {tmp_path / 's'} --knee" in end.getvalue()
+    assert "of one point" not in end.getvalue()  # of accuracy, which this is not
     assert "standard error" not in (tmp_path / "s" / "report.html").read_text(encoding="utf-8").partition("<script")[0]
 
 
