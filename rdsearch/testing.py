@@ -70,7 +70,9 @@ def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
     return [
         f"{len(task.train):,} training and {len(task.validation):,} validation examples, "
         f"{'a' if task.has_test else 'no'} test split",
-        f"{sum(layers.values()):,} of {total:,} parameters can be pruned, in {len(layers)} layers: {shown}{rest}",
+        f"{sum(layers.values()):,} of {total:,} parameters can be pruned, in {len(layers)} layers: {shown}{rest}"
+        if layers
+        else f"none of {total:,} parameters can be pruned",
         f"dense network: {task.score_text(task.dense_score)}"
         if task.is_trained
         else "the dense network is not trained yet: a search does that first, and so does `rdsearch train`",

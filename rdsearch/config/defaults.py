@@ -22,8 +22,13 @@ QUANTIZERS: dict[bool, dict[str, Any]] = {
     True: {"method": "sequential", "step": 1.2},
     False: {"method": "uniform", "step": 0.2},
 }
-"""By whether the layers' inputs can be looked at. At these steps digits_cnn and LeNet-300-100 keep their accuracy, and
-``sequential`` takes half to three fifths of the bytes of ``uniform``."""
+"""By whether the layers' inputs can be looked at.
+
+Neither pruned nor retrained, digits_cnn, LeNet-300-100 and LeNet-5 lose less than their validation accuracy's standard
+error at these steps, and ``sequential`` takes 34 to 43 % of the bytes of ``uniform``. A network with less to spare
+loses more: a ResNet-20 on CIFAR-10 as JPEG images falls from 93.8 to 91.9 % of 1 000 images. Accuracy that must be kept
+wants a smaller step, retraining, or a search.
+"""
 
 STEPS: dict[bool, dict[str, Any]] = {
     True: {"float": [0.8, 4.0], "log": True},

@@ -52,7 +52,8 @@ Method: TypeAlias = Callable[[Work], dict[str, Quantized]]
 
 def copied(network: nn.Module, fresh_network: Callable[[], nn.Module]) -> nn.Module:
     """A copy of a network on the same device; ``fresh_network`` makes networks of its architecture."""
-    copy = fresh_network().to(next(iter(network.parameters())).device)
+    device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
+    copy = fresh_network().to(device)
     copy.load_state_dict(network.state_dict())
     return copy
 

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 from rdsearch.config.space import Choice, Range, RecipeSpace, load_recipe, parse_space
 from rdsearch.errors import ConfigError
 
-NO_RANGE = (
-    "must have exactly one of the keys choice, int, float, and has none; a range is {float: [0.1, 0.5]}, say"
-)
+NO_RANGE = "must have exactly one of the keys choice, int, float, and has none; a range is {float: [0.1, 0.5]}, say"
 
 
 def space(tree: dict[str, Any]) -> RecipeSpace:

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from rdsearch.config.recipe import Recipe
 from rdsearch.tasks import Task
 from rdsearch.tasks.settings import TrainingConfig
-from rdsearch.testing import check_task
+from rdsearch.testing import check_task, describe_task
 from tests.tasks.helpers import (
     TiedTransformer,
     blobs,
@@ -101,7 +102,15 @@ def test_weights_that_are_not_finite_or_not_there_are_found() -> None:
     with torch.no_grad():
         network.get_parameter("0.weight")[0, 0] = float("inf")
     assert "not finite: 0.weight" in problem(make(network=network))
-    assert "nothing in it can be pruned" in problem(make(network=nn.BatchNorm1d(4)))
+
+
+def test_a_network_without_weights_is_fine_where_nothing_is_to_be_pruned() -> None:
+    task = make(network=nn.Sequential(nn.BatchNorm1d(4), nn.ReLU()), held_out=True)
+    (only,) = check_task(task)
+    assert "the network has nothing to prune" in only
+    assert "Set pruning.rate: 0 to quantise and code it as it is" in only
+    assert check_task(task, recipe=Recipe.model_validate({"pruning": None})) == []
+    assert describe_task(task)[1] == "none of 8 parameters can be pruned"
 
 
 def test_outputs_that_are_no_logits_are_found() -> None:
@@ -129,6 +138,18 @@ def test_a_dataset_with_random_transforms_is_compared_too() -> None:
             return torch.from_numpy(self.inputs[index]) + 0.01 * torch.rand(4), int(self.targets[index])
 
     assert check_task(make(train=Noisy())) == []
+
+
+def test_what_two_checks_find_is_said_once() -> None:
+    class Sizes(Dataset[tuple[torch.Tensor, int]]):
+        def __len__(self) -> int:
+            return 1200
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return torch.zeros(3 + index % 2), 0
+
+    (only,) = check_task(make(train=Sizes()))
+    assert "their inputs are (3,) and (4,)" in only
 
 
 def test_validation_data_that_can_only_be_iterated_is_checked_whole() -> None:

@@ -137,8 +137,12 @@ def test_pairs_and_tensor_datasets_become_array_splits() -> None:
 
 def test_batches_that_are_no_pairs_are_refused() -> None:
     triple = TensorDataset(torch.zeros(4, 1), torch.zeros(4), torch.zeros(4))
-    with pytest.raises(TaskError, match="pair"):
+    with pytest.raises(TaskError, match=r"a batch is a list of 3: a pair \(inputs, targets\) is needed"):
         next(iter(as_split(triple).batches(2)))
+    named = Pairs([torch.zeros(2)] * 4, [0] * 4)
+    loader = DataLoader(named, collate_fn=lambda pairs: {"x": torch.stack([x for x, _ in pairs]), "y": pairs[0][1]})
+    with pytest.raises(TaskError, match=r"a batch is a mapping of x, y: .* collate_fn can make one"):
+        next(iter(as_split(loader).batches(2)))
 
 
 class Pairs(Dataset[tuple[Any, Any]]):

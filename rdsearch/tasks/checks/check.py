@@ -45,13 +45,13 @@ def examine(task: Task, *, train: bool = True) -> list[str]:
             load_state(network, state)
     except TaskError as error:
         return [str(error)]
-    problems = list(_weights(task, network, state))
+    problems = list(_weights(task, state))
     for check in (_forward, _evaluation, _plausible):
         found = list(_caught(check(task, network)))
         problems += found
         if found:  # what comes next would fail for the same reason
             break
-    return [*problems, *_few(task), *_caught(_overlap(task))]
+    return list(dict.fromkeys([*problems, *_few(task), *_caught(_overlap(task))]))
 
 
 def _caught(problems: Iterator[str]) -> Iterator[str]:
@@ -63,9 +63,7 @@ def _caught(problems: Iterator[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _weights(task: Task, network: nn.Module, state: State) -> Iterator[str]:
-    if not any(parameter.ndim > 1 for parameter in network.parameters()):
-        yield "the network has no weight with two axes or more: nothing in it can be pruned"
+def _weights(task: Task, state: State) -> Iterator[str]:
     broken = [name for name, array in state.items() if not np.isfinite(array).all()]
     if broken:
         yield f"weights that are not finite: {', '.join(broken)}"

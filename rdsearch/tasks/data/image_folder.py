@@ -157,14 +157,17 @@ def _check_classes(folder: Path, classes: list[str]) -> list[str]:
 
 def _files(folder: Path, classes: list[str]) -> Iterator[tuple[Path, int]]:
     for name in _check_classes(folder, classes):
-        empty = True
+        images = others = 0
         for file in visible_files(folder / name):
             if file.suffix.lower() in IMAGE_SUFFIXES:
-                empty = False
+                images += 1
                 yield file, classes.index(name)
-        if empty:
+            else:
+                others += 1
+        if not images:
+            way_out = "convert its files, or remove the folder" if others else "remove the folder"
             raise TaskError(
-                f"{folder / name} holds no image ({', '.join(IMAGE_SUFFIXES)}), and would be a class: remove the folder"
+                f"{folder / name} holds no image ({', '.join(IMAGE_SUFFIXES)}), and would be a class: {way_out}"
             )
 
 

@@ -234,7 +234,10 @@ class LoaderSplit:
             if batch is None:
                 return self._check_count(examples)
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise TaskError(f"a batch is a {type(batch).__name__}: a pair (inputs, targets) is needed")
+                raise TaskError(
+                    f"a batch is {_described(batch)}: a pair (inputs, targets) is needed; a DataLoader's collate_fn "
+                    "can make one, and its inputs may be a mapping"
+                )
             inputs, targets = batch
             yield _to(inputs, device), _to(_whole(targets), device)
             number, examples = number + 1, examples + len(targets)
@@ -254,3 +257,10 @@ class LoaderSplit:
         worker_seeds = torch.Generator().manual_seed(seed)
         options = {**self._loading, "collate_fn": _Collate(self._loading.get("collate_fn", default_collate))}
         return DataLoader(self._dataset, batch_size=batch_size, sampler=order, generator=worker_seeds, **options)
+
+
+def _described(batch: Any) -> str:
+    """What a batch is that is no pair."""
+    if isinstance(batch, Mapping):
+        return f"a mapping of {', '.join(map(str, batch))}"
+    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
