@@ -1125,7 +1125,7 @@ static int read_levels(layout *l, cursor c, coded *list, const u8 **steps_of) {
     const u8 *flags = c.at, *byte, *steps[2];
     for (size_t i = 0; i < n->count; i++)
         if (l->entries[i].kind <= VECTOR) counts[l->entries[i].kind]++;
-    const size_t most = 3 + counts[WEIGHT];
+    const size_t most = 3 + 2 * counts[WEIGHT];
 #define FLAG(i) ((i) / 7 < flags_size && flags[(i) / 7] >> (i) % 7 & 1)
     do {
         if (7 * flags_size >= most) return RDZ_DAMAGED;

@@ -5,7 +5,8 @@
     levels = flags step* step* payload     steps of the weights, one or one each; then of the vectors, one or one each
     flags  = bits, seven a byte, the lowest first, the top bit set on every byte but the last:
              weights have steps of their own; vectors have; vectors are behind their tensors;
-             then, for each tensor of weights: its rows are in order
+             then, for each tensor of weights: its rows are in order;
+             then, for each tensor of weights: its rows are sorted in parts, which says nothing about its levels
 """
 
 from __future__ import annotations
@@ -83,18 +84,30 @@ def decode_flags(cursor: Cursor, count: int) -> set[int]:
     return flags
 
 
-def encode_levels(tensors: Sequence[Levels], vectors: Collection[int], ordered: Collection[int] = ()) -> bytes:
+def encode_levels(
+    tensors: Sequence[Levels],
+    vectors: Collection[int],
+    ordered: Collection[int] = (),
+    sorted_in_parts: Collection[int] = (),
+) -> bytes:
     """Steps and levels of tensors.
 
     Args:
         tensors: In the order of the network.
         vectors: Indices of those that are vectors, all others being weights.
-        ordered: Indices of weights whose rows are in order (`stream.in_order`).
+        ordered: Indices of weights whose rows may be coded as being in order, where they are (`stream.in_order`).
+        sorted_in_parts: Indices of weights of which readers shall know that their rows are sorted within parts.
     """
+    from rdsearch.coding.stream import in_order
+
     arrays = [checked(levels, index) for index, (levels, _) in enumerate(tensors)]
+    ordered = {index for index in ordered if in_order(arrays[index])}
     weights = [index for index in range(len(tensors)) if index not in vectors]
     steps = [[tensors[index][1] for index in part] for part in (weights, sorted(vectors))]
     flags = {_FIRST_ORDERED + number for number, index in enumerate(weights) if index in ordered}
+    flags |= {
+        _FIRST_ORDERED + len(weights) + number for number, index in enumerate(weights) if index in sorted_in_parts
+    }
     flags |= {flag for flag, part in enumerate(steps) if not shared_step(part)}
     behind = encode_tensors(arrays, ordered)
     payload = behind
@@ -114,12 +127,14 @@ class Head:
     Attributes:
         steps: Of every tensor, by its index.
         ordered: Indices of weights whose rows are in order.
+        sorted_in_parts: Indices of weights whose rows are sorted within parts.
         order: Indices of the tensors in the order in which they are coded.
         anew: Place in that order at which the model starts anew; `None` for nowhere.
     """
 
     steps: dict[int, float]
     ordered: set[int]
+    sorted_in_parts: set[int]
     order: list[int]
     anew: int | None
 
@@ -132,18 +147,21 @@ def decode_head(cursor: Cursor, shapes: Shapes, vectors: Collection[int]) -> Hea
     """
     weights = [index for index in range(len(shapes)) if index not in vectors]
     order = [*weights, *sorted(vectors)]
-    flags = decode_flags(cursor, _FIRST_ORDERED + len(weights))
+    flags = decode_flags(cursor, _FIRST_ORDERED + 2 * len(weights))
     weight_steps = decode_steps(cursor, len(weights), "weights", shared=_OWN_WEIGHT_STEPS not in flags)
     vector_steps = decode_steps(cursor, len(vectors), "biases", shared=_OWN_VECTOR_STEPS not in flags)
     steps = dict(zip(order, weight_steps + vector_steps, strict=True))
-    ordered = {index for number, index in enumerate(weights) if _FIRST_ORDERED + number in flags}
+    ordered, in_parts = (
+        {index for number, index in enumerate(weights) if first + number in flags}
+        for first in (_FIRST_ORDERED, _FIRST_ORDERED + len(weights))
+    )
     behind = _BEHIND in flags
-    return Head(steps, ordered, sorted(order) if behind else order, None if behind else len(weights))
+    return Head(steps, ordered, in_parts, sorted(order) if behind else order, None if behind else len(weights))
 
 
 def decode_levels(
     payload: bytes | memoryview, shapes: Shapes, vectors: Collection[int], wanted: Collection[str] | None = None
-) -> tuple[dict[str, Levels], list[str]]:
+) -> tuple[dict[str, Levels], Head]:
     """Read what `encode_levels` wrote.
 
     Args:
@@ -153,7 +171,7 @@ def decode_levels(
         wanted: Names of the tensors that are read, all by default.
 
     Returns:
-        Levels and steps by name, in the order of the network, and the names of weights whose rows are in order.
+        Levels and steps by name, in the order of the network, and what stands before them.
 
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes.
@@ -170,4 +188,4 @@ def decode_levels(
     )
     found = dict(zip([head.order[place] for place in sorted(chosen)], arrays, strict=True))
     named = {shapes[index][0]: (found[index], head.steps[index]) for index in sorted(found)}
-    return named, [shapes[index][0] for index in sorted(head.ordered)]
+    return named, head

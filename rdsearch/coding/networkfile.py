@@ -13,7 +13,7 @@ import numpy as np
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, walk, write_sections
 from rdsearch.coding.layout import Entry, Layout
-from rdsearch.coding.levels import Levels, decode_head, decode_levels, encode_levels
+from rdsearch.coding.levels import Head, Levels, Shapes, decode_head, decode_levels, encode_levels
 from rdsearch.coding.progressive import (
     ProgressiveLevels,
     Refinement,
@@ -55,6 +55,7 @@ class Summary:
         network_id: Registered id, if it has one.
         steps: Of each ``weight`` entry, by name.
         ordered: As in `NetworkFile`.
+        sorted_in_parts: As in `NetworkFile`.
         refinement: As in `NetworkFile`.
         refinements: As in `NetworkFile`.
         parts: Bytes of each part of the file, by name; they add up to the file's.
@@ -64,6 +65,7 @@ class Summary:
     network_id: str | None
     steps: Mapping[str, float]
     ordered: Sequence[str]
+    sorted_in_parts: Sequence[str]
     refinement: int
     refinements: int
     parts: Mapping[str, int]
@@ -83,6 +85,7 @@ class NetworkFile:
         recipe: What made the file; optional, and its bytes count.
         ordered: Names of weights whose rows are coded in order: their magnitudes descend lexicographically, and what
             that leaves no choice about is not coded.
+        sorted_in_parts: Names of weights whose rows are sorted within heads of attention or gates of recurrent layers.
         refinement: Quality layers that were there to be read; levels and steps are those of the last one.
         refinements: Quality layers that the file was written with.
     """
@@ -94,6 +97,7 @@ class NetworkFile:
     network_id: str | None = None
     recipe: Mapping[str, Any] | None = None
     ordered: Sequence[str] = ()
+    sorted_in_parts: Sequence[str] = ()
     refinement: int = 1
     refinements: int = 1
 
@@ -204,20 +208,30 @@ def _encode_levels(network: NetworkFile) -> bytes:
     levels = [
         (network.vectors if index in vectors else network.weights)[name] for index, (name, _) in enumerate(shapes)
     ]
-    ordered = [index for index, (name, _) in enumerate(shapes) if name in network.ordered]
-    return encode_levels(levels, vectors, ordered)
+    ordered, in_parts = (
+        [index for index, (name, _) in enumerate(shapes) if name in names]
+        for names in (network.ordered, network.sorted_in_parts)
+    )
+    return encode_levels(levels, vectors, ordered, in_parts)
+
+
+def _orders(shapes: Shapes, head: Head) -> tuple[list[str], list[str]]:
+    """Names of weights whose rows are in order, and of those that are sorted in parts."""
+    ordered, in_parts = ([shapes[index][0] for index in sorted(part)] for part in (head.ordered, head.sorted_in_parts))
+    return ordered, in_parts
 
 
 def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
     network, sections, layers = _sections(data)
     network_id, layout = _decode_network(*network, layout_of)
-    ordered: list[str] = []
+    orders: tuple[list[str], list[str]] = [], []
     if layers:
         weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
         levels = decode_progressive(layers, weights, vector_shapes(layout))
     else:
         shapes, vectors = coded_shapes(layout)
-        found, ordered = decode_levels(sections[LEVELS], shapes, vectors)
+        found, head = decode_levels(sections[LEVELS], shapes, vectors)
+        orders = _orders(shapes, head)
         names = {shapes[index][0] for index in vectors}
         levels = ProgressiveLevels(
             {name: pair for name, pair in found.items() if name not in names},
@@ -231,7 +245,8 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
         buffers=_decode_buffers(sections.get(BUFFERS), list(layout.of("buffer"))),
         network_id=network_id,
         recipe=_decode_recipe(sections.get(RECIPE)),
-        ordered=ordered,
+        ordered=orders[0],
+        sorted_in_parts=orders[1],
         refinement=max(len(layers), 1),
         refinements=levels.written,
     )
@@ -282,19 +297,20 @@ def summarise(data: bytes, layout_of: LayoutOf) -> Summary:
     network_id, layout = _decode_network(*network, layout_of)
     shapes, vectors = coded_shapes(layout)
     weights = [name for index, (name, _) in enumerate(shapes) if index not in vectors]
-    ordered: list[str] = []
+    orders: tuple[list[str], list[str]] = [], []
     written = 1
     if layers:
         written, steps = weight_steps(layers, len(weights))
     else:
         head = decode_head(Cursor(sections[LEVELS], "the section of weights"), shapes, vectors)
         steps = [step for index, step in sorted(head.steps.items()) if index not in vectors]
-        ordered = [shapes[index][0] for index in sorted(head.ordered)]
+        orders = _orders(shapes, head)
     return Summary(
         layout=layout,
         network_id=network_id,
         steps=dict(zip(weights, steps, strict=True)),
-        ordered=ordered,
+        ordered=orders[0],
+        sorted_in_parts=orders[1],
         refinement=max(len(layers), 1),
         refinements=written,
         parts=_part_sizes(len(data), (network, sections, layers)),

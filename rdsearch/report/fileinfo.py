@@ -41,7 +41,11 @@ def _heading(path: Path, size: int, file: Summary, decoded: NetworkFile | None) 
     count = file.layout.weight_count
     network = printable(file.network_id or "") or "not a registered one; the file lists its tensors"
     layers = f"quality layers: {file.refinement} of {file.refinements}\n" if file.refinements > 1 else ""
-    order = f"channels in the cheapest order: rows of {printable(', '.join(file.ordered))}\n" if file.ordered else ""
+    order = "".join(
+        f"channels in the cheapest order: {what} {printable(', '.join(names))}\n"
+        for what, names in (("rows of", file.ordered), ("heads or units of", file.sorted_in_parts))
+        if names
+    )
     sparsity = ""
     if decoded is not None:
         zeros = count - sum(_nonzero(levels) for levels, _ in decoded.weights.values())

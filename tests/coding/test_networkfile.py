@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdsearch.coding.container import read_sections, write_sections
+from rdsearch.coding.container import Cursor, read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.levels import decode_flags
 from rdsearch.coding.networkfile import (
     BUFFERS,
     LEVELS,
@@ -229,6 +230,12 @@ def named(network: bytes) -> bytes:
     return write_sections([(REGISTERED, network), *read_sections(DATA)[1:]])
 
 
+def test_a_flag_that_no_tensor_has_is_refused() -> None:
+    assert decode_flags(Cursor(b"\x10", "flags"), 5) == {4}
+    with pytest.raises(FileFormatError, match="more than 5 flags"):
+        decode_flags(Cursor(b"\x20", "flags"), 5)
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -241,8 +248,7 @@ def named(network: bytes) -> bytes:
         (named(b""), "does not say which network"),
         (named(b"big" + bytes(2)), "network 'big', which is not known here: no big"),
         (named(b"small" + bytes(2)), "another version of network 'small'"),
-        (changed(LEVELS, b"\x20"), "more than 5 flags"),
-        (changed(LEVELS, b"\x80\x00"), "more than 5 flags"),
+        (changed(LEVELS, b"\x80\x00"), "more than 7 flags"),
         (changed(LEVELS, b"\x00\xc0\x7f"), "weights have an impossible step"),
         (changed(LEVELS, b"\x00\x80\xbf"), "weights have an impossible step"),
         (changed(BUFFERS, zlib.compress(bytes(10_000))), "damaged or too long"),

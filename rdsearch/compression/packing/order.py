@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -35,55 +34,76 @@ TOLERANCE = 1e-4
 """How far outputs may be apart, as a share of the largest one: sums of floats differ with the order of their terms."""
 
 
-Permutation: TypeAlias = tuple[str, Channels, Tensor]
+@dataclass(frozen=True)
+class Permutation:
+    """Another order of one set of joined channels.
+
+    Attributes:
+        channels: The set.
+        order: The present numbers of its channels in their new order.
+        rows: The weight whose rows are sorted.
+        lexicographic: They descend so over the whole weight; else only their sums do, in parts of it.
+    """
+
+    channels: Channels
+    order: Tensor
+    rows: str
+    lexicographic: bool
 
 
 @dataclass(frozen=True)
 class Order:
-    """Permutations of the channels of a network.
-
-    Attributes:
-        permutations: For each set of joined channels the weight whose rows are sorted, the set, and the present numbers
-            of its channels in their new order.
-    """
+    """Permutations of the channels of a network, in the order in which they are done."""
 
     permutations: Sequence[Permutation] = ()
 
     @property
     def sorted_weights(self) -> list[str]:
-        """The weights whose rows the order was made by."""
-        return [rows for rows, _, _ in self.permutations]
+        """The weights whose rows descend lexicographically."""
+        return [one.rows for one in self.permutations if one.lexicographic]
+
+    @property
+    def sorted_in_parts(self) -> list[str]:
+        """The weights whose rows are sorted within heads or gates."""
+        return list(dict.fromkeys(one.rows for one in self.permutations if not one.lexicographic))
 
     def file(self, file: NetworkFile) -> NetworkFile:
         """What is in a file, in this order."""
         if not self.permutations:
             return file
         weights, vectors, buffers = dict(file.weights), dict(file.vectors), dict(file.buffers)
-        for _, channels, order in self.permutations:
-            for name, axis in _named(channels, file.layout):
+        for one in self.permutations:
+            for name, axis in _named(one.channels, file.layout):
                 for levels in (weights, vectors):
                     if name in levels:
-                        levels[name] = _taken(levels[name][0], axis, order), levels[name][1]
+                        levels[name] = _permuted(levels[name][0], axis, one.order), levels[name][1]
                 if name in buffers:
-                    buffers[name] = _taken(buffers[name], axis, order)
-        return replace(file, weights=weights, vectors=vectors, buffers=buffers, ordered=self.sorted_weights)
+                    buffers[name] = _permuted(buffers[name], axis, one.order)
+        return replace(
+            file,
+            weights=weights,
+            vectors=vectors,
+            buffers=buffers,
+            ordered=self.sorted_weights,
+            sorted_in_parts=self.sorted_in_parts,
+        )
 
     def refinement(self, refinement: Refinement, file: NetworkFile) -> Refinement:
         """A quality layer of a file, in this order."""
         vectors = dict(zip(file.vectors, refinement.vectors, strict=True))
-        for _, channels, order in self.permutations:
-            for name, axis in _named(channels, file.layout):
+        for one in self.permutations:
+            for name, axis in _named(one.channels, file.layout):
                 if name in vectors:
-                    vectors[name] = _taken(vectors[name], axis, order)
+                    vectors[name] = _permuted(vectors[name], axis, one.order)
         return replace(refinement, vectors=list(vectors.values()))
 
     def put(self, network: nn.Module) -> None:
         """Put a network into this order, in place."""
         state = network.state_dict()
         with torch.no_grad():
-            for _, channels, order in self.permutations:
-                for axis in channels.axes:
-                    state[axis.tensor].copy_(axis.taken(state[axis.tensor], order))
+            for one in self.permutations:
+                for axis in one.channels.axes:
+                    state[axis.tensor].copy_(axis.permuted(state[axis.tensor], one.order))
 
 
 def cheapest_order(decoded: Decoded, inputs: Inputs | None) -> Order:
@@ -107,7 +127,7 @@ def cheapest_order(decoded: Decoded, inputs: Inputs | None) -> Order:
     kept: list[Permutation] = []
     for channels in found:
         # One after the other: a weight's columns are permuted before its rows are sorted by them.
-        candidate = Order(_sorted([*(one for _, one, _ in kept), channels], decoded.weights))
+        candidate = Order(_sorted([*(one.channels for one in kept), channels], decoded.weights))
         if _same(decoded.network, candidate, few):
             kept = list(candidate.permutations)
     return Order(kept)
@@ -122,16 +142,25 @@ def _named(channels: Channels, layout: Layout) -> Iterator[tuple[str, Axis]]:
 def _sorted(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> list[Permutation]:
     levels = {name: quantized.levels for name, quantized in weights.items()}
     permutations: list[Permutation] = []
-    for channels in found:
-        rows = next((a.tensor for a in channels.written if a.axis == 0 and a.repeat == 1 and a.tensor in levels), None)
-        if rows is None:
+    # Those that are sorted in parts come first: they permute columns of weights whose rows are sorted by them.
+    for channels in sorted(found, key=lambda channels: _whole_rows(channels, levels) is not None):
+        whole = _whole_rows(channels, levels)
+        rows = whole or next((axis.tensor for axis in channels.written if axis.tensor in levels), None)
+        if rows is None or (whole is None and channels.removable):
             continue
-        order = torch.from_numpy(lexicographic(levels[rows]))
-        permutations.append((rows, channels, order))
+        by = lexicographic(levels[rows]) if whole else densest(channels, levels)
+        order = torch.from_numpy(by)
+        permutations.append(Permutation(channels, order, rows, lexicographic=whole is not None))
         for axis in channels.axes:
             if axis.tensor in levels:
-                levels[axis.tensor] = _taken(levels[axis.tensor], axis, order)
+                levels[axis.tensor] = _permuted(levels[axis.tensor], axis, order)
     return permutations
+
+
+def _whole_rows(channels: Channels, levels: Mapping[str, np.ndarray]) -> str | None:
+    """The first weight whose rows are these channels, one each."""
+    rows = (axis.tensor for axis in channels.written if axis.axis == 0 and axis.plain and axis.repeat == 1)
+    return next((tensor for tensor in rows if tensor in levels), None)
 
 
 def lexicographic(levels: np.ndarray) -> np.ndarray:
@@ -142,8 +171,20 @@ def lexicographic(levels: np.ndarray) -> np.ndarray:
     return np.argsort(rows.view(f"S{rows.shape[1]}").reshape(-1), kind="stable")
 
 
-def _taken(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(np.take(levels, axis.entries(order).numpy(), axis.axis))
+def densest(channels: Channels, levels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The order of channels in which the sums of their weights' magnitudes descend, large ones counting as `COARSE`."""
+    sums = np.zeros(channels.count, np.int64)
+    numbers = torch.arange(channels.count)
+    for axis in channels.axes:
+        if axis.tensor in levels:
+            magnitudes = np.minimum(np.abs(levels[axis.tensor].astype(np.int64)), COARSE)
+            entries = np.moveaxis(magnitudes, axis.axis, 0)[axis.entries(numbers).numpy()]
+            sums += entries.reshape(axis.blocks, channels.count, -1).sum((0, 2))
+    return np.argsort(-sums, kind="stable")
+
+
+def _permuted(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(np.take(levels, axis.order(order, levels.shape[axis.axis]).numpy(), axis.axis))
 
 
 def _same(network: nn.Module, order: Order, inputs: Inputs) -> bool:

@@ -59,7 +59,7 @@ class Slices:
     def __init__(self, network: nn.Module, inputs: Any) -> None:
         self._inputs = inputs
         try:
-            self._sets: list[Channels] = joined_channels(network, inputs)
+            self._sets = [one for one in joined_channels(network, inputs) if one.removable]
         except Exception:  # of the network's own code: what cannot be watched stays whole
             self._sets = []
         self._refused: set[int] = set()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -55,7 +58,7 @@ def same_after_permuting(network: nn.Module, inputs: Tensor) -> list[Channels]:
     for channels in found:
         order = torch.randperm(channels.count, generator=generator)
         for axis in channels.axes:
-            state[axis.tensor].copy_(axis.taken(state[axis.tensor], order))
+            state[axis.tensor].copy_(axis.permuted(state[axis.tensor], order))
     torch.testing.assert_close(network(inputs), expected)
     return found
 
@@ -79,7 +82,122 @@ def test_a_block_with_functions_shortcut_and_flattening_is_followed() -> None:
 
 def test_layers_beside_attention_are_followed() -> None:
     found = same_after_permuting(Attending(), torch.randn(2, 5, 16))
-    assert [channels.count for channels in found] == [24, 9]
+    heads, *inside, hidden, last = (channels.count for channels in found)
+    assert (heads, inside, hidden, last) == (2, [8] * 4, 24, 9)
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer between linear ones, read in one of the usual ways."""
+
+    def __init__(self, kind: type[nn.RNNBase], read: str, **options: Any) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3, 5)
+        self.core = kind(5, 6, batch_first=True, **options)
+        self.fc = nn.Linear(12 if self.core.bidirectional else 6, 2)
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs, state = self.core(torch.relu(self.embed(x)))
+        hidden = state[0] if isinstance(state, tuple) else state
+        out: Tensor = self.fc({"last": outputs[:, -1], "mean": outputs.mean(1), "state": hidden[-1]}[self.read])
+        return out
+
+
+class Stepping(nn.Module):
+    def __init__(self, cell: nn.RNNCellBase) -> None:
+        super().__init__()
+        self.cell, self.fc = cell, nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        for step in range(x.shape[1]):
+            state = self.cell(x[:, step], state)
+        out: Tensor = self.fc(state[0] if isinstance(state, tuple) else state)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("network", "units"),
+    [
+        (lambda: Recurrent(nn.LSTM, "last"), [5, 6]),
+        (lambda: Recurrent(nn.LSTM, "state", num_layers=2, bias=False), [5, 6, 6]),
+        (lambda: Recurrent(nn.GRU, "mean", num_layers=2), [5, 6, 6]),
+        (lambda: Recurrent(nn.GRU, "state"), [5, 6]),
+        (lambda: Recurrent(nn.RNN, "last"), [5, 6]),
+        (lambda: Recurrent(nn.LSTM, "last", num_layers=2, bidirectional=True), [5, 6, 6]),
+        (lambda: Recurrent(nn.LSTM, "last", bidirectional=True), [5]),
+        (lambda: Stepping(nn.LSTMCell(3, 6)), [6]),
+        (lambda: Stepping(nn.GRUCell(3, 6)), [6]),
+    ],
+)
+def test_units_of_recurrent_layers_are_followed_through_all_their_gates(
+    network: Callable[[], nn.Module], units: list[int]
+) -> None:
+    found = same_after_permuting(network(), torch.randn(2, 7, 3))
+    assert [channels.count for channels in found] == units
+    assert [channels.removable for channels in found if channels.count == 6] == [False] * units.count(6)
+
+
+class Across(nn.Module):
+    """Attention of one sequence to another."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True, **options)
+        self.queries, self.keys = nn.Linear(3, 8), nn.Linear(3, options.get("kdim", 8))
+        self.fc = nn.Linear(8, 2)
+        self.mask: Tensor | None = None
+        self.seen: dict[str, bool] = {"need_weights": False}
+
+    def forward(self, x: Tensor) -> Any:
+        keys = self.keys(x)
+        attended, weights = self.attention(self.queries(x), keys, keys, attn_mask=self.mask, **self.seen)
+        out = self.fc(attended).mean(1)
+        return out if weights is None else (out, weights)
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"kdim": 4, "vdim": 4}])
+def test_heads_and_what_is_inside_them_are_followed(options: dict[str, Any]) -> None:
+    found = same_after_permuting(Across(**options), torch.randn(2, 5, 3))
+    inputs = [4, 8] if options.get("kdim") else [8]  # one projection of both has both in one order
+    assert sorted(channels.count for channels in found) == sorted([*inputs, 2, 4, 4, 4, 4, 8])
+
+
+def test_heads_that_differ_or_are_seen_stay_in_their_places() -> None:
+    masked, shown, biased = Across(), Across(), Across(add_bias_kv=True)
+    masked.mask = torch.zeros(2, 5, 5)
+    shown.seen = {"need_weights": True, "average_attn_weights": False}
+    for network in (masked, shown):
+        found = joined_channels(network, torch.randn(1, 5, 3))
+        assert [channels.count for channels in found] == [8, 4, 4, 4, 4, 8]
+    assert joined_channels(biased, torch.randn(1, 5, 3)) == []
+
+
+class Given(nn.Module):
+    """Two layers that share one's units: a state that is handed over, or weights in two forms."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.core = nn.GRU(3, 6, batch_first=True)
+        self.fc = nn.Linear(6, 2)
+        self.first = nn.Parameter(torch.zeros(1, 1, 6))
+        self.way = way
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Any:
+        if self.way == "handed out":
+            outputs, state = self.core(x)
+            return self.fc(outputs), state
+        if self.way == "learnt":
+            state = self.first.expand(1, len(x), 6).contiguous()
+        elif self.way == "weights":
+            return self.fc(self.core(x)[0]), self.core.weight_hh_l0.sum(0)
+        return self.fc(self.core(x, state)[0])
+
+
+@pytest.mark.parametrize("way", ["handed out", "learnt", "weights", "an input"])
+def test_units_whose_order_something_else_depends_on_are_left_out(way: str) -> None:
+    x = torch.randn(1, 4, 3)
+    assert joined_channels(Given(way), (x, torch.zeros(1, 1, 6)) if way == "an input" else x) == []
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"])

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
+from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.networkfile import NetworkFile, encode_file
 from rdsearch.coding.stream import in_order
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.loading import decode, load
@@ -15,6 +19,7 @@ from rdsearch.compression.packing.pack import pack
 from rdsearch.compression.packing.quantize import Decoded, quantize
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.pruning.prune import prune
+from rdsearch.report.fileinfo import file_info
 from rdsearch.tasks.networks.identity import build_network
 
 FINE = QuantizationRecipe(step=0.5, bias_bits=8, reestimate_batchnorm=False)
@@ -91,6 +96,52 @@ def test_an_order_that_changes_the_outputs_is_not_taken() -> None:
 def test_a_network_that_cannot_be_run_is_left_as_it_is() -> None:
     network = nn.Linear(4, 4)
     assert cheapest_order(Decoded(network, {}), torch.randn(2, 9)).permutations == ()
+
+
+class Tagger(nn.Module):
+    """Attention over what a recurrent layer says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core = nn.LSTM(12, 32, batch_first=True)
+        self.between = nn.Linear(32, 32)
+        self.attention = nn.TransformerEncoderLayer(32, 4, 48, batch_first=True)
+        self.fc = nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(self.attention(self.between(self.core(x)[0]))).mean(1)
+        return out
+
+
+def test_units_of_recurrent_layers_and_heads_are_sorted_and_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, inputs = Tagger().eval(), torch.randn(16, 7, 12)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.dim() > 1:
+                weight.mul_(torch.rand(len(weight), 1) ** 4)
+                weight.mul_(weight.abs() > weight.abs().quantile(0.8))
+    plain = pack(network, Tagger, FINE, [])
+    ordered = pack(network, Tagger, FINE, [inputs])
+    outputs = [load(data, into=Tagger()).eval()(inputs) for data in (plain, ordered)]
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+    assert len(ordered) < 0.995 * len(plain)
+    file = decode(ordered)
+    assert file.sorted_in_parts == ["core.weight_ih_l0", "attention.self_attn.in_proj_weight"]
+    assert file.ordered == ["between.weight", "attention.linear1.weight"]
+    (tmp_path / "file.rdz").write_bytes(ordered)
+    console = Console(width=200)
+    with console.capture() as said:
+        console.print(file_info(tmp_path / "file.rdz"))
+    assert "heads or units of core.weight_ih_l0, attention.self_attn.in_proj_weight" in said.get()
+
+
+def test_rows_that_are_in_no_order_are_not_coded_as_if_they_were() -> None:
+    levels = np.array([[1, 2], [3, 4], [0, 9]], np.int32)
+    network = NetworkFile(Layout((Entry("weight", "w", (3, 2)),)), {"w": (levels, 0.5)}, {}, ordered=["w"])
+    file = decode(encode_file(network))
+    np.testing.assert_array_equal(file.weights["w"][0], levels)
+    assert not file.ordered
 
 
 def test_rows_descend_lexicographically_and_dead_ones_come_last() -> None:

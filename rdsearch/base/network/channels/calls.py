@@ -20,21 +20,20 @@ Arguments = Mapping[str, Any]
 Follow = Callable[[Groups, Arguments, Tensor], bool]
 
 
-def _reads(groups: Groups, source: Tensor, weight: Tensor, axis: int) -> None:
+def reads(groups: Groups, source: Tensor, weight: Tensor, axis: int) -> None:
     """A layer reads what its input carries along an axis, by the second axis of its weight."""
     place = groups.place(source)
-    if place is not None:
-        if place.axis != axis:
-            groups.leave_out(source)
-        else:
-            groups.carry(place.group, weight, 1, place.repeat, read=True)
+    if place is not None and place.axis == axis:
+        groups.carry(place.group, weight, 1, place.repeat, read=True)
     else:
+        groups.leave_out(source)
+    if place is None:
         groups.carry(groups.new(weight.shape[1], whole=False), weight, 1, read=True)
 
 
 def _linear(groups: Groups, given: Arguments, result: Tensor) -> bool:
     source, weight = given["input"], given["weight"]
-    _reads(groups, source, weight, source.dim() - 1)
+    reads(groups, source, weight, source.dim() - 1)
     return _makes(groups, weight, given.get("bias"), result, result.dim() - 1)
 
 
@@ -43,7 +42,7 @@ def _convolution(groups: Groups, given: Arguments, result: Tensor) -> bool:
     if source.dim() != weight.dim():
         return False
     if parts == 1:
-        _reads(groups, source, weight, 1)
+        reads(groups, source, weight, 1)
         return _makes(groups, weight, given.get("bias"), result, 1)
     place = groups.place(source)
     depthwise = parts == source.shape[1] == result.shape[1]
@@ -157,6 +156,29 @@ def _transposed(groups: Groups, given: Arguments, result: Tensor) -> bool:
     first, second = given["dim0"] % source.dim(), given["dim1"] % source.dim()
     axis = {first: second, second: first}.get(place.axis, place.axis)
     return groups.put(result, Place(place.group, axis, place.repeat))
+
+
+def _indexed(groups: Groups, given: Arguments, result: Tensor) -> bool:
+    """Entries along other axes than the channels'; one of several groups that are stacked along the first axis."""
+    source, index = given["input"], given.get("index")
+    index = index if isinstance(index, tuple) else (index,)
+    if any(entry is not None and entry is not ... and not isinstance(entry, int | slice) for entry in index):
+        return False
+    place, stack = groups.place(source), groups.stacked(source)
+    if len(stack) == len(source) and isinstance(index[0], int) and len(index) == 1:
+        return groups.put(result, Place(stack[index[0]], result.dim() - 1, 1))
+    if place is None:
+        return False
+    missing = source.dim() - sum(entry is not None and entry is not ... for entry in index)
+    at = index.index(...) if ... in index else len(index)
+    entries = [*index[:at], *[slice(None)] * missing, *index[at + 1 :]]
+    source_axis = result_axis = 0
+    for entry in entries:
+        if source_axis == place.axis and entry is not None:
+            return entry == slice(None) and groups.put(result, Place(place.group, result_axis, place.repeat))
+        source_axis += entry is not None
+        result_axis += not isinstance(entry, int)
+    return False
 
 
 def _combined(groups: Groups, given: Arguments, result: Tensor) -> bool:
@@ -274,6 +296,7 @@ FOLLOWED: dict[str, Follow] = {
     **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduced),
     "permute": _permuted,
     "transpose": _transposed,
+    "getitem": _indexed,
     **dict.fromkeys(_PAIRS, _combined),
 }
 _BEHIND_INPUT: dict[str, tuple[str, ...]] = {
@@ -282,6 +305,7 @@ _BEHIND_INPUT: dict[str, tuple[str, ...]] = {
     "prelu": ("weight",),
     **dict.fromkeys(("mean", "sum", "amax", "amin"), ("dim", "keepdim")),
     "transpose": ("dim0", "dim1"),
+    "getitem": ("index",),
     **dict.fromkeys(_PAIRS, ("other",)),
 }
 """Names of positional arguments, of functions that have no signature in Python."""

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from rdsearch.base.network.channels.calls import FOLLOWED, bound
 from rdsearch.base.network.channels.groups import Channels, Groups
+from rdsearch.base.network.channels.parts import IN_PARTS
 from rdsearch.base.network.inputs import Inputs, forward
 from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
@@ -39,6 +40,8 @@ _ASKING = frozenset(
     ]
 )
 """Calls without a tensor as their result that look at a tensor's form alone."""
+
+_ZEROS = frozenset(["zeros", "new_zeros", "zeros_like"])
 
 
 def joined_channels(network: nn.Module, inputs: Inputs) -> list[Channels]:
@@ -80,16 +83,22 @@ class _Watch(TorchFunctionMode):
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
+        name = getattr(function, "__name__", "").strip("_")
         result = function(*args, **named)
+        if name in _ZEROS:
+            self._alive.append(result)
+            self._groups.note_zeros(result)
         tensors = [*_tensors(args), *_tensors(named)]
         if any(map(self._groups.knows, tensors)):
             self._alive += [result, tensors]
-            if not self._follow(getattr(function, "__name__", "").strip("_"), args, named, result):
+            if not self._follow(name, args, named, result):
                 for tensor in (*tensors, *_tensors(result)):
                     self._groups.leave_out(tensor)
         return result
 
     def _follow(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> bool:
+        if name in IN_PARTS:
+            return IN_PARTS[name](self._groups, name, args, kwargs, result)
         if not isinstance(result, Tensor):
             return name in _ASKING and not any(True for _ in _tensors(result))
         if name not in FOLLOWED:
