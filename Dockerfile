@@ -11,6 +11,8 @@ WORKDIR /opt/rdsearch
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY rdsearch rdsearch
 COPY search_spaces search_spaces
+COPY decoder decoder
+COPY packaging packaging
 RUN pip install --no-cache-dir --constraint constraints.txt '.[figures,postgresql]' 'ray[default]'
 
 RUN useradd --create-home --uid 1000 rdsearch \

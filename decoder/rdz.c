@@ -28,7 +28,13 @@ typedef int64_t i64;
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
-static i64 shifted(i64 x, int n) { return x < 0 ? ~(~x >> n) : x >> n; } /* rounds towards minus infinity */
+#if (-1 >> 1) == -1 /* rounds towards minus infinity */
+static i64 shifted(i64 x, int n) { return x >> n; }
+static i32 shifted32(i32 x, int n) { return x >> n; }
+#else
+static i64 shifted(i64 x, int n) { return x < 0 ? ~(~x >> n) : x >> n; }
+static i32 shifted32(i32 x, int n) { return (i32)shifted(x, n); }
+#endif
 static i64 clip(i64 x, i64 a, i64 b) { return x < a ? a : x > b ? b : x; }
 static i64 least(i64 a, i64 b) { return a < b ? a : b; }
 static i64 size_of(i64 x) { return x < 0 ? -x : x; }
@@ -431,22 +437,24 @@ static int adaptive(decoder *d, int h) {
 
 static int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i64 bias, i64 x) {
     i32 *A = d->weights[0][kind * SETS + a], *B = d->weights[1][kind * SETS + b], *M = d->maps[kind][x];
-    i64 v[INPUTS + 1], sum_a = 0, sum_b = 0;
+    i32 v[INPUTS + 1];
+    i64 sum_a = 0, sum_b = 0;
     for (int j = 0; j < INPUTS; j++) v[j] = d->stretch[d->counters[slots[j]] >> 16];
-    v[INPUTS] = bias;
-    for (int j = 0; j <= INPUTS; j++) sum_a += A[j] * v[j], sum_b += B[j] * v[j];
-    i64 odds_a = clip(shifted(sum_a, 16), -SLOPES, SLOPES), odds_b = clip(shifted(sum_b, 16), -SLOPES, SLOPES);
-    i64 odds = shifted(odds_a + odds_b, 1), t = odds + SLOPES, l = least(t / 176, 31), o = t - 176 * l;
-    i64 refined = (M[l] * (176 - o) + M[l + 1] * o) / 176;
-    int bit = decision(d, clip((3 * (i64)d->squash[t] + refined) >> 2, FLOOR, 65536 - FLOOR));
-    i64 step_a = (65535 * bit - d->squash[odds_a + SLOPES]) * 4, step_b = (65535 * bit - d->squash[odds_b + SLOPES]) * 4;
+    v[INPUTS] = (i32)bias;
+    for (int j = 0; j <= INPUTS; j++) sum_a += (i64)A[j] * v[j], sum_b += (i64)B[j] * v[j];
+    const i32 odds_a = (i32)clip(shifted(sum_a, 16), -SLOPES, SLOPES), odds_b = (i32)clip(shifted(sum_b, 16), -SLOPES, SLOPES);
+    const u32 odds = (u32)(shifted32(odds_a + odds_b, 1) + SLOPES), l = odds / 176 < 31 ? odds / 176 : 31, o = odds - 176 * l;
+    const u32 refined = ((u32)M[l] * (176 - o) + (u32)M[l + 1] * o) / 176;
+    const int bit = decision(d, clip((3 * (u32)d->squash[odds] + refined) >> 2, FLOOR, 65536 - FLOOR));
+    const i32 target = 65535 * bit; /* a step's products are below 2^30 */
+    const i32 step_a = (target - d->squash[odds_a + SLOPES]) * 4, step_b = (target - d->squash[odds_b + SLOPES]) * 4;
     for (int j = 0; j <= INPUTS; j++) {
-        A[j] = (i32)(A[j] + shifted(v[j] * step_a + 131072, 18));
-        B[j] = (i32)(B[j] + shifted(v[j] * step_b + 131072, 18));
+        A[j] = (i32)((u32)A[j] + (u32)shifted32(v[j] * step_a + 131072, 18));
+        B[j] = (i32)((u32)B[j] + (u32)shifted32(v[j] * step_b + 131072, 18));
     }
     for (int j = 0; j < INPUTS; j++) adapt(d, &d->counters[slots[j]], bit);
-    i64 n = 2 * o > 176 ? l + 1 : l;
-    M[n] = (i32)(M[n] + shifted(65535 * bit - M[n], 6));
+    const u32 n = 2 * o > 176 ? l + 1 : l;
+    M[n] += shifted32(target - M[n], 6);
     return bit;
 }
 
@@ -742,16 +750,57 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
     return remember(d, m->rows, m->live_rows, levels);
 }
 
+static int read_body(decoder *d, const matrix *m, i32 *values) {
+    workspace w = {NULL, NULL, NULL, NULL, NULL};
+    int status = read_weights(d, m, values, &w);
+    free(w.columns), free(w.taps), free(w.excess), free(w.window), free(w.levels);
+    return status;
+}
+
 /* The next tensor of the stream; `values` are zeros. */
 static int read_tensor(decoder *d, matrix m, i32 *values) {
     read_header(d, &m);
     if (!m.level) return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
     /* No weight costs less than 1/2839 of a bit, half of it where ranges are close. */
     if (m.rows * m.columns * m.taps > (d->size + 16) * (16 * 2839)) return RDZ_DAMAGED;
-    workspace w = {NULL, NULL, NULL, NULL, NULL};
-    int status = read_weights(d, &m, values, &w);
-    free(w.columns), free(w.taps), free(w.excess), free(w.window), free(w.levels);
-    return status;
+    return read_body(d, &m, values);
+}
+
+/* ---- a stream, tensor by tensor --------------------------------------------------------------------------------- */
+
+struct rdz_stream {
+    decoder decoder;
+    matrix next;
+};
+
+rdz_stream *rdz_open(const u8 *data, size_t size) {
+    rdz_stream *s = zeros(1, sizeof *s);
+    if (!s) return NULL;
+    make_tables(&s->decoder);
+    begin(&s->decoder, data, size);
+    return s;
+}
+
+void rdz_forget(rdz_stream *s) { forget(&s->decoder); }
+
+int rdz_next(rdz_stream *s, int dims, const u64 *shape) {
+    s->next = matrix_of(dims, shape);
+    read_header(&s->decoder, &s->next);
+    return s->next.level > 0;
+}
+
+int rdz_weights(rdz_stream *s, int in_order, i32 *values) {
+    s->next.ordered = in_order;
+    return read_body(&s->decoder, &s->next, values);
+}
+
+u64 rdz_words(const rdz_stream *s) { return s->decoder.at; }
+
+int rdz_overrun(const rdz_stream *s) { return overrun(&s->decoder); }
+
+void rdz_close(rdz_stream *s) {
+    if (s) forget(&s->decoder);
+    free(s);
 }
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */

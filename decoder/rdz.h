@@ -37,6 +37,23 @@ int rdz_read(const uint8_t *file, size_t size, const uint8_t *layout, size_t lay
 /* Read a bare payload. `network` comes with names and shapes; its data are filled in as int32. */
 int rdz_read_payload(const uint8_t *payload, size_t size, uint64_t limit, rdz_network *network);
 
+/* Read one stream of a payload tensor by tensor, for programs that know the shapes. `rdz_open` copies nothing: `data`
+   stays where it is until `rdz_close`, which takes NULL, too. */
+typedef struct rdz_stream rdz_stream;
+
+rdz_stream *rdz_open(const uint8_t *data, size_t size); /* NULL: no memory */
+void rdz_forget(rdz_stream *stream);                    /* start the model anew */
+
+/* The header of the next tensor, which has values; at most 32 dims. 0: all its values are zero, and it is read. */
+int rdz_next(rdz_stream *stream, int dims, const uint64_t *shape);
+
+/* Its values, which are zeros before, in C order. */
+int rdz_weights(rdz_stream *stream, int in_order, int32_t *values);
+
+uint64_t rdz_words(const rdz_stream *stream); /* of 32 bits, read so far */
+int rdz_overrun(const rdz_stream *stream);    /* whether more has been read than an encoder writes */
+void rdz_close(rdz_stream *stream);
+
 void rdz_free(rdz_network *network);
 
 /* What a status means, in one sentence. */

@@ -13,6 +13,7 @@ import pytest
 
 from rdsearch import __version__
 from tests.coding.test_arrays import DECODE_GOLDEN, GOLDEN, ROOT
+from tests.coding.test_c_decoder import COMPILER
 
 LOAD = """
 import sys, numpy as np, rdz
@@ -22,10 +23,12 @@ state = rdz.load(sys.argv[1])
 assert list(state) == list(wanted)
 assert all(np.array_equal(state[name], array) for name, array in wanted.items())
 assert len(rdz.load(sys.argv[3])) == 8
-foreign = {"torch", "ray", "optuna", "pydantic", "click", "rich", "rdsearch", "scipy"} & set(sys.modules)
+heavy = {"numba", "constriction"} if sys.argv[4] == "C" else set()
+foreign = (heavy | {"torch", "ray", "optuna", "pydantic", "click", "rich", "rdsearch", "scipy"}) & set(sys.modules)
 assert not foreign, foreign
 print("same")
 """
+KERNELS = ["numba", *(["C"] if COMPILER else [])]
 OTHER_NUMPY = "2.1.3"
 REGISTERED = min((ROOT / "results" / "mnist_lenet5" / "front").glob("*.rdz"))
 
@@ -61,13 +64,14 @@ def ran(python: Path, *arguments: str | Path, status: int = 0) -> str:
 
 def test_it_loads_files_with_numpy_numba_and_constriction_alone(python: Path) -> None:
     file = GOLDEN / "listed.rdz"
-    assert ran(python, "-c", LOAD, file, f"{file}.npz", REGISTERED).split() == ["same"]
+    assert ran(python, "-c", LOAD, file, f"{file}.npz", REGISTERED, KERNELS[-1]).split() == ["same"]
 
 
-def test_golden_payloads_decode_under_another_numpy(python: Path) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_golden_payloads_decode_under_another_numpy(python: Path, kernel: str) -> None:
     assert np.__version__ != OTHER_NUMPY
     code = "import numpy; print(numpy.__version__)" + DECODE_GOLDEN.replace("rdsearch", "rdz")
-    assert ran(python, "-c", code, GOLDEN).split() == [OTHER_NUMPY, "same"]
+    assert ran(python, "-c", code, GOLDEN, kernel).split() == [OTHER_NUMPY, "same"]
 
 
 def test_its_commands(python: Path, tmp_path: Path) -> None:

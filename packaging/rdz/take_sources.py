@@ -1,8 +1,12 @@
-"""Put the sources of `rdsearch.coding` into the wheel, as `rdz.coding`: both distributions can be installed at once."""
+"""Put the sources of `rdsearch.coding` into the wheel, as `rdz.coding`: both distributions can be installed at once.
+
+With them goes the decoder in C, where there is a compiler.
+"""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path(__file__).parents[2] / "rdsearch"
+LIBRARY = runpy.run_path(str(Path(__file__).parents[1] / "decoder_library.py"))
 IMPORT = re.compile(r"^(\s*(?:from|import) )rdsearch\b", re.MULTILINE)
 
 
@@ -29,6 +34,12 @@ class TakeSources(BuildHookInterface):
             text = source.read_text(encoding="utf-8")
             copy.write_text(IMPORT.sub(r"\1rdz", text) if source.suffix == ".py" else text, encoding="utf-8")
             build_data["force_include"][str(copy)] = f"rdz/{place.as_posix()}"
+        made = LIBRARY["compiled"](self._folder)
+        if made is None:
+            self.app.display_warning("no C compiler: numba will compile the decoder when it first runs")
+        else:
+            build_data |= {"pure_python": False, "tag": LIBRARY["platform_tag"]()}
+            build_data["force_include"][str(made)] = f"rdz/coding/{LIBRARY['NAME']}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove the copies."""

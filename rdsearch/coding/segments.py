@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import Cursor, varint
+from rdsearch.coding.reading import reader_of
 from rdsearch.errors import FileFormatError
 
 LARGEST_ALONE = 1 << 22
@@ -88,11 +89,10 @@ def decode_tensors(
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes.
     """
-    from rdsearch.coding.stream import Decoder
 
     def decoded(job: tuple[bytes, Sequence[Piece]]) -> list[Array]:
         stream, pieces = job
-        decoder = Decoder(stream)
+        decoder = reader_of(stream)
         found: list[Array] = []
         for number, piece in enumerate(pieces):
             if piece.tensor == anew and number:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdsearch.coding.model import header, kernels, prediction, state, tables
-from rdsearch.errors import FileFormatError
+from rdsearch.coding.reading import WORD_BYTES, Reader
 
-_WORD_BYTES = 4
 _LEAST_PREDICTED = 64
 _LARGE = 1 << 19
 """Weights from which on it counts how long a tensor takes."""
@@ -20,8 +19,6 @@ _FIRST_ROOM = 1 << 14
 _HEADER_DECISIONS = 256
 _CHUNK = 1 << 16
 """Decisions that go to constriction in one call: their arrays of 24 bytes a decision fit into a processor's cache."""
-# The cheapest weight takes one bit of probability 1 - FLOOR/65536, 1/2839 of a bit; half of it where ranges are close.
-_WEIGHTS_PER_BYTE = 16 * 2839
 
 
 class _Stream:
@@ -129,90 +126,45 @@ class Encoder(_Stream):
         """
         words = self._encoder.get_compressed()
         settled, (low, width) = self._encoder.pos()
-        data = words.astype(">u4").tobytes().ljust(_WORD_BYTES * (settled + 2), b"\0")
-        head, tail = data[: _WORD_BYTES * settled], int.from_bytes(data[_WORD_BYTES * settled :], "big")
+        data = words.astype(">u4").tobytes().ljust(WORD_BYTES * (settled + 2), b"\0")
+        head, tail = data[: WORD_BYTES * settled], int.from_bytes(data[WORD_BYTES * settled :], "big")
         # Where the range runs over 2^64, constriction has decided already which side of it the tail is on.
         first, last = (low, min(low + width, 1 << 64) - 1) if tail >= low else (0, low + width - (1 << 64) - 1)
-        for kept in range(2 * _WORD_BYTES + 1):
-            unit = 1 << (8 * (2 * _WORD_BYTES - kept))
+        for kept in range(2 * WORD_BYTES + 1):
+            unit = 1 << (8 * (2 * WORD_BYTES - kept))
             shortest = -(-first // unit) * unit
             if shortest <= last:
                 break
-        payload: bytes = head + shortest.to_bytes(2 * _WORD_BYTES, "big")
+        payload: bytes = head + shortest.to_bytes(2 * WORD_BYTES, "big")
         return payload.rstrip(b"\0")
 
 
-class Decoder(_Stream):
-    """Reads tensors from a payload.
-
-    Raises:
-        FileFormatError: From `get` and `finish`, where the payload cannot be what an encoder wrote.
-    """
+class Decoder(_Stream, Reader):
+    """Reads tensors from a payload by the compiled functions that the encoder uses; see `Reader`."""
 
     def __init__(self, data: bytes) -> None:
-        padded = data.ljust(max(-(-len(data) // _WORD_BYTES), state.LOOKAHEAD) * _WORD_BYTES, b"\0")
-        super().__init__(np.frombuffer(padded, ">u4").astype(np.uint32), decoding=True)
-        self._size = len(data)
+        Reader.__init__(self, data)
+        padded = data.ljust(max(-(-len(data) // WORD_BYTES), state.LOOKAHEAD) * WORD_BYTES, b"\0")
+        _Stream.__init__(self, np.frombuffer(padded, ">u4").astype(np.uint32), decoding=True)
+        self._fields = np.zeros(header.FIELDS, np.int64)
         self._coder[state.RANGE] = (1 << 64) - 1
-        self._coder[state.OFFSET] = int.from_bytes(padded[: _WORD_BYTES * state.LOOKAHEAD], "big")
+        self._coder[state.OFFSET] = int.from_bytes(padded[: WORD_BYTES * state.LOOKAHEAD], "big")
         self._coder[state.AT] = state.LOOKAHEAD
         self._coder[state.END] = self._tape.size
 
-    def get(self, shape: tuple[int, ...], *, in_order: bool = False) -> NDArray[np.int32]:
-        """The next tensor, which has weights: int32 of this shape; one of zeros is a view that takes no memory."""
-        fields = np.zeros(header.FIELDS, np.int64)
-        self._code_header(fields, matrix_of_kernels(shape))
-        if not fields[header.LEVEL]:
-            return self._checked_end(_zeros(shape), state.OK)
-        self._check_room(shape)
-        try:
-            # Memory that is not yet written to is not yet taken: what is taken grows as the payload is read.
-            values = np.zeros(shape, np.int32)
-            return self._checked_end(values, self._code_weights(values, fields, in_order=in_order))
-        except MemoryError as error:
-            raise _too_large(shape) from error
+    def _next(self, shape: tuple[int, ...]) -> bool:
+        self._fields[:] = 0
+        self._code_header(self._fields, matrix_of_kernels(shape))
+        return bool(self._fields[header.LEVEL])
 
-    def _check_room(self, shape: tuple[int, ...]) -> None:
-        """Refuse a shape that the payload cannot fill, whatever it says."""
-        if math.prod(shape) > (self._size + 4 * _WORD_BYTES) * _WEIGHTS_PER_BYTE:
-            raise FileFormatError(
-                f"coded weights: {self._size} bytes cannot hold a tensor of shape {shape}; the payload is truncated "
-                "or belongs to another network"
-            )
-
-    def _checked_end(self, values: NDArray[np.int32], status: int) -> NDArray[np.int32]:
-        if status == state.OUT_OF_RANGE:
-            raise FileFormatError("coded weights: a level outside int32; the payload is damaged")
-        if status == state.OVERRUN or self._exhausted():
-            raise FileFormatError(
-                f"coded weights: {self._size} bytes end before a tensor of shape {values.shape} does; the payload is "
-                "truncated, damaged or belongs to another network"
-            )
-        return values
+    def _read(self, values: NDArray[np.int32], *, in_order: bool) -> int:
+        return self._code_weights(values, self._fields, in_order=in_order)
 
     def _exhausted(self) -> bool:
-        """Whether more has been read than the payload holds."""
         return bool(self._coder[state.AT] > self._coder[state.END] + np.uint64(state.LOOKAHEAD))
 
-    def finish(self) -> None:
-        """Check that the payload ends where its last tensor does."""
-        left = self._size - _WORD_BYTES * int(self._coder[state.AT])
-        if left > 0:
-            raise FileFormatError(
-                f"coded weights: at least {left} of {self._size} bytes are left over; the payload is damaged or "
-                "belongs to another network"
-            )
-
-
-def _zeros(shape: tuple[int, ...]) -> NDArray[np.int32]:
-    try:
-        return np.broadcast_to(np.int32(0), shape)
-    except ValueError as error:
-        raise _too_large(shape) from error
-
-
-def _too_large(shape: tuple[int, ...]) -> FileFormatError:
-    return FileFormatError(f"coded weights: a tensor of shape {shape} is too large to hold")
+    def _words(self) -> int:
+        return int(self._coder[state.AT])
 
 
 def matrix_of_kernels(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

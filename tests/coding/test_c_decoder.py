@@ -186,7 +186,7 @@ def test_mutated_files_are_read_as_python_reads_them_or_refused(tmp_path: Path) 
     program = build(tmp_path, "many", "-DRDZ_NO_MAIN", "-O1", "-g", *sanitizers(tmp_path), many)
     layout = tmp_path / "layout.json"
     layout.write_bytes(fuzz.LAYOUT.to_json())
-    files = [*fuzz.CORPUS, *mutants(400, seed=11)]
+    files = [*fuzz.CORPUS, *mutants(250, seed=11)]
     done = subprocess.run(
         [program, layout],
         input=b"".join(len(data).to_bytes(4, "little") + data for data in files),

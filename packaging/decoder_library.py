@@ -1,0 +1,34 @@
+"""Compile decoder/rdz.c into a shared library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zlib
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "decoder" / "rdz.c"
+NAME = "librdz.so"
+
+
+def compiled(folder: Path, *options: str) -> Path | None:
+    """The library, made in a folder; `None` where there is no compiler, or none that can."""
+    names = filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))
+    compiler = next(filter(None, map(shutil.which, names)), None)
+    if compiler is None or sys.platform == "win32":
+        return None
+    made, source = folder / NAME, folder / "rdz_library.c"
+    # What it was made of: a checkout whose source has changed since does not use it.
+    source.write_text(f'#include "rdz.c"\nconst uint32_t rdz_source = {zlib.crc32(SOURCE.read_bytes())}u;\n')
+    command = [compiler, "-std=c99", "-O3", "-fPIC", "-shared", "-DRDZ_NO_MAIN", f"-I{SOURCE.parent}", *options]
+    done = subprocess.run([*command, "-o", str(made), str(source), "-lm"], capture_output=True, check=False)
+    source.unlink()
+    return made if done.returncode == 0 else None
+
+
+def platform_tag() -> str:
+    """Of a wheel that holds the library, which needs no particular Python."""
+    return f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
