@@ -4,11 +4,14 @@
     python benchmarks/codec.py --checkpoint resnet20.th --sparsity 0.9 --step 0.0390625
     python benchmarks/codec.py --levels pruned.npz --ablate
     python benchmarks/codec.py --speed
+    python benchmarks/codec.py --checkpoint resnet20.th --grid --nncodec nncodec/bin/python
 
 A checkpoint's tensors of two or more dimensions are pruned together by magnitude to the sparsity, then rounded to
-multiples of the step. `--levels` takes integers as they are, from an .npz. `--ablate` prints what each part of the
-model saves, by taking it out of the source, compiling that and coding again (about ten seconds a part). `--speed`
-measures nothing but time, on the shapes of small and large networks.
+multiples of the step. `--levels` takes integers as they are, from an .npz. `--nncodec` names the Python of an
+environment that has NNCodec, which is then measured on the same integers (see nncodec_coder.py); `--grid` prints both
+for the cells of the table in docs/codec.md. `--ablate` prints what each part of the model saves, by taking it out of
+the source, compiling that and coding again (about ten seconds a part). `--speed` measures nothing but time, on the
+shapes of small and large networks.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import json
 import lzma
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -152,7 +157,22 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
     return best
 
 
-def compare(tensors: Tensors) -> None:
+def nncodec(python: str, tensors: Tensors) -> tuple[str, int, float, float] | None:
+    """NNCodec's version, bytes, and seconds of encoding and decoding; `None` where that Python does not have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tensors.npz"
+        np.savez(path, **{f"{index:04}": tensor for index, tensor in enumerate(tensors) if tensor.size})
+        script = Path(__file__).with_name("nncodec_coder.py")
+        done = subprocess.run([python, script, path], capture_output=True, text=True, check=False)
+    if "No module named 'nncodec'" in done.stderr:
+        return None
+    if done.returncode:
+        raise SystemExit(f"{python}: {done.stderr.strip().splitlines()[-1]}")
+    name, size, encode, decode = json.loads(done.stdout)
+    return name, size, encode, decode
+
+
+def compare(tensors: Tensors, python: str) -> None:
     shapes = [tensor.shape for tensor in tensors]
     count = sum(tensor.size for tensor in tensors)
     zeros = 1 - sum(int(np.count_nonzero(tensor)) for tensor in tensors) / count
@@ -170,10 +190,29 @@ def compare(tensors: Tensors) -> None:
         print(f"{name:<22}{size:>10}{8 * size / count:>13.4f}" + "".join(f"{count / s / 1e6:>12.2f}" for s in speeds))
 
     row("rdsearch", len(data), encode, decode)
+    peer = nncodec(python, tensors)
+    if peer is not None:
+        row(f"NNCodec {peer[0]}", *peer[1:])
     row("entropy, per tensor", entropy)
     row("static categorical", len(static_categorical(tensors)), seconds(lambda: static_categorical(tensors)))
     for name, coder in general_coders().items():
         row(name, len(coder(plain)), seconds(lambda coder=coder: coder(plain), repeats=1))  # type: ignore[misc]
+    if peer is None:
+        print(f"NNCodec is not shown: {python} does not have it (--nncodec; see benchmarks/nncodec_coder.py)")
+
+
+def grid(path: Path, python: str) -> None:
+    """Both coders over steps and sparsities, as the table of docs/codec.md."""
+    sparsities = (0.0, 0.5, 0.8, 0.9, 0.95)
+    print("| step | " + " | ".join(f"{sparsity:g}" for sparsity in sparsities) + " |")
+    for step in (0.015625, 0.0390625, 0.09375):
+        cells = []
+        for sparsity in sparsities:
+            tensors = quantized_checkpoint(path, sparsity, step)
+            ours, peer = len(encode_arrays(tensors)), nncodec(python, tensors)
+            beside = f"{peer[1]:,} → {ours:,} (×{ours / peer[1]:.3f})" if peer else f"{ours:,}"
+            cells.append(beside)
+        print(f"| {step:g} | " + " | ".join(cells) + " |", flush=True)
 
 
 def resnet50_shapes() -> list[tuple[int, ...]]:
@@ -273,10 +312,17 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--step", type=float, default=0.0390625)
     source.add_argument("--speed", action="store_true", help="time small and large networks, and nothing else")
+    parser.add_argument("--nncodec", metavar="PYTHON", default=sys.executable, help="a Python that has NNCodec")
+    parser.add_argument("--grid", action="store_true", help="a checkpoint at several steps and sparsities")
     parser.add_argument("--ablate", action="store_true", help="print what each part of the model saves")
     arguments = parser.parse_args()
     if arguments.speed:
         speeds()
+        return
+    if arguments.grid:
+        if arguments.checkpoint is None:
+            parser.error("--grid takes the weights of a --checkpoint")
+        grid(arguments.checkpoint, arguments.nncodec)
         return
     if arguments.checkpoint:
         tensors = quantized_checkpoint(arguments.checkpoint, arguments.sparsity, arguments.step)
@@ -285,7 +331,7 @@ def main() -> None:
             tensors = [stored[key] for key in stored.files]
     else:
         tensors = synthetic()
-    compare(tensors)
+    compare(tensors, arguments.nncodec)
     if arguments.ablate:
         ablate(tensors)
 
