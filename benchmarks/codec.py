@@ -37,6 +37,7 @@ import numpy as np
 from rdsearch.coding import stream
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
 from rdsearch.coding.model import kernels, mixing
+from rdsearch.coding.segments import decode_tensors
 
 Tensors = list[np.ndarray]
 
@@ -269,6 +270,18 @@ def speeds() -> None:
             decode = seconds(lambda data=data, shapes=shapes: decode_arrays(data, shapes), repeats)  # type: ignore[misc]
             cells = "".join(f"{1000 * taken:>11.1f}{count / taken / 1e6:>6.1f}" for taken in (encode, decode))
             print(f"{name:<32}{count:>10}{sparsity:>7.2f}{len(data):>10}{cells}", flush=True)
+    one_of_many()
+
+
+def one_of_many() -> None:
+    """Processor time of a single tensor against that of the whole payload."""
+    shapes = SPEED_SHAPES["ResNet-50"]
+    data = encode_arrays(of_sparsity(shapes, 0.9))
+    whole = seconds(lambda: decode_tensors(data, shapes), 1)
+    for index in (0, len(shapes) // 2, len(shapes) - 1):
+        one = seconds(lambda index=index: decode_tensors(data, shapes, wanted=[index]))  # type: ignore[misc]
+        shape = "x".join(map(str, shapes[index]))
+        print(f"tensor {index + 1} of {len(shapes)}, {shape}, of ResNet-50: {1000 * one:.0f} of {1000 * whole:.0f} ms")
 
 
 def variant(folder: Path, number: int, edits: dict[str, dict[str, str]]) -> ModuleType:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rdsearch import coding as coding
     from rdsearch import testing as testing
     from rdsearch.compression.loading import load as load
+    from rdsearch.compression.loading import load_tensors as load_tensors
     from rdsearch.compression.rounds import compress as compress
     from rdsearch.config.recipe import Recipe as Recipe
     from rdsearch.errors import RdsearchError as RdsearchError
@@ -35,6 +36,7 @@ _PUBLIC = {
     "Task": "rdsearch.tasks.task",
     "compress": "rdsearch.compression.rounds",
     "load": "rdsearch.compression.loading",
+    "load_tensors": "rdsearch.compression.loading",
     "load_front": "rdsearch.search.outcome.results",
     "resume": "rdsearch.search.api",
     "score_on_test": "rdsearch.search.outcome.testsplit",

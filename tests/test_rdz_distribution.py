@@ -23,6 +23,7 @@ state = rdz.load(sys.argv[1])
 assert list(state) == list(wanted)
 assert all(np.array_equal(state[name], array) for name, array in wanted.items())
 assert len(rdz.load(sys.argv[3])) == 8
+assert list(rdz.load_tensors(sys.argv[3], ["conv1.weight"])) == ["conv1.weight"]
 heavy = {"numba", "constriction"} if sys.argv[4] == "C" else set()
 foreign = (heavy | {"torch", "ray", "optuna", "pydantic", "click", "rich", "rdsearch", "scipy"}) & set(sys.modules)
 assert not foreign, foreign

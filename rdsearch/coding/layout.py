@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import prod
 from typing import Any, Literal, get_args
 
-from rdsearch.errors import FileFormatError
+from rdsearch.errors import FileFormatError, UnknownNameError
 
 Kind = Literal["weight", "vector", "batchnorm", "buffer", "tied"]
 _KINDS: tuple[str, ...] = get_args(Kind)
@@ -89,6 +90,29 @@ class Layout:
     def fingerprint(self) -> bytes:
         """2 bytes that differ between layouts, but for one in 65536 (BLAKE2b of the compact form)."""
         return hashlib.blake2b(self.to_json(), digest_size=2).digest()
+
+
+def part_of(layout: Layout, names: Collection[str]) -> Layout:
+    """The entries that hold tensors of these names, and those that they are tied to.
+
+    Raises:
+        UnknownNameError: The layout does not have one of them.
+    """
+    holders = {name: entry for entry in layout.entries for name, _ in entry.tensors()}
+    if unknown := [name for name in names if name not in holders]:
+        close = get_close_matches(unknown[0], holders, 1) or list(holders)[:1]
+        raise UnknownNameError(
+            f"the network has no tensor {unknown[0]!r}"
+            + (f"; did you mean {close[0]!r}? `rdsearch info` lists the weights" if close else ": it has none")
+        )
+    needed: set[Entry] = set()
+    for name in names:
+        entry = holders[name]
+        needed.add(entry)
+        while entry.kind == "tied":  # to a tensor before it, which may be tied itself
+            entry = holders[entry.note]
+            needed.add(entry)
+    return Layout(tuple(entry for entry in layout.entries if entry in needed))
 
 
 def _entry(row: Any) -> Entry:

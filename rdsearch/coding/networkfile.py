@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from rdsearch.coding.arrays import is_void
 from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, walk, write_sections
-from rdsearch.coding.layout import Entry, Layout
+from rdsearch.coding.layout import Entry, Layout, part_of
 from rdsearch.coding.levels import Head, Levels, Shapes, decode_head, decode_levels, encode_levels
 from rdsearch.coding.progressive import (
     ProgressiveLevels,
@@ -22,6 +21,7 @@ from rdsearch.coding.progressive import (
     refinement_parts,
     weight_steps,
 )
+from rdsearch.coding.zipped import MAX_TEXT, decode_buffers, decode_recipe, encode_buffers, encode_recipe, inflate
 from rdsearch.errors import FileFormatError
 
 Sections = tuple[tuple[int, memoryview], dict[int, memoryview], list[memoryview]]
@@ -39,11 +39,6 @@ SECTION_NAMES = {
     REFINEMENT: "quality layer",
 }
 FINGERPRINT_BYTES = 2
-MAX_TEXT = 2**22
-"""Bytes of JSON: room for 50 000 tensors."""
-_BUFFER_DTYPES = frozenset(
-    {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +170,10 @@ def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> byt
     sections = [_encode_network(network)]
     if not coarser:
         sections.append((LEVELS, _encode_levels(network)))
-    buffers = b"".join(_raw(network.buffers[entry.name]) for entry in network.layout.of("buffer"))
-    if buffers:
-        sections.append((BUFFERS, zlib.compress(buffers, 9)))
+    if buffers := encode_buffers(network.buffers, list(network.layout.of("buffer"))):
+        sections.append((BUFFERS, buffers))
     if network.recipe is not None:
-        sections.append((RECIPE, zlib.compress(json.dumps(network.recipe, separators=(",", ":")).encode(), 9)))
+        sections.append((RECIPE, encode_recipe(network.recipe)))
     if coarser:
         weights = [network.weights[entry.name] for entry in network.layout.of("weight")]
         vectors = [network.vectors[name] for name, _ in vector_shapes(network.layout)]
@@ -187,18 +181,24 @@ def encode_file(network: NetworkFile, coarser: Sequence[Refinement] = ()) -> byt
     return write_sections(sections)
 
 
-def decode_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
+def decode_file(data: bytes, layout_of: LayoutOf, only: Collection[str] | None = None) -> NetworkFile:
     """Read a ``.rdz`` file.
 
     Args:
         data: The whole file.
         layout_of: Where the layouts of registered networks come from.
+        only: Names of tensors of the state dict: no others are decoded, but for those that are needed for them. All by
+            default.
+
+    Returns:
+        The network, or of its layout the entries that hold the tensors asked for.
 
     Raises:
         FileFormatError: The file is not one that this version can read, is damaged, or too large for this machine.
+        UnknownNameError: A tensor is asked for that the network does not have.
     """
     try:
-        return _decode_network_file(data, layout_of)
+        return _decode_network_file(data, layout_of, only)
     except MemoryError as error:
         raise FileFormatError("the file's network is too large for the memory of this machine") from error
 
@@ -221,16 +221,19 @@ def _orders(shapes: Shapes, head: Head) -> tuple[list[str], list[str]]:
     return ordered, in_parts
 
 
-def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
+def _decode_network_file(data: bytes, layout_of: LayoutOf, only: Collection[str] | None) -> NetworkFile:
     network, sections, layers = _sections(data)
-    network_id, layout = _decode_network(*network, layout_of)
+    network_id, whole = _decode_network(*network, layout_of)
+    layout = whole if only is None else part_of(whole, only)
+    shapes, _ = coded_shapes(layout)
+    wanted = {name for name, _ in shapes}
     orders: tuple[list[str], list[str]] = [], []
     if layers:
-        weights = [(entry.name, entry.shape) for entry in layout.of("weight")]
-        levels = decode_progressive(layers, weights, vector_shapes(layout))
+        weights = [(entry.name, entry.shape) for entry in whole.of("weight")]
+        levels = decode_progressive(layers, weights, vector_shapes(whole))
     else:
-        shapes, vectors = coded_shapes(layout)
-        found, head = decode_levels(sections[LEVELS], shapes, vectors)
+        shapes, vectors = coded_shapes(whole)
+        found, head = decode_levels(sections[LEVELS], shapes, vectors, wanted)
         orders = _orders(shapes, head)
         names = {shapes[index][0] for index in vectors}
         levels = ProgressiveLevels(
@@ -238,15 +241,17 @@ def _decode_network_file(data: bytes, layout_of: LayoutOf) -> NetworkFile:
             {name: pair for name, pair in found.items() if name in names},
             written=1,
         )
+    buffers = {entry.name for entry in layout.of("buffer")}
+    values = decode_buffers(sections.get(BUFFERS), list(whole.of("buffer"))) if buffers or only is None else {}
     return NetworkFile(
         layout=layout,
-        weights=levels.weights,
-        vectors=levels.vectors,
-        buffers=_decode_buffers(sections.get(BUFFERS), list(layout.of("buffer"))),
+        weights={name: pair for name, pair in levels.weights.items() if name in wanted},
+        vectors={name: pair for name, pair in levels.vectors.items() if name in wanted},
+        buffers={name: array for name, array in values.items() if name in buffers},
         network_id=network_id,
-        recipe=_decode_recipe(sections.get(RECIPE)),
-        ordered=orders[0],
-        sorted_in_parts=orders[1],
+        recipe=decode_recipe(sections.get(RECIPE)),
+        ordered=[name for name in orders[0] if name in wanted],
+        sorted_in_parts=[name for name in orders[1] if name in wanted],
         refinement=max(len(layers), 1),
         refinements=levels.written,
     )
@@ -357,7 +362,7 @@ def _encode_network(network: NetworkFile) -> tuple[int, bytes]:
 
 def _decode_network(kind: int, payload: memoryview, layout_of: LayoutOf) -> tuple[str | None, Layout]:
     if kind == LISTED:
-        return None, Layout.from_json(_inflate(payload, "the list of tensors"))
+        return None, Layout.from_json(inflate(payload, "the list of tensors"))
     if len(payload) < FINGERPRINT_BYTES:
         raise FileFormatError("the file does not say which network it is of; it is damaged")
     network_id = bytes(payload[:-FINGERPRINT_BYTES]).decode(errors="replace")
@@ -375,49 +380,3 @@ def _registered(network_id: str, fingerprint: memoryview, layout_of: LayoutOf) -
             f"the file was made for another version of network {network_id!r}: the tensors' names or shapes differ"
         )
     return layout
-
-
-def _raw(buffer: np.ndarray) -> bytes:
-    return np.ascontiguousarray(buffer, buffer.dtype.newbyteorder("<")).tobytes()
-
-
-def _decode_buffers(payload: memoryview | None, entries: Sequence[Entry]) -> dict[str, np.ndarray]:
-    dtypes = [_buffer_dtype(entry) for entry in entries]
-    sizes = [entry.size * dtype.itemsize for entry, dtype in zip(entries, dtypes, strict=True)]
-    raw = _inflate(payload, "the buffers section", sum(sizes)) if payload is not None else b""
-    if len(raw) != sum(sizes):
-        raise FileFormatError(f"the buffers section holds {len(raw)} bytes, {sum(sizes)} are needed; it is damaged")
-    cursor = Cursor(raw, "the buffers section")
-    return {
-        entry.name: np.frombuffer(cursor.take(size), dtype).reshape(entry.shape).astype(dtype.newbyteorder("="))
-        for entry, dtype, size in zip(entries, dtypes, sizes, strict=True)
-    }
-
-
-def _buffer_dtype(entry: Entry) -> np.dtype[Any]:
-    if entry.note not in _BUFFER_DTYPES:
-        raise FileFormatError(f"buffer {entry.name!r} has impossible type {entry.note[:40]!r}; the file is damaged")
-    return np.dtype(entry.note).newbyteorder("<")
-
-
-def _decode_recipe(payload: memoryview | None) -> dict[str, Any] | None:
-    if payload is None:
-        return None
-    try:
-        recipe = json.loads(_inflate(payload, "the recipe section"))
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"the recipe section is damaged: {error}") from None
-    if not isinstance(recipe, dict):
-        raise FileFormatError("the recipe section is damaged: it holds no mapping")
-    return recipe
-
-
-def _inflate(data: memoryview, what: str, limit: int = MAX_TEXT) -> bytes:
-    decompressor = zlib.decompressobj()
-    try:
-        text = decompressor.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise FileFormatError(f"{what} is damaged: {error}") from None
-    if len(text) > limit or not decompressor.eof or decompressor.unused_data:
-        raise FileFormatError(f"{what} is damaged or too long: at most {limit} bytes are read")
-    return text

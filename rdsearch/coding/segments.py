@@ -84,7 +84,8 @@ def decode_tensors(
         shapes: Of all tensors.
         ordered: As when encoding.
         anew: As when encoding.
-        wanted: Indices of the tensors that are returned; segments without them are not read. All by default.
+        wanted: Indices of the tensors that are returned, all by default. Segments without them are not read, and of
+            others nothing behind the last of them.
 
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes.
@@ -94,11 +95,13 @@ def decode_tensors(
         stream, pieces = job
         decoder = reader_of(stream)
         found: list[Array] = []
-        for number, piece in enumerate(pieces):
+        last = max(number for number, piece in enumerate(pieces) if wanted is None or piece.tensor in wanted)
+        for number, piece in enumerate(pieces[: last + 1]):
             if piece.tensor == anew and number:
                 decoder.forget()
             found.append(decoder.get(_shape_of(piece, shapes), in_order=piece.tensor in ordered))
-        decoder.finish()
+        if len(found) == len(pieces):
+            decoder.finish()
         return found
 
     if data and not any(math.prod(shape) for shape in shapes):
@@ -113,7 +116,7 @@ def decode_tensors(
     found: dict[int, list[Array]] = {}
     arrays: list[Array]
     for (_, pieces), arrays in zip(jobs, _side_by_side(decoded, jobs), strict=True):
-        for piece, array in zip(pieces, arrays, strict=True):
+        for piece, array in zip(pieces, arrays, strict=False):
             found.setdefault(piece.tensor, []).append(array)
     return [
         _joined(found[index], tuple(shape)) if index in found else np.zeros(shape, np.int32)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -93,6 +94,29 @@ def load(path_or_bytes: str | Path | bytes, into: nn.Module | None = None) -> An
         return {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
     fill(into, file)
     return into.eval()
+
+
+def load_tensors(path_or_bytes: str | Path | bytes, names: Sequence[str]) -> dict[str, Tensor]:
+    """Single tensors of the network in a ``.rdz`` file, without decoding all of it.
+
+    A network of more than four million weights is coded in segments, of which only those with these tensors are
+    decoded; a smaller one is decoded up to the last of them. A file in quality layers is decoded whole.
+
+    Args:
+        path_or_bytes: A file's path, or its bytes.
+        names: Names of tensors in the network's state dict.
+
+    Returns:
+        New tensors on the CPU, in the order of ``names``.
+
+    Raises:
+        FileFormatError: The file cannot be read.
+        UnknownNameError: The network has no tensor of a name.
+    """
+    import torch
+
+    state = _read(path_or_bytes, partial(decode_file, only=names)).state_dict()
+    return {name: torch.from_numpy(state[name]) for name in names}
 
 
 def fill(network: nn.Module, file: NetworkFile) -> None:

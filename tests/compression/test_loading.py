@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from rdsearch.coding.container import write_sections
 from rdsearch.coding.networkfile import LEVELS, REGISTERED, prefix_ends
+from rdsearch.coding.reading import Reader
 from rdsearch.compression.layout import layout_of, registered_layout
-from rdsearch.compression.loading import decode, fill, load, save_state, truncated
+from rdsearch.compression.loading import decode, fill, load, load_tensors, save_state, truncated
 from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.errors import FileFormatError, RdsearchError, TaskError
+from rdsearch.errors import FileFormatError, RdsearchError, TaskError, UnknownNameError
 from rdsearch.tasks.networks.identity import build_network
 from tests.tasks.helpers import TiedTransformer
 
@@ -299,3 +300,44 @@ def test_a_network_on_the_meta_device_that_no_file_can_fill_is_left_alone() -> N
     with pytest.raises(FileFormatError, match=r"no file can fill cache of it.*make the network on the CPU"):
         load(packed("own"), into=network)
     assert all(tensor.is_meta for tensor in network.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["own", "tied", "digits_cnn"])
+def test_each_tensor_can_be_read_alone(kind: str) -> None:
+    data = packed(kind)
+    state = load(data)
+    for name, tensor in state.items():
+        ((found, alone),) = load_tensors(data, [name]).items()
+        assert found == name
+        assert alone.dtype == tensor.dtype
+        assert torch.equal(alone, tensor)
+    names = list(state)[::-2]
+    assert list(load_tensors(data, names)) == names
+    assert load_tensors(data, []) == {}
+
+
+def test_single_tensors_of_a_file_in_quality_layers() -> None:
+    network = made("digits_cnn")
+    settings = QuantizationRecipe(step=0.1, layers=3)
+    data = pack(network, lambda: build_network("digits_cnn"), settings, [an_input("digits_cnn")])
+    state = load(data)
+    name = list(state)[2]
+    assert torch.equal(load_tensors(data, [name])[name], state[name])
+
+
+def test_what_is_behind_a_tensor_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, ...]] = []
+    get = Reader.get
+
+    def recorded(reader: Reader, shape: tuple[int, ...], *, in_order: bool = False) -> np.ndarray:
+        decoded.append(shape)
+        return get(reader, shape, in_order=in_order)
+
+    monkeypatch.setattr(Reader, "get", recorded)
+    load_tensors(packed("digits_cnn"), ["conv1.conv.weight"])
+    assert len(decoded) <= 3
+
+
+def test_a_tensor_that_is_not_there_is_named_with_one_that_is() -> None:
+    with pytest.raises(UnknownNameError, match=r"no tensor 'conv1\.weight'; did you mean 'conv1\.bn\.weight'\?"):
+        load_tensors(packed("digits_cnn"), ["conv1.weight"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rdz.coding.networkfile import NetworkFile, Summary, decode_file, summarise
 from rdz.coding.registered import stored_layout
-from rdz.errors import FileFormatError
+from rdz.errors import FileFormatError, UnknownNameError
 
-__all__ = ["FileFormatError", "load", "read", "summary"]
+__all__ = ["FileFormatError", "UnknownNameError", "load", "load_tensors", "read", "summary"]
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
@@ -21,6 +22,16 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         OSError: The file cannot be read.
     """
     return read(path).state_dict()
+
+
+def load_tensors(path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Single tensors of the network in a file, without decoding all of it.
+
+    Raises:
+        UnknownNameError: The network has no tensor of a name; others as for `load`.
+    """
+    state = decode_file(Path(path).read_bytes(), stored_layout, names).state_dict()
+    return {name: state[name] for name in names}
 
 
 def read(path: str | Path) -> NetworkFile:
