@@ -98,6 +98,32 @@ def test_a_network_that_cannot_be_run_is_left_as_it_is() -> None:
     assert cheapest_order(Decoded(network, {}), torch.randn(2, 9)).permutations == ()
 
 
+class Twins(nn.Module):
+    """Two layers that share their weight and not their bias, added up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(9, 16), nn.Linear(9, 16)
+        self.second.weight = self.first.weight
+        self.out = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(torch.relu(self.first(x)) + torch.relu(self.second(2 * x)))
+        return out
+
+
+def test_a_tied_weight_is_sorted_once_and_both_its_layers_follow() -> None:
+    torch.manual_seed(0)
+    network, inputs = Twins().eval(), torch.randn(16, 9)
+    plain, ordered = pack(network, Twins, FINE, []), pack(network, Twins, FINE, [inputs])
+    outputs = [load(data, into=Twins()).eval()(inputs) for data in (plain, ordered)]
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+    assert decode(ordered).ordered == ["first.weight"]
+    state = load(ordered)
+    assert torch.equal(state["first.weight"], state["second.weight"])
+    assert not torch.equal(state["first.weight"], load(plain)["first.weight"])
+
+
 class Tagger(nn.Module):
     """Attention over what a recurrent layer says."""
 
