@@ -318,7 +318,7 @@ def test_each_tensor_can_be_read_alone(kind: str) -> None:
 
 def test_single_tensors_of_a_file_in_quality_layers() -> None:
     network = made("digits_cnn")
-    settings = QuantizationRecipe(step=0.1, layers=3)
+    settings = QuantizationRecipe(step=0.1, quality_layers=3)
     data = pack(network, lambda: build_network("digits_cnn"), settings, [an_input("digits_cnn")])
     state = load(data)
     name = list(state)[2]
