@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from rdsearch.search.outcome.results import read_results
@@ -23,9 +22,6 @@ def found(folder: Path) -> list[tuple[Any, ...]]:
         (point.trial, point.round, point.size_bytes, point.val_accuracy, tuple(point.parameters.items()))
         for point in read_results(folder).points
     ]
-
-
-pytestmark = pytest.mark.skip(reason="both fail at present, and the cause is not known yet")
 
 
 def test_killed_and_resumed_search_of_one_worker_finds_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -53,6 +49,7 @@ def test_beaten_trials_of_a_real_search_are_stopped_and_count(tmp_path: Path) ->
 
     halving = {"first_round": 1, "every": 1, "factor": 50, "at_least": 2}
     search = {"trials": 5, "scheduler": "halving", "halving": halving, "sampler": "random", "heuristics": False}
+    search["patience"] = None  # a trial may fall past the constraint: the others alone stop it
     space = {
         **SPACE,
         "recipe": {
