@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from torch import nn
 
@@ -39,7 +40,8 @@ class Paced:
 
     def __call__(self, network: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
         with (self.faults / EVALUATIONS).open("a") as file:
-            file.write(f"{Path.cwd()}\n")
+            node = ray.get_runtime_context().get_node_id() if os.getpid() != self.driver else "driver"
+            file.write(f"{node} {Path.cwd()}\n")
         time.sleep(self.seconds)
         for name, fault in FAULTS.items():
             if os.getpid() != self.driver and due(self.faults / name):
@@ -113,7 +115,13 @@ def evaluations(faults: Path) -> int:
 
 def working_folders(faults: Path) -> list[Path]:
     """Where it was when it did so, each time."""
-    return [Path(line) for line in (faults / EVALUATIONS).read_text().splitlines()]
+    return [Path(line.partition(" ")[2]) for line in (faults / EVALUATIONS).read_text().splitlines()]
+
+
+def nodes(faults: Path) -> list[str]:
+    """On which node of Ray a worker was when it did so, each time."""
+    lines = [line.partition(" ")[0] for line in (faults / EVALUATIONS).read_text().splitlines()]
+    return [node for node in lines if node != "driver"]
 
 
 def paced_space(trials: int, concurrent: int = 2, **search: Any) -> dict[str, Any]:

@@ -15,16 +15,29 @@ from rdsearch.errors import SearchError
 _JOIN_SECONDS = 300
 """A node of a cluster that is just starting is waited for as long as this."""
 _LOOK_SECONDS = 2.0
+_FOLLOW_SECONDS = 5.0
+"""Time between two looks at the nodes of a cluster that is followed."""
+_MANY = 2**16
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What one trial gets, and how many run at once."""
+    """What one trial gets, and how many run at once.
+
+    Attributes:
+        cpu: Cores of a trial.
+        gpu: Share of a GPU, or GPUs, of a trial.
+        concurrent: Trials at once: all that there may be, or all that the nodes held when this was looked up.
+        grows: Whether nodes come and go.
+        limited: Whether there are never more trials than ``concurrent``, whatever nodes come.
+    """
 
     cpu: float
     gpu: float
     concurrent: int
+    grows: bool = False
+    limited: bool = True
 
     @property
     def threads(self) -> int:
@@ -70,8 +83,47 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
         asked = True
         time.sleep(_LOOK_SECONDS)
     if resources.concurrent is None:
-        return Slots(resources.cpu, gpu, fit)
-    return Slots(resources.cpu, gpu, resources.concurrent if grows else min(fit, resources.concurrent))
+        return Slots(resources.cpu, gpu, fit, grows, limited=not grows)
+    return Slots(resources.cpu, gpu, resources.concurrent if grows else min(fit, resources.concurrent), grows)
+
+
+class Room:
+    """How many trials there may be at once: a fixed number, or what the nodes hold that are there now.
+
+    Args:
+        places: What a trial takes, and how many there may be.
+    """
+
+    def __init__(self, places: Slots) -> None:
+        self._places = places
+        self._fit = places.concurrent
+        self._next_look = time.monotonic()
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is never more than one trial."""
+        return self.at_most == 1
+
+    @property
+    def at_most(self) -> int:
+        """What the number never exceeds."""
+        return self._places.concurrent if self._places.limited else _MANY
+
+    @property
+    def running(self) -> int:
+        """Trials that the nodes hold."""
+        if self._places.grows and time.monotonic() >= self._next_look:
+            self._fit = sum(_fitting(node, self._places.cpu, self._places.gpu) for node in _nodes())
+            self._next_look = time.monotonic() + _FOLLOW_SECONDS
+        return min(self._fit, self.at_most)
+
+    @property
+    def handed_out(self) -> int:
+        """Trials that may be running or waiting for a node.
+
+        Where the number follows the nodes, it is one more than they hold: an autoscaler hears of one that waits.
+        """
+        return self.at_most if self._places.limited else self.running + 1
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -18,7 +18,7 @@ from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStopp
 from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
-from rdsearch.search.run.cluster import Slots, slots
+from rdsearch.search.run.cluster import Room, Slots, slots
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.signals import listeners_restored
@@ -310,7 +310,8 @@ def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, 
     for doubt in (*doubts(task, baseline.accuracy), *seen_before(task)):
         say(console, f"Warning: {doubt}", style="yellow")
     trials = f"{ledger.target} trial{'s' * (ledger.target != 1)}{resumed}"
-    say(console, f"{trials}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each")
+    joining = "; nodes that join are used as well" if not places.limited else ""
+    say(console, f"{trials}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each{joining}")
 
 
 def _fit(
@@ -331,7 +332,7 @@ def _fit(
     console.print(f"{count} killed for memory: tried again, one at a time", highlight=False, soft_wrap=True)
     for number in set_aside:
         ledger.put_back(number)
-    _tune(folder, context, ledger, replace(places, concurrent=1), deadline, callback, watch)
+    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), deadline, callback, watch)
 
 
 def _tune(
@@ -352,16 +353,17 @@ def _tune(
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
     )
-    searcher = LedgerSearcher(ledger, places.concurrent)
+    room = Room(places)
+    searcher = LedgerSearcher(ledger, room)
     try:
         with listeners_restored(), forgiving_actors():
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=LedgerScheduler(ledger),
+                    scheduler=LedgerScheduler(ledger, room),
                     num_samples=-1,
-                    max_concurrent_trials=places.concurrent,
+                    max_concurrent_trials=room.at_most,
                     time_budget_s=max(1.0, deadline - time.monotonic()) if deadline is not None else None,
                     reuse_actors=True,
                     trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
@@ -371,7 +373,7 @@ def _tune(
                     name="run",
                     storage_path=str(folder.tune),
                     failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                    callbacks=[Bookkeeping(ledger, searcher, places.concurrent, watch), callback],
+                    callbacks=[Bookkeeping(ledger, searcher, room, watch), callback],
                     verbose=0,
                 ),
             ).fit()

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
+from rdsearch.search.run.cluster import Room
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
@@ -26,18 +28,19 @@ class LedgerSearcher(Searcher):
 
     Args:
         ledger: The search's books.
-        concurrent: Trials at a time. Among several, a recipe is proposed before a worker is free for it: the sampler
-            then knows one trial less, which is one more of those that are running. With one, what is proposed follows
-            from all trials before it.
+        room: How many trials there may be. Among several, a recipe is proposed before a worker is free for it: the
+            sampler then knows one trial less, which is one more of those that are running. With one, what is proposed
+            follows from all trials before it.
 
     Attributes:
         set_aside: Trials whose workers were killed for memory beside others; they are to be tried alone.
     """
 
-    def __init__(self, ledger: Ledger, concurrent: int = 1) -> None:
+    def __init__(self, ledger: Ledger, room: Room) -> None:
         super().__init__()
         self._ledger = ledger
-        self._alone = concurrent == 1
+        self._room = room
+        self._alone = room.alone
         self._starved: set[int] = set()
         self.set_aside: list[int] = []
         self._numbers: dict[str, int] = {}
@@ -47,7 +50,9 @@ class LedgerSearcher(Searcher):
         self.storage_error: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration, or that there is none."""
+        """The next trial's configuration, that there is none, or ``None`` where there is no room for it now."""
+        if self.storage_error is None and len(self._numbers) >= self._room.handed_out:
+            return None
         proposal, self._ready = self._ready or self._propose(), None
         if proposal is None or self.storage_error is not None:
             self.over = True
@@ -125,15 +130,15 @@ class Bookkeeping(Callback):
     Args:
         ledger: Counts the starts of each trial, so that one that kills its workers is given up in the end.
         searcher: Settles and proposes.
-        concurrent: Trials at a time.
+        room: How many trials there may be.
         watch: Ends the run when Ray has gone.
     """
 
-    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, concurrent: int, watch: RayWatch) -> None:
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, room: Room, watch: RayWatch) -> None:
         self._ledger = ledger
         self._searcher = searcher
         self._watch = watch
-        self._concurrent = concurrent
+        self._room = room
         self._started: list[int] = []
         self._running: set[str] = set()
         self._changed = time.monotonic()
@@ -162,8 +167,8 @@ class Bookkeeping(Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
         self._watch.rest_if_lost()
-        waiting = len(self._running) < self._concurrent and not self._searcher.over
-        if waiting and time.monotonic() < self._changed + _PATIENCE_SECONDS:
+        just_changed = time.monotonic() < self._changed + _PATIENCE_SECONDS
+        if just_changed and not self._searcher.over and len(self._running) < self._room.running:
             return
         # On a full disk the count is missing; the search ends over that elsewhere.
         with contextlib.suppress(OSError):
@@ -179,9 +184,10 @@ class Bookkeeping(Callback):
 class LedgerScheduler(FIFOScheduler):
     """Tells the ledger of every round, and ends the trials that it ends. It keeps nothing of its own either."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, room: Room) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._ledger = ledger
+        self._room = room
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on; its worker waits for the answer."""
@@ -189,5 +195,22 @@ class LedgerScheduler(FIFOScheduler):
             return str(FIFOScheduler.CONTINUE)
         return str(FIFOScheduler.STOP)
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The waiting trial that takes a worker that has become free: the oldest that no node has room for.
+
+        Those before it have workers under way, on a node that has joined say. Tune would give such a worker up if a
+        free one took its trial, and where trials are shorter than a worker's start, no new node would ever get work.
+        """
+        live = tune_controller.get_live_trials()
+        waiting = sorted((trial for trial in live if trial.status == Trial.PENDING), key=_number)
+        if not waiting:
+            return None
+        under_way = self._room.running - (len(live) - len(waiting)) - 1  # without the free worker itself
+        return waiting[min(max(0, under_way), len(waiting) - 1)]
+
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def _number(trial: Any) -> int:
+    return int(trial.config["number"])

@@ -8,6 +8,8 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from rdsearch.search.run import cluster
+from rdsearch.search.run.cluster import Room, Slots
 from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
 from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
@@ -42,6 +44,10 @@ class Books:
         return round_ < 2
 
 
+def room(concurrent: int) -> Room:
+    return Room(Slots(cpu=1, gpu=0, concurrent=concurrent))
+
+
 def running(searcher: LedgerSearcher, name: str) -> SimpleNamespace:
     """What Tune's callbacks are given of a trial."""
     return SimpleNamespace(trial_id=name, config=searcher.suggest(name))
@@ -49,7 +55,7 @@ def running(searcher: LedgerSearcher, name: str) -> SimpleNamespace:
 
 def test_trial_is_settled_once_under_its_own_number() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(2))  # type: ignore[arg-type]
     assert searcher.suggest("a") == {"number": 1, "parameters": {"pruning.rate": 0.2}}
     searcher.suggest("b")
     searcher.on_trial_complete("b", {"number": 2})
@@ -61,7 +67,7 @@ def test_trial_is_settled_once_under_its_own_number() -> None:
 
 def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(1))  # type: ignore[arg-type]
     searcher.suggest("a")
     searcher.on_trial_complete("a", {"number": 1, STORAGE_ERROR: "No space left on device"})
     assert searcher.suggest("b") == Searcher.FINISHED
@@ -71,7 +77,7 @@ def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
 
 def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -> None:
     books = Books()
-    scheduler = LedgerScheduler(books)  # type: ignore[arg-type]
+    scheduler = LedgerScheduler(books, room(1))  # type: ignore[arg-type]
     answers = [scheduler.on_trial_result(None, None, {"number": 5, ROUND: round_}) for round_ in (1, 2)]
     assert answers == [FIFOScheduler.CONTINUE, FIFOScheduler.STOP]
     assert scheduler.on_trial_result(None, None, {"number": 5, STORAGE_ERROR: "full"}) == FIFOScheduler.CONTINUE
@@ -80,7 +86,7 @@ def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -
 
 def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> None:
     books = Books()
-    searcher = LedgerSearcher(books)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(1))  # type: ignore[arg-type]
     searcher.suggest("a")
     searcher.on_trial_complete("a", {})
     searcher.suggest("b")
@@ -89,8 +95,8 @@ def test_without_looking_ahead_a_proposal_knows_every_trial_that_has_ended() -> 
 
 def test_work_is_put_off_until_all_workers_are_busy() -> None:
     books = Books()
-    searcher = LedgerSearcher(books, concurrent=2)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, 2, RayWatch(lambda reason: None))  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(2))  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, room(2), RayWatch(print))  # type: ignore[arg-type]
     one, two = running(searcher, "a"), running(searcher, "b")
     keeping.on_trial_start(0, [], one)
     keeping.on_step_end(0, [])
@@ -111,8 +117,8 @@ def test_work_is_put_off_until_all_workers_are_busy() -> None:
 
 def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     books = Books()
-    searcher = LedgerSearcher(books, concurrent=64)  # type: ignore[arg-type]
-    keeping = Bookkeeping(books, searcher, 64, RayWatch(lambda reason: None))  # type: ignore[arg-type]
+    searcher = LedgerSearcher(books, room(64))  # type: ignore[arg-type]
+    keeping = Bookkeeping(books, searcher, room(64), RayWatch(print))  # type: ignore[arg-type]
     keeping.on_trial_start(0, [], running(searcher, "a"))
     keeping.on_step_end(0, [])
     assert books.started_ == []
@@ -126,6 +132,52 @@ def test_a_disk_that_is_full_for_the_driver_stops_the_proposals() -> None:
         def propose(self) -> Proposal:
             raise OSError(28, "No space left on device", "study.journal")
 
-    searcher = LedgerSearcher(Full())  # type: ignore[arg-type]
+    searcher = LedgerSearcher(Full(), room(1))  # type: ignore[arg-type]
     assert searcher.suggest("a") == Searcher.FINISHED
     assert searcher.storage_error == "study.journal cannot be written: No space left on device"
+
+
+def following(monkeypatch: pytest.MonkeyPatch, nodes: list[dict[str, float]]) -> Room:
+    """Room on a cluster whose nodes come and go."""
+    monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
+    monkeypatch.setattr(cluster, "_FOLLOW_SECONDS", 0.0)
+    return Room(Slots(cpu=1, gpu=0, concurrent=2, grows=True, limited=False))
+
+
+def test_trials_follow_the_nodes_as_they_join_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"CPU": 2.0}]
+    searcher = LedgerSearcher(Books(), following(monkeypatch, nodes))  # type: ignore[arg-type]
+
+    def handed_out() -> int:
+        count = 0
+        while searcher.suggest(f"{len(nodes)}-{count}") is not None:
+            count += 1
+        return count
+
+    assert handed_out() == 2 + 1, "one waits: it is what an autoscaler hears"
+    nodes.append({"CPU": 3.0})
+    assert handed_out() == 3
+    nodes[:] = [{"CPU": 0.0}]
+    for trial in ("1-0", "1-1", "1-2", "2-0", "2-1"):
+        searcher.on_trial_complete(trial, {})
+        assert searcher.suggest("none") is None
+    searcher.on_trial_complete("2-2", {})
+    assert searcher.suggest("last") is not None, "the search does not end over a cluster that is empty for a while"
+
+
+def test_a_free_worker_takes_the_oldest_trial_that_no_node_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = ("TERMINATED", "RUNNING", "PENDING", "PENDING", "PENDING")
+    trials = [SimpleNamespace(status=state, config={"number": number}) for number, state in enumerate(states)]
+    nodes = [{"CPU": 2.0}]
+    scheduler = LedgerScheduler(Books(), following(monkeypatch, nodes))  # type: ignore[arg-type]
+
+    def chosen(live: list[SimpleNamespace]) -> int | None:
+        trial = scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: live[::-1]))
+        return None if trial is None else trial.config["number"]
+
+    assert chosen(trials[1:]) == 2, "one runs, and the other place is the free worker's"
+    nodes.append({"CPU": 1.0})
+    assert chosen(trials[1:]) == 3, "a worker starts on the node that has joined, for the oldest"
+    nodes.append({"CPU": 8.0})
+    assert chosen(trials[1:]) == 4, "all of them have workers under way: the newest loses the least"
+    assert chosen(trials[1:2]) is None
