@@ -13,7 +13,7 @@ COPY rdsearch rdsearch
 COPY search_spaces search_spaces
 COPY decoder decoder
 COPY packaging packaging
-RUN pip install --no-cache-dir --constraint constraints.txt '.[figures,postgresql]' 'ray[default]'
+RUN pip install --no-cache-dir --constraint constraints.txt '.[figures,postgresql,s3]' 'ray[default]'
 
 RUN useradd --create-home --uid 1000 rdsearch \
     && mkdir /data /cache /work \

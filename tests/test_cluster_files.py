@@ -113,7 +113,7 @@ def test_the_image_holds_what_an_installation_needs_and_its_extras_exist() -> No
     assert all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {project["readme"], *project["license-files"], "constraints.txt", "rdsearch", "search_spaces"} <= copied
-    extras = re.search(r"'\.\[([a-z,]+)\]'", text)
+    extras = re.search(r"'\.\[([a-z0-9,]+)\]'", text)
     assert extras
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()

@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
+def write_atomically(path: Path, data: str | bytes, *, flush: bool = True) -> None:
     """Write ``data`` (text as UTF-8) to ``path`` whole, or leave what was there.
 
     The bytes go to a temporary file in the same folder, reach the disk, and are renamed onto ``path``. A device or a
     pipe, ``/dev/null`` say, is written to and not replaced.
+
+    Args:
+        path: The file.
+        data: What it is to hold.
+        flush: Whether to wait for the disk. Without that, a loss of power may leave an empty file.
 
     Raises:
         OSError: The folder is missing or not writable, or the disk is full; no temporary file is left behind.
@@ -24,8 +29,9 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

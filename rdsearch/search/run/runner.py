@@ -247,7 +247,7 @@ def _run(
     from rdsearch.search.run.progress import Progress, ProgressCallback
 
     places = slots(file.resources, grows=address is not None)
-    store = folder.store
+    store = ledger.store
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
     for line in store.damaged.values():
@@ -256,7 +256,7 @@ def _run(
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)
         say(console, f"trials are scored on a part of that: dense network, {scored}")
-    known = {trial: store.count(trial) for trial in ledger.unfinished}
+    known = dict(zip(ledger.unfinished, store.place.each(store.count, ledger.unfinished), strict=True))
     context = TrialContext(
         task.on_subset().for_search(),
         file.space,

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from rdsearch.errors import SearchError
 from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
 from rdsearch.search.run.cluster import Room
-from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.trainable import NEWS, ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
 
@@ -69,19 +69,23 @@ class LedgerSearcher(Searcher):
 
     def catch_up(self) -> None:
         """Do, while no worker waits, what was put off: settle the trials that ended, and propose ahead."""
-        self.settle()
         if not self._alone and self._ready is None and not self.over and self.storage_error is None:
             self._ready = self._propose()
             self.over = self._ready is None
+        else:
+            self.settle()
 
     def settle(self) -> None:
         """Settle the trials that have ended."""
         with self._storage_errors():
-            while self._ended:
-                number, crashed = self._ended[0]
-                self._settle(number, crashed)
-                del self._ended[0]
+            self._settle_ended()
             self._ledger.commit()
+
+    def _settle_ended(self) -> None:
+        while self._ended:
+            number, crashed = self._ended[0]
+            self._settle(number, crashed)
+            del self._ended[0]
 
     def killed_for_memory(self, number: int) -> None:
         """Note that a trial is given up since its worker was killed for memory, again and again."""
@@ -96,8 +100,9 @@ class LedgerSearcher(Searcher):
             self.set_aside.append(number)
 
     def _propose(self) -> Proposal | None:
-        self.settle()
         with self._storage_errors():
+            # One commit for both: in an object store it is a request.
+            self._settle_ended()
             proposal = self._ledger.propose() if self.storage_error is None else None
             self._ledger.commit()
             return proposal
@@ -191,7 +196,7 @@ class LedgerScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on; its worker waits for the answer."""
-        if ROUND not in result or self._ledger.report(result["number"], result[ROUND]):
+        if ROUND not in result or self._ledger.report(result["number"], result[ROUND], result[NEWS]):
             return str(FIFOScheduler.CONTINUE)
         return str(FIFOScheduler.STOP)
 

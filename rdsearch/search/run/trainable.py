@@ -23,6 +23,8 @@ from rdsearch.tasks.task import Task
 
 ROUND = "pruning_round"
 """Key of a report that says which round has been stored."""
+NEWS = "news"
+"""Key of a report that tells what of a round has been stored, so that the driver need not read it."""
 STORAGE_ERROR = "storage_error"
 """Key of a report that says why the store could not be written."""
 _BEFORE_TUNE = "TUNE_ORIG_WORKING_DIR"
@@ -59,13 +61,13 @@ class TrialContext:
 
 
 def trial_points(
-    context: TrialContext, number: int, parameters: dict[str, Scalar], device: str
+    context: TrialContext, number: int, parameters: dict[str, Scalar], device: str, store: RoundStore | None = None
 ) -> Iterator[OperatingPoint]:
     """All points of a trial: first those that the store has, then the rest, each stored before it is given.
 
     An error that would come again, whatever the machine, ends the trial for good with its message.
     """
-    store = RoundStore(context.store)
+    store = store or RoundStore(context.store)
     if store.outcome(number) is not None:
         yield from store.points(number)
         return
@@ -80,7 +82,8 @@ def trial_points(
         if past_hope(done, context.constraints, context.patience):
             store.finish(number, PAST_HOPE)
             return
-        checkpoint = store.checkpoint(number)
+        checkpoint = store.checkpoint(number) if done or store.damaged else None
+        store.begin(number)
         for point, after in rounds(
             context.task,
             recipe,
@@ -120,8 +123,9 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
         os.chdir(os.environ[_BEFORE_TUNE])
     try:
         device = claim_device(context.gpu, context.taken)
-        for point in trial_points(context, config["number"], config["parameters"], device):
-            tune.report({"number": config["number"], ROUND: point.round})
+        store, number = RoundStore(context.store), config["number"]
+        for point in trial_points(context, number, config["parameters"], device, store):
+            tune.report({"number": number, ROUND: point.round, NEWS: store.news(number, point.round)})
     except SearchError as error:
         # The disk is full or gone. No trial is to blame, and every other one would meet the same: the search stops.
         tune.report({"number": config["number"], STORAGE_ERROR: str(error)})

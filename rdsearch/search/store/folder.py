@@ -234,7 +234,7 @@ class SearchFolder:
     @property
     def store(self) -> RoundStore:
         """Where the trials report."""
-        return RoundStore(self.mirror.place.below(TRIALS) if self.mirror else self.trials)
+        return RoundStore(self.mirror.place.below(TRIALS), self.trials) if self.mirror else RoundStore(self.trials)
 
     @property
     def rounds(self) -> RoundStore:

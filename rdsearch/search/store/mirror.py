@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from rdsearch.base.files import write_atomically
 from rdsearch.config.yamlfile import parse_yaml
 from rdsearch.errors import SearchError
+from rdsearch.search.store.news import FIGURES, unbundled
 from rdsearch.search.store.objectstore import ObjectStore
 from rdsearch.tasks.folders import cache_folder
 
@@ -57,8 +58,10 @@ class Mirror:
             if not self._is_of(content):
                 self.clear()
             figures = [name for name in names if name.startswith(f"{TRIALS}/") and name.endswith(_FIGURES)]
-            missing = [name for name in figures if not (self.path / name).exists()]
-            content |= zip(missing, self.place.each(self.place.read, missing), strict=True)
+            missing = {name for name in figures if not _has_content(self.path / name)}
+            content |= self._bundled(names, missing)
+            single = sorted(missing - content.keys())
+            content |= zip(single, self.place.each(self.place.read, single), strict=True)
         except OSError as error:
             raise SearchError(f"{self.place.where('')} cannot be read: {error}") from error
         for name, data in content.items():
@@ -90,6 +93,17 @@ class Mirror:
         gone = [name for name in self.place.names(folder.name) if name not in kept]
         self.place.each(lambda name: self.place.remove(f"{folder.name}/{name}"), gone)
 
+    def _bundled(self, names: list[str], missing: set[str]) -> dict[str, bytes]:
+        """Those of the missing figures that are in bundles which were not looked at before, and these bundles."""
+        bundles = [name for name in names if name.startswith(f"{TRIALS}/{FIGURES}/")]
+        new = [name for name in bundles if missing and not (self.path / name).exists()]
+        found: dict[str, bytes] = {}
+        for name, data in zip(new, self.place.each(self.place.read, new), strict=True):
+            found |= {f"{TRIALS}/{file}": content for file, content in unbundled(data).items()}
+            # Of what is in it nothing is read twice.
+            found[name] = b""
+        return {name: content for name, content in found.items() if name in missing or name in new}
+
     def _is_of(self, content: dict[str, bytes]) -> bool:
         """Whether the copy is of this very search, and not of one that was at the same address before."""
         here = self.path / CONFIG
@@ -98,8 +112,16 @@ class Mirror:
     def _write(self, name: str, data: bytes) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
+        # Of the rounds' figures there are many; what a loss of power leaves empty is fetched again.
+        write_atomically(path, data, flush=not name.startswith(f"{TRIALS}/"))
 
 
 def _identity(config: bytes) -> object:
     return parse_yaml(config.decode(), CONFIG).get("id") if config else None
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

@@ -43,14 +43,21 @@ class Place(ABC):
         """Names of the files and folders in a folder, in no order; none where there is no such folder."""
 
     @abstractmethod
+    def tree(self, folder: str = "") -> list[str]:
+        """Names of all files below a folder, however deep, in order."""
+
+    @abstractmethod
     def published(self, folder: str, marker: str) -> list[str]:
         """The folders in a folder that `publish` has made, by their whole names, in no order."""
 
     @abstractmethod
-    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> None:
+    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> bool:
         """Write a folder of files such that a reader finds ``marker`` only once all of them are there.
 
         A folder that has its marker already stays as it is.
+
+        Returns:
+            Whether these are the parts that are there now.
         """
 
     @abstractmethod
@@ -113,6 +120,11 @@ class Folder(Place):
         except FileNotFoundError:
             return []
 
+    def tree(self, folder: str = "") -> list[str]:
+        """Names of all files below a folder, in order."""
+        found = (self.root / folder).rglob("*")
+        return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file())
+
     def exists(self, name: str) -> bool:
         """Whether there is a file."""
         return (self.root / name).exists()
@@ -125,7 +137,7 @@ class Folder(Place):
             return []
         return [f"{folder}/{name}" for name in found if not name.startswith(".")]
 
-    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> None:
+    def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> bool:
         """Write the files into a folder with a temporary name, flush it to disk, and rename it."""
         final = self.root / folder
         draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
@@ -134,8 +146,9 @@ class Folder(Place):
             for name, data in parts.items():
                 _write(draft / name, data)
             _flush_folder(draft)
-            _rename(draft, final, marker)
+            renamed = _rename(draft, final, marker)
             _flush_folder(final.parent)
+            return renamed
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -189,13 +202,16 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _rename(draft: Path, final: Path, marker: str) -> None:
+def _rename(draft: Path, final: Path, marker: str) -> bool:
+    """Whether it was done: a folder that is there already stays."""
     try:
         draft.rename(final)
+        return True
     except OSError:
         # A rename onto a folder that has content fails with different codes on different file systems.
         if not (final / marker).exists():
             raise
+        return False
 
 
 def _flush_folder(folder: Path) -> None:

@@ -36,6 +36,7 @@ from rdsearch.errors import SearchError
 from rdsearch.points.columns import FIGURES
 from rdsearch.points.point import OperatingPoint
 from rdsearch.retraining.rate.draft import Draft
+from rdsearch.search.store.news import News
 from rdsearch.search.store.places import Folder, Place, read_without_links
 
 POINT, NETWORK, CHECKPOINT = "point.json", "network.rdz", "checkpoint.safetensors"
@@ -71,14 +72,18 @@ class RoundStore:
 
     Args:
         place: The search's ``trials``: a folder of this machine, or a place of another kind.
+        copy: A folder of this machine with what the place held when the search was opened; trials that end since
+            are put there as well.
 
     Attributes:
         damaged: What is wrong with each round that was met and passed over, in a line, by its name.
     """
 
-    def __init__(self, place: Path | Place) -> None:
+    def __init__(self, place: Path | Place, copy: Path | None = None) -> None:
         self.place = Folder(place.absolute()) if isinstance(place, Path) else place
         self.damaged: dict[str, str] = {}
+        self._copy = None if copy is None else RoundStore(copy)
+        self._news = News(self.place, copy)
         self._drafts: set[str] = set()
 
     def publish(self, trial: int, point: OperatingPoint, checkpoint: Checkpoint | None) -> OperatingPoint:
@@ -105,7 +110,7 @@ class RoundStore:
         try:
             if self.damaged.pop(name, None):
                 self.place.withdraw(name, marker=POINT)
-            self.place.publish(name, parts, marker=POINT)
+            ours = self.place.publish(name, parts, marker=POINT)
             self._remove_draft(trial, point.round)
             if point.round > 1:
                 self.place.remove(f"{self._round(trial, point.round - 1)}/{CHECKPOINT}")
@@ -113,15 +118,61 @@ class RoundStore:
             raise SearchError(
                 f"round {point.round} of trial {trial} cannot be stored in {self.place.where(name)}: {error}"
             ) from error
-        return self._read_point(name)
+        if not ours:
+            return self._read_point(name)
+        if self._news.of(trial) is not None:
+            self._news.add(trial, {f"{name}/{POINT}": parts[POINT].decode()})
+        return self._point_of(name, parts[POINT])
+
+    def news(self, trial: int, round_: int) -> str:
+        """What a worker tells the driver of a round that is stored: the driver then need not read it."""
+        if not self._news.wanted:
+            return "{}"
+        point, outcome = f"{self._round(trial, round_)}/{POINT}", f"{_folder(trial)}/{OUTCOME}"
+        ended = self._news.content(trial, outcome)
+        told = {point: self._read(point)} | ({outcome: ended} if ended is not None else {})
+        return json.dumps({name: data.decode() for name, data in told.items()})
+
+    def learn(self, trial: int, news: str) -> None:
+        """Take note of a worker's `news`."""
+        self._news.add(trial, json.loads(news))
+
+    def begin(self, trial: int) -> None:
+        """Keep in memory what is stored of a trial from now on: by this process, a worker, or as others tell it."""
+        self._news.add(trial, {})
+
+    def let_go(self, trial: int) -> None:
+        """Forget what was told of a trial that is settled."""
+        self._news.let_go(trial, ended=self._is_told_whole(trial))
+
+    def has_ended(self, trial: int) -> bool:
+        """Whether a trial that has just reported a round has its outcome."""
+        return self._is_told_whole(trial) if self._news.of(trial) else self.outcome(trial) is not None
 
     def count(self, trial: int) -> int:
-        """Number of rounds that a trial has stored."""
-        return len(self._rounds(trial))
+        """Number of rounds that a trial has stored, as far as this process was told where it was told of any."""
+        told = self._news.of(trial)
+        return len(self._rounds(trial) if told is None else _rounds_of(told))
 
     def points(self, trial: int) -> list[OperatingPoint]:
         """The stored points of one trial, by round; a damaged one is passed over, and noted in ``damaged``."""
-        found = self.place.each(self._point_or_none, self._rounds(trial))
+        if self._copy is not None and self._copy.place.exists(f"{_folder(trial)}/{OUTCOME}"):
+            return self._of_copy(self._copy.points(trial))
+        told = self._news.of(trial) if self._is_told_whole(trial) else None
+        return self._points(self._rounds(trial) if told is None else _rounds_of(told))
+
+    def heard(self, trial: int) -> list[OperatingPoint]:
+        """The points of a trial as far as this process was told of them; those stored, where it was told of none."""
+        told = self._news.of(trial)
+        return self._points(_rounds_of(told)) if told else self.points(trial)
+
+    def _of_copy(self, points: list[OperatingPoint]) -> list[OperatingPoint]:
+        if self._copy is not None:
+            self.damaged |= self._copy.damaged
+        return points
+
+    def _points(self, names: list[str]) -> list[OperatingPoint]:
+        found = self.place.each(self._point_or_none, names)
         return [point for point in found if point is not None]
 
     def point(self, trial: int, number: int) -> OperatingPoint:
@@ -129,7 +180,9 @@ class RoundStore:
         return self._read_point(self._round(trial, number))
 
     def all_points(self) -> list[OperatingPoint]:
-        """The stored points of every trial, by trial and round."""
+        """The stored points of every trial, by trial and round; of the copy, where there is one."""
+        if self._copy is not None:
+            return self._of_copy(self._copy.all_points())
         return [point for points in self.place.each(self.points, self.trials()) for point in points]
 
     def trials(self) -> Iterator[int]:
@@ -194,14 +247,18 @@ class RoundStore:
     def finish(self, trial: int, outcome: Outcome) -> None:
         """Record how a trial ended, and let its checkpoint go, and what was left half done."""
         self.place.sweep(_folder(trial))
-        self.place.write(f"{_folder(trial)}/{OUTCOME}", json.dumps(asdict(outcome)).encode())
-        self.place.each(lambda name: self.place.remove(f"{name}/{CHECKPOINT}"), self._rounds(trial))
+        content = json.dumps(asdict(outcome))
+        self.place.write(f"{_folder(trial)}/{OUTCOME}", content.encode())
+        if self._news.of(trial) is not None:
+            self._news.add(trial, {f"{_folder(trial)}/{OUTCOME}": content})
+        kept = [name for name in self.place.tree(_folder(trial)) if name.endswith(f"/{CHECKPOINT}")]
+        self.place.each(self.place.remove, kept)
 
     def outcome(self, trial: int) -> Outcome | None:
         """How a trial ended; ``None`` while it has not."""
         name = f"{_folder(trial)}/{OUTCOME}"
         try:
-            outcome = Outcome(**json.loads(self.place.read(name)))
+            outcome = Outcome(**json.loads(self._read(name)))
             if outcome.state not in get_args(State) or not isinstance(outcome.message, str):
                 raise ValueError(f"its state is {outcome.state!r}")
             return outcome
@@ -227,6 +284,15 @@ class RoundStore:
         except FileNotFoundError:
             return ""
 
+    def _read(self, name: str) -> bytes:
+        """A file's content: as it was told, or as it is stored."""
+        data = self._news.content(_trial(name), name)
+        return self.place.read(name) if data is None else data
+
+    def _is_told_whole(self, trial: int) -> bool:
+        """Whether all of a trial was told, from the first round to its outcome: each worker tells of every round."""
+        return f"{_folder(trial)}/{OUTCOME}" in (self._news.of(trial) or {})
+
     def _rounds(self, trial: int) -> list[str]:
         """Names of a trial's rounds, in order."""
         return sorted(self.place.published(_folder(trial), marker=POINT), key=_number)
@@ -244,11 +310,15 @@ class RoundStore:
     def _read_point(self, name: str) -> OperatingPoint:
         where = self.place.where(f"{name}/{POINT}")
         try:
-            data = self.place.read(f"{name}/{POINT}")
+            data = self._read(f"{name}/{POINT}")
         except FileNotFoundError:
             raise DamagedRoundError(f"{where} is missing; the round counts for nothing") from None
         except OSError as error:
             raise SearchError(f"{where} cannot be read: {error}") from None
+        return self._point_of(name, data)
+
+    def _point_of(self, name: str, data: bytes) -> OperatingPoint:
+        where = self.place.where(f"{name}/{POINT}")
         try:
             fields = unsealed(data)
             file = fields.pop(_FILE)
@@ -315,7 +385,7 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def _check(point: OperatingPoint, name: str) -> None:
-    if (point.trial, point.round) != (int(name.partition("/")[0]), _number(name)):
+    if (point.trial, point.round) != (_trial(name), _number(name)):
         raise ValueError(f"it is of trial {point.trial}, round {point.round}")
     for field in (*FIGURES, "seconds"):
         value = getattr(point, field)
@@ -333,6 +403,15 @@ def _folder(trial: int) -> str:
 
 def _number(name: str) -> int:
     return int(name.rpartition(_ROUND)[2])
+
+
+def _trial(name: str) -> int:
+    return int(name.partition("/")[0])
+
+
+def _rounds_of(told: Mapping[str, str]) -> list[str]:
+    """Names of the rounds among told files, in order."""
+    return sorted((name.rpartition("/")[0] for name in told if name.endswith(f"/{POINT}")), key=_number)
 
 
 def _stored(trial: int, point: OperatingPoint) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class Ledger:
         target: Trials that the search shall end with; no more than the space holds different recipes.
         first: Parameters that a new search tries before anything else.
 
+    Attributes:
+        store: The round store.
+        target: As it was given.
+
     Raises:
         SearchError: The study is of another search space, is damaged, or is missing while the store is not.
     """
@@ -69,7 +73,7 @@ class Ledger:
         first: Sequence[Mapping[str, Scalar]] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._store = store
+        self.store = store
         self._space = space
         self._constraints = config.constraints
         self._place = study_place(study)
@@ -116,13 +120,14 @@ class Ledger:
                 number, trial = self._own_number(orphan.number), Trial(self._study, orphan._trial_id)
                 if self._attempts(number, trial) < MAX_ATTEMPTS:
                     return self._proposal(number, trial)
-                self._store.finish(number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
+                self.store.finish(number, Outcome("failed", f"gave up after {MAX_ATTEMPTS} attempts"))
                 self.settle(number)
             if self.ended + len(self._open) >= self.target:
                 return None
             trial = self._study.ask()
             number = self._own_number(trial.number)
             self._open[number] = trial._trial_id
+            self.store.begin(number)
             return self._proposal(number, trial)
 
     def started(self, number: int) -> None:
@@ -140,16 +145,22 @@ class Ledger:
                 if attempts:
                     self._note_attempts(number, trial, attempts - 1)
 
-    def report(self, number: int, round_: int) -> bool:
+    def report(self, number: int, round_: int, news: str = "{}") -> bool:
         """Take note of a round that a running trial has stored; whether the trial goes on.
 
         A trial that does not has its outcome in the store already. Rounds that were reported before change nothing.
+
+        Args:
+            number: The trial.
+            round_: Its round.
+            news: What the worker's `RoundStore.news` told of it.
         """
-        if self._halving is None or self._store.outcome(number) is not None:
+        self.store.learn(number, news)
+        if self._halving is None or self.store.has_ended(number):
             return True
-        if not self._halving.stops(number, self._store.point(number, round_)):
+        if not self._halving.stops(number, self.store.point(number, round_)):
             return True
-        self._store.finish(number, BEATEN)
+        self.store.finish(number, BEATEN)
         return False
 
     def put_back(self, number: int) -> None:
@@ -167,16 +178,16 @@ class Ledger:
         Returns:
             Whether it has ended; a trial that was only interrupted stays open for the next run.
         """
-        outcome = self._store.outcome(number)
+        outcome = self.store.outcome(number)
         if number not in self._open:
             return True
         if outcome is None:
             if not crashed:
                 return False
-            reason = reason or self._store.last_error(number) or "its worker died again and again"
+            reason = reason or self.store.last_error(number) or "its worker died again and again"
             outcome = Outcome("failed", reason)
-            self._store.finish(number, outcome)
-        points = self._store.points(number)
+            self.store.finish(number, outcome)
+        points = self.store.points(number)
         chosen = representative(points, self._constraints)
         trial = Trial(self._study, self._open[number])
         with self._batch():
@@ -186,6 +197,7 @@ class Ledger:
             else:
                 self._tell(number, trial, chosen, points)
                 self.complete += 1
+        self.store.let_go(number)
         # Last: where the disk was full, the trial is still open.
         del self._open[number]
         return True
@@ -213,7 +225,8 @@ class Ledger:
 
     def _points_of(self, trial: FrozenTrial) -> list[OperatingPoint]:
         """What a trial of the study has stored; nothing for an observation that was never proposed."""
-        return [] if is_prefix(trial) else self._store.points(self._own_number(trial.number))
+        read = self.store.heard if trial.state == TrialState.RUNNING else self.store.points
+        return [] if is_prefix(trial) else read(self._own_number(trial.number))
 
     def _tell(self, number: int, trial: Trial, chosen: OperatingPoint, points: Sequence[OperatingPoint]) -> None:
         if self._tells_prefixes:
@@ -242,10 +255,10 @@ class Ledger:
     def _attempts(self, number: int, trial: Trial) -> int:
         """How often the trial was begun since it last finished a round."""
         before, attempts = trial.user_attrs.get(_ATTEMPTS, (0, 0))
-        return int(attempts) if self._store.count(number) == before else 0
+        return int(attempts) if self.store.count(number) == before else 0
 
     def _note_attempts(self, number: int, trial: Trial, attempts: int) -> None:
-        trial.set_user_attr(_ATTEMPTS, (self._store.count(number), attempts))
+        trial.set_user_attr(_ATTEMPTS, (self.store.count(number), attempts))
 
 
 def _open_study(place: StudyPlace) -> optuna.Study:

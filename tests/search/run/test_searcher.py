@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from rdsearch.search.run import cluster
 from rdsearch.search.run.cluster import Room, Slots
 from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
-from rdsearch.search.run.trainable import ROUND, STORAGE_ERROR
+from rdsearch.search.run.trainable import NEWS, ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Proposal
 
@@ -39,7 +39,7 @@ class Books:
     def commit(self) -> None:
         pass
 
-    def report(self, number: int, round_: int) -> bool:
+    def report(self, number: int, round_: int, news: str) -> bool:
         self.reported.append((number, round_))
         return round_ < 2
 
@@ -78,7 +78,7 @@ def test_full_disk_stops_the_proposals_and_blames_no_trial() -> None:
 def test_scheduler_asks_the_ledger_after_every_round_whether_a_trial_goes_on() -> None:
     books = Books()
     scheduler = LedgerScheduler(books, room(1))  # type: ignore[arg-type]
-    answers = [scheduler.on_trial_result(None, None, {"number": 5, ROUND: round_}) for round_ in (1, 2)]
+    answers = [scheduler.on_trial_result(None, None, {"number": 5, ROUND: round_, NEWS: "{}"}) for round_ in (1, 2)]
     assert answers == [FIFOScheduler.CONTINUE, FIFOScheduler.STOP]
     assert scheduler.on_trial_result(None, None, {"number": 5, STORAGE_ERROR: "full"}) == FIFOScheduler.CONTINUE
     assert books.reported == [(5, 1), (5, 2)]

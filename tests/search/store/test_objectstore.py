@@ -19,11 +19,18 @@ from tests.search.s3 import unreliable
 class Recorded(ObjectStore):
     """Keeps the names of what it wrote, and fails on request before one of them."""
 
+    def create(self, name: str, data: bytes) -> bool:
+        self._note(name)
+        return super().create(name, data)
+
     def write(self, name: str, data: bytes) -> None:
+        self._note(name)
+        super().write(name, data)
+
+    def _note(self, name: str) -> None:
         self.__dict__.setdefault("written", []).append(name.rpartition("/")[2].partition("-")[0])
         if self.__dict__.get("fails_at") == name.rpartition("/")[2]:
             raise OSError(5, "the connection is gone")
-        super().write(name, data)
 
 
 def test_the_marker_is_written_last(s3: str) -> None:
