@@ -6,6 +6,9 @@ journal and round store are the real ones; a worker is an event. The driver does
 takes on this machine to settle a trial and to propose the next one passes in virtual time as well, with a constant for
 Ray's share; a worker waits meanwhile.
 
+--latency MS adds what an object store costs the driver: a request a trial, in which the study is told of one trial and
+of the next. Workers' own requests pass while they work.
+
 --quality compares hypervolumes with and without the sampler's window, one worker, several seeds.
 """
 
@@ -127,7 +130,13 @@ class Run:
     """
 
     def __init__(
-        self, stand_in: StandIn, workers: int, trials: int, seed: int, window: int | None = TPE_WINDOW
+        self,
+        stand_in: StandIn,
+        workers: int,
+        trials: int,
+        seed: int,
+        window: int | None = TPE_WINDOW,
+        latency: float = 0.0,
     ) -> None:
         self.ended: list[tuple[float, list[OperatingPoint]]] = []
         self.utilisation = self.load = float("nan")
@@ -139,7 +148,7 @@ class Run:
                 while len(running) < workers:
                     start = time.process_time()
                     proposal = ledger.propose()
-                    took = time.process_time() - start + (RAY_SECONDS if proposal is not None else 0.0)
+                    took = time.process_time() - start + (RAY_SECONDS + latency if proposal is not None else 0.0)
                     driver, spent = driver + took, spent + took
                     if proposal is None:
                         break
@@ -184,6 +193,21 @@ def many_workers(trials: int, seeds: int) -> None:
         )
 
 
+def far_store(trials: int, workers: int, latency: float) -> None:
+    stand_in = StandIn()
+    print(f"{trials} trials, an object store {latency * 1e3:g} ms away")
+    print("| workers | way to the store | hours | utilisation | driver's load | trials a second |")
+    print("|---|---|---|---|---|---|")
+    for way in (0.0, latency):
+        run = Run(stand_in, workers, trials, 0, latency=way)
+        end = max(end for end, _ in run.ended)
+        print(
+            f"| {workers} | {way * 1e3:g} ms | {end / 3600:.2f} | {run.utilisation:.1%} | {run.load:.1%} "
+            f"| {trials / end:.1f} |",
+            flush=True,
+        )
+
+
 def quality(trials: int, seeds: int) -> None:
     stand_in = StandIn()
     print(f"{trials} trials one after the other, {seeds} seeds: hypervolume, and seconds of computing a trial")
@@ -202,8 +226,13 @@ def main() -> None:
     parser.add_argument("--quality", action="store_true")
     parser.add_argument("--trials", type=int, default=1024)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--latency", type=float, help="milliseconds to an object store and back")
+    parser.add_argument("--workers", type=int, default=512, help="with --latency")
     arguments = parser.parse_args()
     print(machine())
+    if arguments.latency is not None:
+        far_store(arguments.trials, arguments.workers, arguments.latency / 1e3)
+        return
     (quality if arguments.quality else many_workers)(arguments.trials, arguments.seeds)
 
 

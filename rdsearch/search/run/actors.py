@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from ray.tune.execution import tune_controller
 
 KILLED_FOR_MEMORY = "its worker was killed since the machine's memory ran out"
+
+_PYTHON_ERROR = re.compile(r"(?!ray\.)[\w.]*(Error|Exception): ")
 
 
 class _ForgivingActorManager(RayActorManager):
@@ -51,6 +54,15 @@ def was_killed_for_memory(trial: Any) -> bool:
     with contextlib.suppress(OSError, TypeError):
         return Path(trial.error_file).read_text().rstrip().endswith(KILLED_FOR_MEMORY)
     return False
+
+
+def error_of(trial: Any) -> str:
+    """The error that a trial of Tune ended with, where it is one of Python's; empty for a worker that was lost."""
+    with contextlib.suppress(OSError, TypeError):
+        lines = Path(trial.error_file).read_text().rstrip().splitlines()
+        if lines and _PYTHON_ERROR.match(lines[-1]):
+            return lines[-1].strip()
+    return ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Room, Slots, slots
 from rdsearch.search.run.device import taken_by_others
+from rdsearch.search.run.nodes import NodeCheck, needs
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.signals import listeners_restored
 from rdsearch.search.run.sizes import require_trainable
@@ -248,6 +249,11 @@ def _run(
 
     places = slots(file.resources, grows=address is not None)
     store = ledger.store
+    nodes = NodeCheck(needs(store.place)) if address is not None else None
+    if nodes is not None:
+        nodes.wait()
+        if nodes.fault:
+            raise SearchStoppedError(nodes.fault)
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
     for line in store.damaged.values():
@@ -279,7 +285,7 @@ def _run(
 
         try:
             with RayWatch(lost) as watch:
-                _fit(folder, context, ledger, places, deadline, callback, watch, console)
+                _fit(folder, context, ledger, places, nodes, deadline, callback, watch, console)
         except Exception as error:
             _keep(folder, error)
             raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
@@ -319,20 +325,21 @@ def _fit(
     context: TrialContext,
     ledger: Ledger,
     places: Slots,
+    nodes: NodeCheck | None,
     deadline: float | None,
     callback: Any,
     watch: RayWatch,
     console: Console,
 ) -> None:
     """Run trials until there are enough, and those that need the machine for themselves after all others."""
-    set_aside = _tune(folder, context, ledger, places, deadline, callback, watch)
+    set_aside = _tune(folder, context, ledger, places, nodes, deadline, callback, watch)
     if not set_aside or sorted(set_aside) != sorted(ledger.unfinished):
         return
     count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
     console.print(f"{count} killed for memory: tried again, one at a time", highlight=False, soft_wrap=True)
     for number in set_aside:
         ledger.put_back(number)
-    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), deadline, callback, watch)
+    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), nodes, deadline, callback, watch)
 
 
 def _tune(
@@ -340,6 +347,7 @@ def _tune(
     context: TrialContext,
     ledger: Ledger,
     places: Slots,
+    nodes: NodeCheck | None,
     deadline: float | None,
     callback: Any,
     watch: RayWatch,
@@ -354,7 +362,7 @@ def _tune(
         tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
     )
     room = Room(places)
-    searcher = LedgerSearcher(ledger, room)
+    searcher = LedgerSearcher(ledger, room, nodes)
     try:
         with listeners_restored(), forgiving_actors():
             tune.Tuner(

@@ -13,12 +13,15 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rdsearch.errors import SearchError
-from rdsearch.search.run.actors import KILLED_FOR_MEMORY, was_killed_for_memory
+from rdsearch.search.run.actors import KILLED_FOR_MEMORY, error_of, was_killed_for_memory
 from rdsearch.search.run.cluster import Room
+from rdsearch.search.run.nodes import NodeCheck
 from rdsearch.search.run.trainable import NEWS, ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Ledger, Proposal
 
+_LOOK_SECONDS = 5.0
+"""Time between two looks for nodes that have joined."""
 _PATIENCE_SECONDS = 1.0
 """A cluster that holds fewer trials than there may be at a time never has all of them running."""
 
@@ -31,14 +34,17 @@ class LedgerSearcher(Searcher):
         room: How many trials there may be. Among several, a recipe is proposed before a worker is free for it: the
             sampler then knows one trial less, which is one more of those that are running. With one, what is proposed
             follows from all trials before it.
+        nodes: Looks at the nodes of a cluster; one that cannot do the work ends the run with its reason.
 
     Attributes:
         set_aside: Trials whose workers were killed for memory beside others; they are to be tried alone.
     """
 
-    def __init__(self, ledger: Ledger, room: Room) -> None:
+    def __init__(self, ledger: Ledger, room: Room, nodes: NodeCheck | None = None) -> None:
         super().__init__()
         self._ledger = ledger
+        self._nodes = nodes
+        self._errors: dict[int, str] = {}
         self._room = room
         self._alone = room.alone
         self._starved: set[int] = set()
@@ -91,9 +97,24 @@ class LedgerSearcher(Searcher):
         """Note that a trial is given up since its worker was killed for memory, again and again."""
         self._starved.add(number)
 
+    def failed(self, number: int, error: str) -> None:
+        """Note with what error a trial is given up."""
+        self._errors[number] = error
+
+    def look_at_nodes(self, wait: bool = False) -> None:
+        """Ask new nodes whether they can do the work."""
+        if self._nodes is not None and self.storage_error is None:
+            (self._nodes.wait if wait else self._nodes.look)()
+            self.storage_error = self._nodes.fault or None
+
     def _settle(self, number: int, crashed: bool) -> None:
+        if crashed:
+            self.look_at_nodes(wait=True)
+            if self._nodes is not None and self._nodes.fault:
+                return  # the node is to blame, and the trial stays open
+        error = self._errors.pop(number, "")
         if number not in self._starved:
-            self._ledger.settle(number, crashed=crashed)
+            self._ledger.settle(number, crashed=crashed, reason=error)
         elif self._alone:
             self._ledger.settle(number, crashed=crashed, reason=KILLED_FOR_MEMORY)
         else:
@@ -146,7 +167,7 @@ class Bookkeeping(Callback):
         self._room = room
         self._started: list[int] = []
         self._running: set[str] = set()
-        self._changed = time.monotonic()
+        self._changed = self._next_look = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker takes up a trial."""
@@ -163,6 +184,8 @@ class Bookkeeping(Callback):
         """A trial is given up."""
         if was_killed_for_memory(trial):
             self._searcher.killed_for_memory(int(trial.config["number"]))
+        elif error := error_of(trial):
+            self._searcher.failed(int(trial.config["number"]), error)
         self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -172,6 +195,9 @@ class Bookkeeping(Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once a turn of Tune's loop."""
         self._watch.rest_if_lost()
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            self._searcher.look_at_nodes()
         just_changed = time.monotonic() < self._changed + _PATIENCE_SECONDS
         if just_changed and not self._searcher.over and len(self._running) < self._room.running:
             return

@@ -15,6 +15,7 @@ from typing import Any
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.cluster import available_cores
+from rdsearch.search.run.nodes import own_modules
 from rdsearch.search.run.signals import listeners_restored
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
@@ -222,6 +223,7 @@ def _connect(address: str) -> None:
     import ray
 
     host, _, port = address.rpartition(":")
+    modules = sorted(str(path) for path in own_modules().values())
     try:
         if port.isdigit() and "/" not in host:
             # Ray itself would try for minutes.
@@ -230,8 +232,8 @@ def _connect(address: str) -> None:
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            # Its nodes were started with an environment of their own.
-            runtime_env={"env_vars": _WORKERS},
+            # Its nodes were started with an environment of their own, and the user's modules are here.
+            runtime_env={"env_vars": _WORKERS} | ({"py_modules": modules} if modules else {}),
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise SearchError(

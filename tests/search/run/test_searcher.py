@@ -32,7 +32,7 @@ class Books:
     def started(self, number: int) -> None:
         self.started_.append(number)
 
-    def settle(self, number: int, *, crashed: bool = False) -> bool:
+    def settle(self, number: int, *, crashed: bool = False, reason: str = "") -> bool:
         self.settled.append((number, crashed))
         return True
 
