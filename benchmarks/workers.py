@@ -6,8 +6,8 @@ journal and round store are the real ones; a worker is an event. The driver does
 takes on this machine to settle a trial and to propose the next one passes in virtual time as well, with a constant for
 Ray's share; a worker waits meanwhile.
 
---latency MS adds what an object store costs the driver: a request a trial, in which the study is told of one trial and
-of the next. Workers' own requests pass while they work.
+--latency MS … adds what an object store costs the driver: a request a trial, in which the study is told of one trial
+and of the next. Workers' own requests pass while they work.
 
 --quality compares hypervolumes with and without the sampler's window, one worker, several seeds.
 """
@@ -19,7 +19,7 @@ import heapq
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -193,12 +193,12 @@ def many_workers(trials: int, seeds: int) -> None:
         )
 
 
-def far_store(trials: int, workers: int, latency: float) -> None:
+def far_store(trials: int, workers: int, ways: Sequence[float]) -> None:
     stand_in = StandIn()
-    print(f"{trials} trials, an object store {latency * 1e3:g} ms away")
+    print(f"{trials} trials")
     print("| workers | way to the store | hours | utilisation | driver's load | trials a second |")
     print("|---|---|---|---|---|---|")
-    for way in (0.0, latency):
+    for way in ways:
         run = Run(stand_in, workers, trials, 0, latency=way)
         end = max(end for end, _ in run.ended)
         print(
@@ -226,12 +226,12 @@ def main() -> None:
     parser.add_argument("--quality", action="store_true")
     parser.add_argument("--trials", type=int, default=1024)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--latency", type=float, help="milliseconds to an object store and back")
+    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds to an object store and back")
     parser.add_argument("--workers", type=int, default=512, help="with --latency")
     arguments = parser.parse_args()
     print(machine())
     if arguments.latency is not None:
-        far_store(arguments.trials, arguments.workers, arguments.latency / 1e3)
+        far_store(arguments.trials, arguments.workers, [way / 1e3 for way in arguments.latency])
         return
     (quality if arguments.quality else many_workers)(arguments.trials, arguments.seeds)
 

@@ -387,6 +387,10 @@ class Task:
         """
         self.check_fit()
         self.dense_state()
+        return self.without_test()
+
+    def without_test(self) -> Task:
+        """A copy without any way to the test split; where its dense weights are still to be trained, they are not."""
         copied = copy.copy(self)
         copied._test = None
         copied._sealed = True

@@ -132,6 +132,11 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
+def has_gpu() -> bool:
+    """Whether a node of the connected Ray has a GPU."""
+    return any(node.get("GPU", 0.0) >= 1 for node in _nodes())
+
+
 def _fitting(node: dict[str, float], cpu: float, gpu: float) -> int:
     """Trials that a node holds; a share of a GPU does not stretch over two of them."""
     count = math.floor(node.get("CPU", 0.0) / cpu + _ROUNDING)

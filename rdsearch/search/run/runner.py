@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rdsearch.base.device import choose_device, release_gpu
 from rdsearch.base.terminal import say
-from rdsearch.compression.measure import Baseline, measure_baseline
+from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
 from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Room, Slots, slots
+from rdsearch.search.run.dense import prepare_dense
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.nodes import NodeCheck, needs
 from rdsearch.search.run.session import abandon_session, ray_session
@@ -129,7 +129,7 @@ def _go_on(
         _check_not_fewer(folder.store, limits.trials)
         folder.write_target(limits.trials)  # training may take hours, and be interrupted
     task = searched_task(folder, task)
-    baseline = _prepare(folder, file, task, console, command)
+    baseline = _prepare(folder, file, task, address, console, command)
     require_trainable(file.space, task, baseline)
     seconds = limits.seconds if limits.seconds is not None else file.search.time
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
@@ -186,10 +186,12 @@ def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: 
     )
 
 
-def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Console, command: str | None) -> Baseline:
+def _prepare(
+    folder: SearchFolder, file: SearchFile, task: Task, address: str | None, console: Console, command: str | None
+) -> Baseline:
     """The trials' baseline: from the manifest, if there is one and it is of this task, else measured and put there."""
-    task.dense_state(progress=_training_lines(console, task))
     if folder.manifest.exists():
+        task.dense_state(progress=_training_lines(console, task))
         manifest = folder.read_manifest()
         if manifest["task_fingerprint"] != task.fingerprint:
             raise SearchError(
@@ -197,14 +199,10 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
                 "validation part have changed; put them back, or start a new search in another folder"
             )
         return trials_baseline(manifest)
+    found = prepare_dense(task, address, _training_lines(console, task), console)
     kept = keep_dense(folder, task)
-    whole = measure_baseline(task, choose_device())
-    seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
-    # The trials need the GPU now.
-    task.release_data()
-    release_gpu()
-    folder.write_manifest(make_manifest(file, task, whole, seen, command) | kept)
-    return seen
+    folder.write_manifest(make_manifest(file, task, found.whole, found.seen, command) | kept)
+    return found.seen
 
 
 def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar]]:
