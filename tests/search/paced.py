@@ -20,7 +20,7 @@ from torch import nn
 from rdsearch.tasks.task import Task
 
 ROUNDS, SEED = 3, 1
-EVALUATIONS = "evaluations"
+EVALUATIONS, HURRY = "evaluations", "hurry"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Paced:
     Attributes:
         seconds: How long a round takes.
         faults: Folder with a file for each fault that shall befall a worker, by its name, and in it how often;
-            every evaluation is noted there as well.
+            every evaluation is noted there as well. From when there is one with the name `HURRY`, no round takes long.
         driver: The process that no fault befalls.
     """
 
@@ -42,7 +42,9 @@ class Paced:
         with (self.faults / EVALUATIONS).open("a") as file:
             node = ray.get_runtime_context().get_node_id() if os.getpid() != self.driver else "driver"
             file.write(f"{node} {Path.cwd()}\n")
-        time.sleep(self.seconds)
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end and not (self.faults / HURRY).exists():
+            time.sleep(min(0.05, self.seconds))
         for name, fault in FAULTS.items():
             if os.getpid() != self.driver and due(self.faults / name):
                 return float(fault())

@@ -15,7 +15,16 @@ from rich.console import Console
 
 import rdsearch
 from rdsearch.search.outcome.results import read_results
-from tests.search.paced import REHEARSED, ROUNDS, evaluations, nodes, paced_space, paced_task, working_folders
+from tests.search.paced import (
+    HURRY,
+    REHEARSED,
+    ROUNDS,
+    evaluations,
+    nodes,
+    paced_space,
+    paced_task,
+    working_folders,
+)
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 30
@@ -61,6 +70,7 @@ def test_a_node_that_joins_in_the_middle_gets_work_and_one_that_goes_costs_its_r
             wait_until(lambda: len([node for node in nodes(tmp_path) if node not in known]) > ROUNDS)
             stored.append(len(list(tmp_path.glob("search/trials/*/round_*"))))
             cluster.remove_node(doomed, allow_graceful=False)
+            (tmp_path / HURRY).touch()
 
         other = threading.Thread(target=let_a_node_join_and_another_one_go)
         other.start()
@@ -68,7 +78,7 @@ def test_a_node_that_joins_in_the_middle_gets_work_and_one_that_goes_costs_its_r
         del space["resources"]["concurrent"]
         rdsearch.search(
             space,
-            task=paced_task(0.3, tmp_path),
+            task=paced_task(1.5, tmp_path),
             out=tmp_path / "search",
             address=cluster.address,
             console=Console(quiet=True),
