@@ -77,6 +77,7 @@ def test_the_users_module_travels_and_a_node_without_a_way_to_the_store_ends_the
         assert list(tmp_path.glob("cache of the node/**/*.safetensors"))
         assert not list(tmp_path.glob("cache of the driver/**/*.safetensors"))
     assert (tmp_path / "search/dense.safetensors").exists()
+    assert sorted(path.name for path in (tmp_path / "search/trials").iterdir()) == ["00000", "00001"]
 
     ray.shutdown()
     cluster.add_node(num_cpus=1, env_vars={"AWS_PROFILE": "of-nobody"})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import platform
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rdsearch.errors import SearchStoppedError
 from rdsearch.search.store.places import Place
 
 _PATIENCE_SECONDS = 120.0
@@ -165,6 +168,28 @@ class NodeCheck:
                     self.fault = self.fault or f"the node at {address} {fault}"
             if not done:
                 return
+
+
+@contextlib.contextmanager
+def checked_nodes(place: Place) -> Iterator[NodeCheck]:
+    """Look at the nodes that are there now, and go on with it inside; nothing is left in the place.
+
+    Args:
+        place: Where rounds are stored.
+
+    Raises:
+        SearchStoppedError: One of them cannot do the work.
+    """
+    wanted = needs(place)
+    try:
+        check = NodeCheck(wanted)
+        check.wait()
+        if check.fault:
+            raise SearchStoppedError(check.fault)
+        yield check
+    finally:
+        with contextlib.suppress(OSError):
+            place.remove(wanted.sign)
 
 
 def _answer(answer: Any) -> str:

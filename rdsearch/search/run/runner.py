@@ -7,6 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Room, Slots, slots
 from rdsearch.search.run.dense import prepare_dense
 from rdsearch.search.run.device import taken_by_others
-from rdsearch.search.run.nodes import NodeCheck, needs
+from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.signals import listeners_restored
 from rdsearch.search.run.sizes import require_trainable
@@ -142,7 +143,8 @@ def _go_on(
     if ledger.ended < ledger.target:
         with ray_session(address):
             left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
-            _run(folder, file, task, baseline, ledger, left, address, console, farewell)
+            with nullcontext() if address is None else checked_nodes(ledger.store.place) as nodes:
+                _run(folder, file, task, baseline, ledger, left, nodes, console, farewell)
     took = time.monotonic() - started
     ending = _ending(ledger, took, seconds)
     if task.has_subset and ending != "interrupted":
@@ -239,19 +241,14 @@ def _run(
     baseline: Baseline,
     ledger: Ledger,
     seconds: float | None,
-    address: str | None,
+    nodes: NodeCheck | None,
     console: Console,
     farewell: Callable[[str], None],
 ) -> None:
     from rdsearch.search.run.progress import Progress, ProgressCallback
 
-    places = slots(file.resources, grows=address is not None)
+    places = slots(file.resources, grows=nodes is not None)
     store = ledger.store
-    nodes = NodeCheck(needs(store.place)) if address is not None else None
-    if nodes is not None:
-        nodes.wait()
-        if nodes.fault:
-            raise SearchStoppedError(nodes.fault)
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
     for line in store.damaged.values():
