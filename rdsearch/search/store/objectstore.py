@@ -173,6 +173,7 @@ def _connected(options: tuple[tuple[str, str], ...], environment: tuple[tuple[st
     """A client, which many threads may use at once: one to each way to a store, since to make it takes a while."""
     try:
         import boto3
+        import botocore.session
         from botocore.config import Config
     except ImportError as error:
         raise SearchError(f"a search in S3 needs boto3 ({error}): pip install 'rdsearch[s3]'") from None
@@ -182,7 +183,10 @@ def _connected(options: tuple[tuple[str, str], ...], environment: tuple[tuple[st
         endpoint = f"{settings.get('scheme', 'https')}://{endpoint}"
     own = endpoint or known.get("AWS_ENDPOINT_URL_S3") or known.get("AWS_ENDPOINT_URL")
     with _as_os_errors():
-        return boto3.session.Session().client(
+        session = botocore.session.get_session()
+        # To parse the date of every object takes most of the time of a long list, and nobody asks for it.
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        return boto3.session.Session(botocore_session=session).client(
             "s3",
             region_name=settings.get("region", known.get("AWS_REGION")),
             endpoint_url=endpoint,
