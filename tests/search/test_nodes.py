@@ -46,8 +46,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head without trials and a node, which know nothing of the folder that the user works in."""
+def cluster(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head without trials and a node, which can reach the store, and know nothing of the user's working directory."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
