@@ -164,6 +164,26 @@ def test_report_writes_one_page(run: Run, search_copy: Path) -> None:
     assert (search_copy / "front.png").stat().st_size > 10_000
 
 
+def test_several_searches_and_published_points_are_one_report(
+    run: Run, search_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = Path(__file__).parent.parent / "results" / "mnist_lenet300"
+    Path("points.csv").write_text("name,size_bytes,accuracy\nEPR,8.56 kB,98.1%\n")
+    status, out, err = run("report", search_copy, other, "--reference", "points.csv")
+    assert (status, out) == (0, "comparison.html\n")
+    assert "Published points are test accuracies, the searches' are validation accuracies" in err
+    page = Path("comparison.html").read_text()
+    assert all(name in page for name in (search_copy.name, "mnist_lenet300", "EPR"))
+    status, out, _ = run("report", other, "--reference", "points.csv", "-o", "front.pdf", "-o", "front.tex")
+    assert (status, out) == (0, "front.pdf\nfront.tex\n")
+    assert Path("front.pdf").read_bytes().startswith(b"%PDF")
+    assert "EPR & " in Path("front.tex").read_text()
+    status, _, err = run("report", other, "-o", "front.docx")
+    assert status == 2
+    assert "a report is a file that ends in .html" in err
+
+
 def test_train_shows_the_cached_baseline(run: Run, task_file: Path, finished: Path) -> None:
     status, out, _ = run("train", task_file)
     assert status == 0

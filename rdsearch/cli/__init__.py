@@ -13,7 +13,8 @@ from rdsearch.cli.checking import spaces, validate
 from rdsearch.cli.files import decode, info, truncate
 from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
-from rdsearch.cli.results import front, report, test
+from rdsearch.cli.reporting import report
+from rdsearch.cli.results import front, test
 from rdsearch.cli.running import resume, search
 from rdsearch.cli.scoring import evaluate
 from rdsearch.cli.shipping import ship

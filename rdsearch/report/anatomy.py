@@ -36,7 +36,7 @@ class Part:
 
 
 def anatomy(path: Path) -> list[Part]:
-    """The weights of a file in its order, then its vectors; none where it is missing, damaged, or large (`MOST_WEIGHTS`)."""
+    """The weights of a file in its order, then its vectors; none where it is damaged, gone or too large."""
     try:
         data = read_file(path)
         file = decode(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 from rich import box
@@ -24,7 +23,6 @@ def front_table(
     chosen: OperatingPoint | None = None,
     title: str | None = None,
     caption: str | None = None,
-    ancestors: Sequence[str] = (),
 ) -> Table:
     """The front, one row a point by rising size; the recipe column holds what the points differ in.
 
@@ -36,7 +34,6 @@ def front_table(
         chosen: Show this point of the front alone, under its own number.
         title: A line above the table.
         caption: A line below it.
-        ancestors: For each point the heuristic that its recipe is or lies nearest to, behind an arrow.
     """
     tested = any(point.test_accuracy is not None for point in front)
     table = Table(
@@ -60,9 +57,8 @@ def front_table(
     for number, point in enumerate(front, start=1):
         if chosen is None or point == chosen:
             recipe = " ".join([recipe_line(point.parameters, names), f"round={point.round}"]).strip()
-            origin = [f"← {ancestor}" for ancestor in ancestors[number - 1 : number]]
             error = [format_error(errors[number - 1]) for _ in unsure]
-            cells = [str(number), *_figures(point, error, tested=tested), " ".join([recipe, *origin])]
+            cells = [str(number), *_figures(point, error, tested=tested), recipe]
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
