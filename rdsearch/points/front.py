@@ -13,10 +13,11 @@ import numpy as np
 from rdsearch.base.units import format_size, parse_share, parse_size, standard_error
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.columns import DERIVED_COLUMNS, FRONT_COLUMNS, record
-from rdsearch.points.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint, shown_by
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 # An accuracy is a count over a count: two that differ at all differ by far more than this, while
 # 0.99 - 0.98 in floats exceeds 0.01 by 9e-18.
@@ -145,6 +146,17 @@ class Front(Sequence[OperatingPoint]):
             f"to {format_size(large.size_bytes)} at {large.val_accuracy:.4f}; "
             f"dense {format_size(self.baseline_size_bytes)} at {self.baseline_accuracy:.4f})"
         )
+
+    def _repr_html_(self) -> str:
+        return str(shown_by().front_html(self))
+
+    def plot(self, points: Iterable[OperatingPoint] = ()) -> go.Figure:
+        """The report's interactive plot of the front, a plotly figure.
+
+        Args:
+            points: Other points to show behind it, such as every round of a search.
+        """
+        return shown_by("figure").front_figure(list(points), self)
 
     def error(self, point: OperatingPoint) -> float | None:
         """Standard error of a point's validation accuracy; ``None`` where it is not known."""
