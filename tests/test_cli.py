@@ -17,6 +17,7 @@ import rdsearch
 from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.search.outcome.results import read_results
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
 from tests.commands import Run
@@ -162,6 +163,19 @@ def test_report_writes_one_page(run: Run, search_copy: Path) -> None:
     page = Path(out.strip()).read_text()
     assert "digits_cnn-digits" in page
     assert (search_copy / "front.png").stat().st_size > 10_000
+
+
+def test_a_run_speaks_to_programs_or_not_at_all(run: Run, search_copy: Path) -> None:
+    status, out, err = run("resume", search_copy, "--json")
+    assert (status, err) == (0, "")
+    *messages, end = [json.loads(line) for line in out.splitlines()]
+    assert {message["event"] for message in messages} <= {"message"}
+    front = read_results(search_copy).front
+    assert (end["event"], end["ending"], len(end["points"])) == ("end", "finished", len(front))
+    assert end["points"][0]["size_bytes"] == front[0].size_bytes
+    status, out, _ = run("resume", search_copy, "--quiet")
+    assert status == 0
+    assert out.splitlines()[1].split()[:2] == ["#", "bytes"]  # the table of the end, and nothing before it
 
 
 def test_several_searches_and_published_points_are_one_report(

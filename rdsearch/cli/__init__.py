@@ -9,7 +9,7 @@ import click
 from rdsearch import __version__
 from rdsearch.base.terminal import take_any_text
 from rdsearch.cli.beginning import init
-from rdsearch.cli.checking import spaces, validate
+from rdsearch.cli.checking import schema, spaces, validate
 from rdsearch.cli.files import decode, info, truncate
 from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
@@ -54,6 +54,7 @@ for _command in (
     truncate,
     validate,
     spaces,
+    schema,
 ):
     app.add_command(_command)
 

@@ -96,6 +96,16 @@ def _validate_task(file: SearchFile, task: Task) -> None:
 
 
 @click.command()
+def schema() -> None:
+    """Print the JSON schema of search files, by which editors complete and check them."""
+    import json
+
+    from rdsearch.config.jsonschema import search_file_schema
+
+    echo(json.dumps(search_file_schema(), indent=2))
+
+
+@click.command()
 def spaces() -> None:
     """List the ready search files."""
     from rich.table import Table

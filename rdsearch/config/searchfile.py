@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from rdsearch.base.registry import Registry, suggest
-from rdsearch.base.schema import Settings, explain, known, shown
+from rdsearch.base.schema import Known, Settings, explain, shown
 from rdsearch.base.units import parse_duration, parse_share
 from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
@@ -116,7 +116,7 @@ class SearchConfig(Settings):
     """What the front trades: bytes of the file against accuracy of what it decodes to."""
     constraints: Annotated[dict[str, float], BeforeValidator(_shares), AfterValidator(_known_columns)] = {}
     """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
-    sampler: Annotated[str, AfterValidator(known(SAMPLERS))] = "tpe"
+    sampler: Annotated[str, Known(SAMPLERS)] = "tpe"
     """What proposes the next recipe; ``grid`` tries every combination once."""
     trials: int | None = Field(None, ge=1, le=1_000_000)
     """Recipes to try; 60 when not given, and every combination with sampler ``grid``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.table import Table
@@ -105,6 +105,11 @@ def _csv(front: Front, chosen: OperatingPoint | None) -> str:
 
 
 def _json(front: Front, chosen: OperatingPoint | None) -> str:
+    return json.dumps(front_record(front, chosen=chosen), indent=2) + "\n"
+
+
+def front_record(front: Front, *, chosen: OperatingPoint | None = None) -> dict[str, Any]:
+    """The front, or one point of it, as plain data; see `front_text`."""
     points = [
         {name: _finite(value) for name, value in record.items()}
         | {"parameters": {name: _finite(value) for name, value in sorted(point.parameters.items())}}
@@ -112,7 +117,7 @@ def _json(front: Front, chosen: OperatingPoint | None) -> str:
         if chosen is None or point == chosen
     ]
     baseline = {"val_accuracy": front.baseline_accuracy, "size_bytes": front.baseline_size_bytes}
-    return json.dumps({"baseline": baseline, "points": points}, indent=2) + "\n"
+    return {"baseline": baseline, "points": points}
 
 
 def _finite(value: object) -> object:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from rdsearch.base.registry import Registry
-from rdsearch.base.schema import Settings, explain, flatten, known, shown
+from rdsearch.base.schema import Known, Settings, explain, flatten, shown
 
 
 class Inner(Settings):
@@ -85,10 +85,11 @@ def test_settings_cannot_be_changed_after_the_check() -> None:
 
 
 def test_known_accepts_registered_names_only() -> None:
-    check = known(Registry("fruit", {"apple": "x:y"}))
-    assert check("apple") == "apple"
+    check = TypeAdapter(Annotated[str, Known(Registry("fruit", {"apple": "x:y"}))])
+    assert check.validate_python("apple") == "apple"
     with pytest.raises(ValueError, match=r"unknown fruit 'aple': known are apple\. Did you mean 'apple'\?"):
-        check("aple")
+        check.validate_python("aple")
+    assert check.json_schema() == {"type": "string", "enum": ["apple"]}
 
 
 def test_values_are_shown_as_a_settings_file_has_them() -> None:

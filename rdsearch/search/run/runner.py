@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.device import choose_device, release_gpu
 from rdsearch.base.terminal import say
+from rdsearch.base.units import format_duration
+from rdsearch.base.voice import phase
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 Ending = Literal["finished", "out of time", "interrupted", "stopped"]
 """The last one where something came up in the middle of it."""
+_SECONDS_BETWEEN_EPOCHS = 15.0
+"""Between two lines about them in a log."""
 MAX_FAILURES = 2
 """Times that Tune starts a trial again after its worker or node has died."""
 
@@ -139,7 +143,9 @@ def _go_on(
         say(console, few[0].upper() + few[1:])
     _note(folder, target=ledger.target)
     if ledger.ended < ledger.target:
-        with ray_session(address):
+        with contextlib.ExitStack() as session:
+            with phase(console, "starting Ray" if address is None else f"connecting to Ray at {address}"):
+                session.enter_context(ray_session(address))
             left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
             _run(folder, file, task, baseline, ledger, left, address, console, farewell)
     took = time.monotonic() - started
@@ -187,7 +193,7 @@ def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: 
 
 def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Console, command: str | None) -> Baseline:
     """The trials' baseline: from the manifest, if there is one and it is of this task, else measured and put there."""
-    task.dense_state(progress=_training_lines(console, task))
+    _train(console, task)
     if folder.manifest.exists():
         manifest = folder.read_manifest()
         if manifest["task_fingerprint"] != task.fingerprint:
@@ -197,8 +203,9 @@ def _prepare(folder: SearchFolder, file: SearchFile, task: Task, console: Consol
             )
         return trials_baseline(manifest)
     kept = keep_dense(folder, task)
-    whole = measure_baseline(task, choose_device())
-    seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
+    with phase(console, "measuring the dense network"):
+        whole = measure_baseline(task, choose_device())
+        seen = measure_baseline(task.on_subset(), choose_device()) if task.has_subset else whole
     # The trials need the GPU now.
     task.release_data()
     release_gpu()
@@ -217,12 +224,24 @@ def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar
     return proposals
 
 
-def _training_lines(console: Console, task: Task) -> Any:
-    def show(epoch: Any) -> None:
-        if epoch.number == 1:
-            say(console, f"Training the dense network of {task.name} ({epoch.of} epochs) …")
+def _train(console: Console, task: Task) -> None:
+    """Have the dense network trained where it is not, and say so epoch by epoch: all of them on a terminal."""
+    if task.is_trained:
+        task.dense_state()
+        return
+    told = time.monotonic()
+    with phase(console, f"training the dense network of {task.name}") as show:
 
-    return show
+        def progress(epoch: Any) -> None:
+            nonlocal told
+            left = format_duration(epoch.seconds * (epoch.of - epoch.number))
+            line = f"training the dense network: epoch {epoch.number}/{epoch.of}, loss {epoch.loss:.4f}, {left} left"
+            show(line)
+            if not console.is_terminal and time.monotonic() - told >= _SECONDS_BETWEEN_EPOCHS:
+                told = time.monotonic()
+                say(console, f"  {line}")
+
+        task.dense_state(progress=progress)
 
 
 def _elapsed(folder: SearchFolder) -> float:
