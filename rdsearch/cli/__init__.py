@@ -10,13 +10,12 @@ from rdsearch import __version__
 from rdsearch.base.terminal import take_any_text
 from rdsearch.cli.beginning import init
 from rdsearch.cli.checking import schema, spaces, validate
-from rdsearch.cli.files import decode, info, truncate
+from rdsearch.cli.files import decode, evaluate, info, truncate
 from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
 from rdsearch.cli.reporting import report
 from rdsearch.cli.results import front, test
 from rdsearch.cli.running import resume, search
-from rdsearch.cli.scoring import evaluate
 from rdsearch.cli.shipping import ship
 from rdsearch.errors import RdsearchError
 
