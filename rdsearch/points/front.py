@@ -76,7 +76,7 @@ def hypervolume(points: Iterable[OperatingPoint], *, reference_size: float, refe
 def hypervolume_history(
     points: Iterable[OperatingPoint], *, reference_size: float, reference_accuracy: float
 ) -> list[float]:
-    """:func:`hypervolume` of the first point, of the first two, and so on to all of them.
+    """`hypervolume` of the first point, of the first two, and so on to all of them.
 
     Returns:
         One value a point, never falling.
@@ -104,7 +104,7 @@ class Front(Sequence[OperatingPoint]):
     """The Pareto front of a search: its points by rising size, beside the dense network that they came from.
 
     Args:
-        points: Any operating points; those that another beats are left out (see :func:`pareto`).
+        points: Any operating points; those that another beats are left out (see `pareto`).
         baseline_accuracy: Validation accuracy of the dense network.
         baseline_size_bytes: Bytes of the dense float32 network.
         n_validation: Number of validation examples that the accuracies are shares of; ``None`` where that is not
@@ -258,7 +258,7 @@ class Front(Sequence[OperatingPoint]):
         return next(point for point in self._points if point.val_accuracy >= floor)
 
     def hypervolume(self, *, reference_size: float | None = None, reference_accuracy: float = 0.0) -> float:
-        """Area that the front dominates, see :func:`hypervolume`; the dense size is the reference size."""
+        """Area that the front dominates, see `hypervolume`; the dense size is the reference size."""
         return hypervolume(
             self._points,
             reference_size=self.baseline_size_bytes if reference_size is None else reference_size,

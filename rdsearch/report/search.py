@@ -23,6 +23,11 @@ from rdsearch.search.outcome.lineage import ancestors, tried_heuristics
 from rdsearch.search.outcome.results import Results, misses_text
 from rdsearch.search.study.constraints import reference_accuracy
 
+_AIMS = {
+    "front": "most important for coming near the front",
+    "size_bytes": "for a small file",
+    "val_accuracy": "for accuracy",
+}
 FAILURES_SHOWN = 3
 """Trials whose failure is told at the end; the report has all."""
 
@@ -62,11 +67,10 @@ def ancestor_names(results: Results) -> list[str]:
 
 
 def importance_lines(results: Results, most: int = 3) -> list[str]:
-    """What decides, a line for the front and for each objective: the parameters with the largest shares."""
+    """What matters for the front and for each objective, a line each: the parameters with the largest shares."""
     found = importances(results.folder.search_file().space, results.points, results.constraints)
     return [
-        f"what decides {name}: "
-        + ", ".join(f"{parameter} {share:.0%}" for parameter, share in list(shares.items())[:most])
+        f"{_AIMS[name]}: " + ", ".join(f"{parameter} {share:.0%}" for parameter, share in list(shares.items())[:most])
         for name, shares in found.items()
     ]
 
