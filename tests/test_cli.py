@@ -37,9 +37,8 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
-    commands = (
-        "init search resume front test report ship train compress decode info evaluate truncate validate spaces".split()  # noqa: SIM905
-    )
+    commands = ["init", "search", "resume", "front", "test", "report", "ship", "train", "compress", "decode", "info"]
+    commands += ["evaluate", "truncate", "validate", "spaces", "schema"]
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
@@ -335,6 +334,21 @@ resources: {cpu: 4096}
         assert wanted in err, err
     assert "Traceback" not in err
     assert "pydantic" not in err
+
+
+def test_spaces_begins_with_the_demo_and_copies_a_file_to_be_changed(run: Run, tmp_path: Path) -> None:
+    status, out, _ = run("spaces")
+    assert (status, out.split()[0]) == (0, "digits")
+    target = tmp_path / "mine.yaml"
+    status, out, _ = run("spaces", "digits", "-o", target)
+    assert status == 0
+    assert out == f"{target}: change it, then `rdsearch search {target}`\n"
+    assert run("spaces", "digits")[1] == target.read_text()
+    target.write_text("changed")
+    status, _, err = run("spaces", "digits", "-o", target)
+    assert status == 2
+    assert "it is there already" in err
+    assert target.read_text() == "changed"
 
 
 def test_spaces_lists_ready_files_that_validate(run: Run) -> None:

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from rdsearch.base.registry import Registry, suggest
+from rdsearch.base.registry import Registry, among, suggest
 from rdsearch.errors import UnknownNameError
 
 # What pydantic puts into the location of a mistake beside keys: the branch of a union, and that it is the key itself.
@@ -143,7 +143,7 @@ def _complaint(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         allowed = _fields_at(model, detail["loc"][:-1])
-        return f"unknown key; allowed here: {', '.join(allowed)}.{suggest(str(detail['loc'][-1]), allowed)}"
+        return f"unknown key{among(str(detail['loc'][-1]), allowed, 'allowed here are')}"
     if kind == "missing":
         return "is required and not given"
     if kind == "value_error":
