@@ -17,6 +17,7 @@ import rdsearch
 from rdsearch.coding.networkfile import prefix_ends
 from rdsearch.compression.packing.pack import pack
 from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.search.outcome.results import read_results
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.tasks.networks.identity import build_network
 from tests.commands import Run
@@ -36,9 +37,8 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
-    commands = (
-        "init search resume front test report ship train compress decode info evaluate truncate validate spaces".split()  # noqa: SIM905
-    )
+    commands = ["init", "search", "resume", "front", "test", "report", "ship", "train", "compress", "decode", "info"]
+    commands += ["evaluate", "truncate", "validate", "spaces", "schema"]
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
@@ -162,6 +162,39 @@ def test_report_writes_one_page(run: Run, search_copy: Path) -> None:
     page = Path(out.strip()).read_text()
     assert "digits_cnn-digits" in page
     assert (search_copy / "front.png").stat().st_size > 10_000
+
+
+def test_a_run_speaks_to_programs_or_not_at_all(run: Run, search_copy: Path) -> None:
+    status, out, err = run("resume", search_copy, "--json")
+    assert (status, err) == (0, "")
+    *messages, end = [json.loads(line) for line in out.splitlines()]
+    assert {message["event"] for message in messages} <= {"message"}
+    front = read_results(search_copy).front
+    assert (end["event"], end["ending"], len(end["points"])) == ("end", "finished", len(front))
+    assert end["points"][0]["size_bytes"] == front[0].size_bytes
+    status, out, _ = run("resume", search_copy, "--quiet")
+    assert status == 0
+    assert out.splitlines()[1].split()[:2] == ["#", "bytes"]  # the table of the end, and nothing before it
+
+
+def test_several_searches_and_published_points_are_one_report(
+    run: Run, search_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = Path(__file__).parent.parent / "results" / "mnist_lenet300"
+    Path("points.csv").write_text("name,size_bytes,accuracy\nEPR,8.56 kB,98.1%\n")
+    status, out, err = run("report", search_copy, other, "--reference", "points.csv")
+    assert (status, out) == (0, "comparison.html\n")
+    assert "Published points are test accuracies, the searches' are validation accuracies" in err
+    page = Path("comparison.html").read_text()
+    assert all(name in page for name in (search_copy.name, "mnist_lenet300", "EPR"))
+    status, out, _ = run("report", other, "--reference", "points.csv", "-o", "front.pdf", "-o", "front.tex")
+    assert (status, out) == (0, "front.pdf\nfront.tex\n")
+    assert Path("front.pdf").read_bytes().startswith(b"%PDF")
+    assert "EPR & " in Path("front.tex").read_text()
+    status, _, err = run("report", other, "-o", "front.docx")
+    assert status == 2
+    assert "a report is a file that ends in .html" in err
 
 
 def test_train_shows_the_cached_baseline(run: Run, task_file: Path, finished: Path) -> None:
@@ -301,6 +334,21 @@ resources: {cpu: 4096}
         assert wanted in err, err
     assert "Traceback" not in err
     assert "pydantic" not in err
+
+
+def test_spaces_begins_with_the_demo_and_copies_a_file_to_be_changed(run: Run, tmp_path: Path) -> None:
+    status, out, _ = run("spaces")
+    assert (status, out.split()[0]) == (0, "digits")
+    target = tmp_path / "mine.yaml"
+    status, out, _ = run("spaces", "digits", "-o", target)
+    assert status == 0
+    assert out == f"{target}: change it, then `rdsearch search {target}`\n"
+    assert run("spaces", "digits")[1] == target.read_text()
+    target.write_text("changed")
+    status, _, err = run("spaces", "digits", "-o", target)
+    assert status == 2
+    assert "it is there already" in err
+    assert target.read_text() == "changed"
 
 
 def test_spaces_lists_ready_files_that_validate(run: Run) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 from rdsearch.cli import app
 from rdsearch.config.searchfile import check_search
 from rdsearch.config.yamlfile import parse_yaml
+from tests.commands import Run
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -222,6 +224,28 @@ def test_python_examples_of_the_readme_run(searched: Path) -> None:
 @pytest.mark.parametrize("page", sorted({block.page for block in _blocks("python")} - {README}), ids=_name)
 def test_python_examples_run(page: Path, searched: Path, environment: dict[str, str]) -> None:
     _run([block for block in _blocks("python") if block.page == page], searched, environment)
+
+
+@pytest.mark.parametrize("name", ["choose.md", "report.md"])
+def test_commands_about_a_search_run(
+    name: str, searched: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs" / name
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(searched / "results" / "digits", "results/digits")
+    for published in ("mnist_lenet300", "mnist_lenet5"):
+        shutil.copytree(ROOT / "results" / published, f"results/{published}")
+    for block in _blocks("text"):
+        if block.page == page and block.file is not None:
+            Path(block.file).write_text(block.text)
+    lines = [words for block in _blocks("bash") if block.page == page for words in _command_lines(block.text)]
+    looking = [words for words in lines if words[1] in ("front", "report")]
+    assert len(looking) >= len(lines) - 1  # the page on reports adds trials
+    for _, *words in looking:
+        status, out, err = run(*words)
+        # Two trials need not have a file for every wish.
+        assert status == 0 or "no point of the front has" in err, (words, err)
+        assert out or err
 
 
 def test_the_own_module_of_the_quick_start_makes_a_task(searched: Path, environment: dict[str, str]) -> None:

@@ -26,6 +26,17 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def among(name: str, known: Iterable[str], lead: str = "known are") -> str:
+    """The end of a message about a name that is none of those known: the nearest one first, then all of them.
+
+    ``". Did you mean 'digits'? Known are digits, mnist."``, or ``": known are digits, mnist."`` where none is near.
+    """
+    names = list(known)
+    near = suggest(name, names)
+    listed = f"{lead} {', '.join(names)}."
+    return f".{near} {listed[0].upper()}{listed[1:]}" if near else f": {listed}"
+
+
 class Registry(Generic[T]):
     """A table of names whose entries are ``"module:attribute"`` paths.
 
@@ -57,9 +68,7 @@ class Registry(Generic[T]):
             UnknownNameError: It is not; the message lists what is.
         """
         if name not in self._entries:
-            raise UnknownNameError(
-                f"unknown {self.kind} {name!r}: known are {', '.join(self._entries)}.{suggest(name, self)}"
-            )
+            raise UnknownNameError(f"unknown {self.kind} {name!r}{among(name, self)}")
         return name
 
     def load(self, name: str) -> T:

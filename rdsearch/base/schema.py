@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
-from rdsearch.base.registry import Registry, suggest
+from rdsearch.base.registry import Registry, among, suggest
 from rdsearch.errors import UnknownNameError
 
 # What pydantic puts into the location of a mistake beside keys: the branch of a union, and that it is the key itself.
@@ -61,16 +70,23 @@ class Settings(BaseModel):
         return value
 
 
-def known(registry: Registry[Any]) -> Callable[[str], str]:
-    """A validator that accepts the names of ``registry`` and, on others, lists what is known."""
+class Known:
+    """In the annotation of a setting: the names of a registry, and on others the list of what is known."""
 
-    def check(name: str) -> str:
+    def __init__(self, registry: Registry[Any]) -> None:
+        self._registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self._registry)}
+
+    def _check(self, name: str) -> str:
         try:
-            return registry.check(name)
+            return self._registry.check(name)
         except UnknownNameError as error:
             raise ValueError(str(error)) from None
-
-    return check
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -127,7 +143,7 @@ def _complaint(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         allowed = _fields_at(model, detail["loc"][:-1])
-        return f"unknown key; allowed here: {', '.join(allowed)}.{suggest(str(detail['loc'][-1]), allowed)}"
+        return f"unknown key{among(str(detail['loc'][-1]), allowed, 'allowed here are')}"
     if kind == "missing":
         return "is required and not given"
     if kind == "value_error":

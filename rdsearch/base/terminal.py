@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ASCII = {"×": "x", "–": "-", "±": "+-", "…": "...", "←": "<-", "·": ".", "−": "-", "²": "^2"}
+_ASCII = {
+    "×": "x",
+    "–": "-",
+    "±": "+-",
+    "…": "...",
+    "←": "<-",
+    "·": ".",
+    "−": "-",
+    "²": "^2",
+    "•": "*",
+    "│": "|",
+    "└": "+",
+    "─": "-",
+}
 _IN_ASCII = "rdsearch.ascii"
 
 

@@ -9,13 +9,13 @@ import click
 from rdsearch import __version__
 from rdsearch.base.terminal import take_any_text
 from rdsearch.cli.beginning import init
-from rdsearch.cli.checking import spaces, validate
-from rdsearch.cli.files import decode, info, truncate
+from rdsearch.cli.checking import schema, spaces, validate
+from rdsearch.cli.files import decode, evaluate, info, truncate
 from rdsearch.cli.making import compress, train
 from rdsearch.cli.output import INTERRUPTED, echo
-from rdsearch.cli.results import front, report, test
+from rdsearch.cli.reporting import report
+from rdsearch.cli.results import front, test
 from rdsearch.cli.running import resume, search
-from rdsearch.cli.scoring import evaluate
 from rdsearch.cli.shipping import ship
 from rdsearch.errors import RdsearchError
 
@@ -53,6 +53,7 @@ for _command in (
     truncate,
     validate,
     spaces,
+    schema,
 ):
     app.add_command(_command)
 

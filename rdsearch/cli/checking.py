@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -96,14 +97,41 @@ def _validate_task(file: SearchFile, task: Task) -> None:
 
 
 @click.command()
-def spaces() -> None:
-    """List the ready search files."""
+def schema() -> None:
+    """Print the JSON schema of search files, by which editors complete and check them."""
+    import json
+
+    from rdsearch.config.jsonschema import search_file_schema
+
+    echo(json.dumps(search_file_schema(), indent=2))
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy the file of this name here, to change it.")
+def spaces(name: str | None, output: Path | None) -> None:
+    """List the ready search files, or show the one called NAME."""
     from rich.table import Table
 
-    from rdsearch.config.ready import first_comment, ready_spaces
+    from rdsearch.base.files import write_atomically
+    from rdsearch.config.ready import find_space, first_comment, ready_spaces
 
+    if name is not None:
+        text = find_space(name).read_text(encoding="utf-8")
+        if output is None:
+            echo(text.rstrip())
+            return
+        if output.exists():
+            raise click.UsageError(f"--output {output}: it is there already; give another, or remove it")
+        if not output.absolute().parent.is_dir():
+            raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
+        write_atomically(output, text)
+        echo(f"{output}: change it, then `rdsearch search {output}`")
+        return
+    if output is not None:
+        raise click.UsageError("--output: say which one to copy (rdsearch spaces digits -o mine.yaml)")
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, path in ready_spaces().items():
         table.add_row(name, first_comment(path))
     make_console().print(table)
-    echo("Run one with `rdsearch search NAME`, or copy the file and change it.")
+    echo("Run one with `rdsearch search NAME`, or copy it with `rdsearch spaces NAME -o FILE.yaml` and change it.")

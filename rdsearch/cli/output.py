@@ -46,6 +46,17 @@ def limits(function: F) -> F:
     return function
 
 
+def voice(function: F) -> F:
+    """The options that say how a run speaks; at most one of them."""
+    for option in (
+        click.option("--quiet", "voice", flag_value="quiet", help="Say nothing before the end."),
+        click.option("--json", "voice", flag_value="json", help="Speak in lines of JSON, for other programs."),
+        click.option("--text", "voice", flag_value="text", default="text", hidden=True),
+    ):
+        function = option(function)
+    return function
+
+
 trust = click.option(
     "--trust", is_flag=True, help="Let the task's own functions run, although somebody else has made the folder."
 )

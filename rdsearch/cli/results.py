@@ -53,7 +53,7 @@ def front(
 ) -> None:
     """The front of a search, or the one point of it that fits."""
     from rdsearch.base.units import parse_size
-    from rdsearch.report.search import ancestor_names, importance_lines
+    from rdsearch.report.search import importance_lines
     from rdsearch.report.table import front_table, front_text
     from rdsearch.search.outcome.results import misses_text, read_results
 
@@ -88,8 +88,7 @@ def front(
         click.echo(front_text(results.front, form, chosen=chosen), nl=False)
         return
     caption = "\n".join([results.score_note, *importance_lines(results)])
-    names = ancestor_names(results)
-    make_console().print(front_table(results.front, chosen=chosen, caption=caption, ancestors=names))
+    make_console().print(front_table(results.front, chosen=chosen, caption=caption))
     if chosen is not None:
         echo(chosen.path)
 
@@ -128,20 +127,6 @@ def test(directory: str, trust: bool) -> None:
     say(console, f"Dense network: test accuracy {results.folder.read_tests()[BASELINE]:.4f}")
     if not read:
         say(console, "These figures were on record; the test split was not read again.")
-
-
-@click.command()
-@click.argument("directory")
-def report(directory: str) -> None:
-    """Write one self-contained HTML page about a search."""
-    from rdsearch.report.search import write_pictures
-    from rdsearch.search.outcome.results import read_results, write_results
-
-    results = read_results(directory)
-    _warn(results)
-    write_results(results)
-    write_pictures(results)
-    echo(results.folder.report)
 
 
 def _warn(results: Results) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console
-from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, trust
+from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, trust, voice
 from rdsearch.errors import SearchStoppedError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from rdsearch.base.voice import Voice
     from rdsearch.search.api import Run
     from rdsearch.search.run.runner import Limits
     from rdsearch.search.store.folder import SearchFolder
@@ -30,6 +29,7 @@ _STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
 @click.option("--dry-run", is_flag=True, help="Say what the search would take here, and start and write nothing.")
 @overrides
 @limits
+@voice
 def search(
     space: str,
     out: str | None,
@@ -39,21 +39,23 @@ def search(
     trials: int | None,
     time: str | None,
     address: str | None,
+    voice: Voice,
 ) -> None:
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
     from rdsearch.search.run.signals import stoppable
 
     with stoppable():
+        from rdsearch.base.voice import console_of
         from rdsearch.search.api import limits_of, start
 
-        until, console = limits_of(trials, time), make_console()
+        until, console = limits_of(trials, time), console_of(voice)
         if dry_run:
             _say_what_it_takes(space, out, overrides, until, address)
             return
         folder, task = start(
             space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
         )
-        _run(folder, until, address, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+        _run(folder, until, address, voice, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 
 def _say_what_it_takes(
@@ -75,8 +77,11 @@ def _say_what_it_takes(
 @click.command()
 @click.argument("directory")
 @limits
+@voice
 @trust
-def resume(directory: str, trials: int | None, time: str | None, address: str | None, trust: bool) -> None:
+def resume(
+    directory: str, trials: int | None, time: str | None, address: str | None, voice: Voice, trust: bool
+) -> None:
     """Go on with a search after an interruption, or add trials to a finished one."""
     from rdsearch.search.run.signals import stoppable
 
@@ -86,32 +91,41 @@ def resume(directory: str, trials: int | None, time: str | None, address: str | 
 
         folder, until = SearchFolder.open(directory), limits_of(trials, time)
         ask_for_trust(folder, trust)
-        _run(folder, until, address, task=None, command=None)
+        _run(folder, until, address, voice, task=None, command=None)
 
 
-def _run(folder: SearchFolder, until: Limits, address: str | None, *, task: Task | None, command: str | None) -> None:
+def _run(
+    folder: SearchFolder, until: Limits, address: str | None, voice: Voice, *, task: Task | None, command: str | None
+) -> None:
+    from rdsearch.base.voice import console_of
     from rdsearch.search.api import go_on
     from rdsearch.search.run.signals import last_words
 
-    console = make_console()
+    console = console_of(voice)
 
     def show(run: Run) -> None:
-        _show(run, console)
+        _show(run, voice)
 
     run = go_on(folder, until, task=task, address=address, console=console, command=command, farewell=show)
     with last_words():
-        failed = _show(run, console)
+        failed = _show(run, voice)
     if status := _STATUS.get(run.ending, 1 if failed else 0):
         sys.exit(status)
 
 
-def _show(run: Run, console: Console) -> bool:
+def _show(run: Run, voice: Voice) -> bool:
     """What a run has found and how to go on; whether all of its trials failed."""
+    from rdsearch.base.voice import JsonConsole
     from rdsearch.report.search import show_end, write_pictures
+    from rdsearch.report.table import front_record
 
     if run.results is not None:
         write_pictures(run.results)
-        show_end(console, run.results)
+        if voice == "json":
+            found = {"folder": run.folder.address, **front_record(run.results.front)}
+            JsonConsole().event("end", ending=run.ending, **found)
+        else:
+            show_end(make_console(), run.results)
     if run.way_on:
         echo(f"Error: {run.way_on}" if run.ending == "stopped" else run.way_on, err=True)
         return False

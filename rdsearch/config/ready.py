@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rdsearch.base.registry import suggest
+from rdsearch.base.registry import among
 from rdsearch.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -12,10 +12,15 @@ _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE / "search_spaces", _PACKAGE.parent / "search_spaces")
 
 
+DEMO = "digits"
+"""The ready search that needs no data, which newcomers begin with."""
+
+
 def ready_spaces() -> dict[str, Path]:
-    """Name to path of every ready search file."""
+    """Name to path of every ready search file, the demo first."""
     folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder else {}
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != DEMO, path.stem)) if folder else []
+    return {path.stem: path for path in paths}
 
 
 def first_comment(path: Path) -> str:
@@ -39,5 +44,5 @@ def find_space(name_or_path: str) -> Path:
         return ready[name_or_path]
     raise ConfigError(
         name_or_path,
-        [f"is no file, and no ready search file either; ready ones: {', '.join(ready)}.{suggest(path.stem, ready)}"],
+        [f"is no file, and no ready search file either{among(path.stem, ready, 'ready ones are')}"],
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from rdsearch.base.schema import Settings, flatten, known
+from rdsearch.base.schema import Known, Settings, flatten
 from rdsearch.coding.progressive import MAX_REFINEMENTS
 from rdsearch.points.point import Scalar
 from rdsearch.pruning import METHODS, SCHEDULES
@@ -68,9 +68,9 @@ class SurpRecipe(Settings):
 class PruningRecipe(Settings):
     """Which weights survive each round."""
 
-    method: Annotated[str, AfterValidator(known(METHODS))] = "global"
+    method: Annotated[str, Known(METHODS)] = "global"
     """How a round's survivors are shared out between the layers."""
-    schedule: Annotated[str, AfterValidator(known(SCHEDULES))] = "constant"
+    schedule: Annotated[str, Known(SCHEDULES)] = "constant"
     """How the sparsity grows over the rounds."""
     rounds: int = Field(8, ge=1, le=1000)
     """Rounds of pruning; every round is an operating point."""
@@ -135,7 +135,7 @@ class PruningRecipe(Settings):
 class QuantizationRecipe(Settings):
     """Which values the survivors take in the file."""
 
-    method: Annotated[str, AfterValidator(known(QUANTIZERS))] = "uniform"
+    method: Annotated[str, Known(QUANTIZERS)] = "uniform"
     """How the levels are chosen."""
     step: float = Field(0.2, gt=0, le=10)
     """Distance between levels, in units of the surviving weights' root mean square."""
@@ -179,8 +179,11 @@ class Recipe(Settings):
     """One trial's settings: rounds of prune, retrain, quantise, code."""
 
     pruning: PruningRecipe = PruningRecipe()
+    """Which weights go, and in how many rounds."""
     retrain: RetrainRecipe = RetrainRecipe()
+    """How those that are left are trained after each round."""
     quantization: QuantizationRecipe = QuantizationRecipe()
+    """Which values they take in the file."""
 
     @model_validator(mode="before")
     @classmethod

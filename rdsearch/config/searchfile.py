@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from rdsearch.base.registry import Registry, suggest
-from rdsearch.base.schema import Settings, explain, known, shown
+from rdsearch.base.registry import Registry, among
+from rdsearch.base.schema import Known, Settings, explain, shown
 from rdsearch.base.units import parse_duration, parse_share
 from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
@@ -45,7 +45,7 @@ def _known_columns(constraints: dict[str, float]) -> dict[str, float]:
     columns = AT_MOST + AT_LEAST
     for name in constraints:
         if name not in columns:
-            raise ValueError(f"unknown column {name!r}; allowed: {', '.join(columns)}.{suggest(name, columns)}")
+            raise ValueError(f"unknown column {name!r}{among(name, columns, 'allowed are')}")
     return constraints
 
 
@@ -116,7 +116,7 @@ class SearchConfig(Settings):
     """What the front trades: bytes of the file against accuracy of what it decodes to."""
     constraints: Annotated[dict[str, float], BeforeValidator(_shares), AfterValidator(_known_columns)] = {}
     """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
-    sampler: Annotated[str, AfterValidator(known(SAMPLERS))] = "tpe"
+    sampler: Annotated[str, Known(SAMPLERS)] = "tpe"
     """What proposes the next recipe; ``grid`` tries every combination once."""
     trials: int | None = Field(None, ge=1, le=1_000_000)
     """Recipes to try; 60 when not given, and every combination with sampler ``grid``."""
@@ -220,7 +220,7 @@ def load_search_file(
     """Read and check a search file.
 
     Args:
-        path: A YAML file.
+        path: A YAML file; also the ``config.yaml`` of a search, which is then run again under its name.
         overrides: ``"a.b=c"`` settings that replace the file's.
         own_task: Whether the task comes from elsewhere, so that the file needs none.
         cores: Cores of the machine that the search will run on; a trial that asks for more is a mistake.
@@ -231,7 +231,15 @@ def load_search_file(
     tree = read_yaml(path)
     for override in overrides:
         apply_override(tree, override)
-    return check_search(tree, source=str(path), name=Path(path).stem, own_task=own_task, cores=cores)
+    name = take_name(tree) or Path(path).stem
+    return check_search(tree, source=str(path), name=name, own_task=own_task, cores=cores)
+
+
+def take_name(tree: dict[str, Any]) -> str | None:
+    """Take out of a search's own file what a search has put into it: its name, which is returned, and its identity."""
+    name = tree.pop("name", None)
+    tree.pop("id", None)
+    return None if name is None else str(name)
 
 
 def check_search(
@@ -244,9 +252,7 @@ def check_search(
     """
     tree = plain(tree, source)
     problems = [
-        f"{key}: unknown key; allowed here: {', '.join(_SECTIONS)}.{suggest(str(key), _SECTIONS)}"
-        for key in tree
-        if key not in _SECTIONS
+        f"{key}: unknown key{among(str(key), _SECTIONS, 'allowed here are')}" for key in tree if key not in _SECTIONS
     ]
     if tree.get("task") is None and not own_task:
         problems.append("task: is required and not given; it says which network and data set")

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rdsearch.base.registry import suggest
+from rdsearch.base.registry import among
 from rdsearch.base.schema import explain, flatten, shown
 from rdsearch.config.plain import plain
 from rdsearch.config.recipe import Recipe
@@ -304,9 +304,7 @@ def _domain(value: Mapping[str, Any]) -> Domain:
         raise ValueError(f"must have exactly one of the keys {', '.join(_KINDS)}, and has {found}")
     for key in value:
         if key not in allowed:
-            raise ValueError(
-                f"unknown key {key!r} beside {kinds[0]!r}; allowed: {', '.join(allowed)}.{suggest(str(key), allowed)}"
-            )
+            raise ValueError(f"unknown key {key!r} beside {kinds[0]!r}{among(str(key), allowed, 'allowed are')}")
     bounds, log = value[kinds[0]], value.get("log", False)
     if kinds[0] == "choice":
         return _choice(bounds)

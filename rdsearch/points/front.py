@@ -13,10 +13,11 @@ import numpy as np
 from rdsearch.base.units import format_size, parse_share, parse_size, standard_error
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.columns import DERIVED_COLUMNS, FRONT_COLUMNS, record
-from rdsearch.points.point import OperatingPoint
+from rdsearch.points.point import OperatingPoint, shown_by
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 # An accuracy is a count over a count: two that differ at all differ by far more than this, while
 # 0.99 - 0.98 in floats exceeds 0.01 by 9e-18.
@@ -75,7 +76,7 @@ def hypervolume(points: Iterable[OperatingPoint], *, reference_size: float, refe
 def hypervolume_history(
     points: Iterable[OperatingPoint], *, reference_size: float, reference_accuracy: float
 ) -> list[float]:
-    """:func:`hypervolume` of the first point, of the first two, and so on to all of them.
+    """`hypervolume` of the first point, of the first two, and so on to all of them.
 
     Returns:
         One value a point, never falling.
@@ -103,7 +104,7 @@ class Front(Sequence[OperatingPoint]):
     """The Pareto front of a search: its points by rising size, beside the dense network that they came from.
 
     Args:
-        points: Any operating points; those that another beats are left out (see :func:`pareto`).
+        points: Any operating points; those that another beats are left out (see `pareto`).
         baseline_accuracy: Validation accuracy of the dense network.
         baseline_size_bytes: Bytes of the dense float32 network.
         n_validation: Number of validation examples that the accuracies are shares of; ``None`` where that is not
@@ -145,6 +146,17 @@ class Front(Sequence[OperatingPoint]):
             f"to {format_size(large.size_bytes)} at {large.val_accuracy:.4f}; "
             f"dense {format_size(self.baseline_size_bytes)} at {self.baseline_accuracy:.4f})"
         )
+
+    def _repr_html_(self) -> str:
+        return str(shown_by().front_html(self))
+
+    def plot(self, points: Iterable[OperatingPoint] = ()) -> go.Figure:
+        """The report's interactive plot of the front, a plotly figure.
+
+        Args:
+            points: Other points to show behind it, such as every round of a search.
+        """
+        return shown_by("figure").front_figure(list(points), self)
 
     def error(self, point: OperatingPoint) -> float | None:
         """Standard error of a point's validation accuracy; ``None`` where it is not known."""
@@ -246,7 +258,7 @@ class Front(Sequence[OperatingPoint]):
         return next(point for point in self._points if point.val_accuracy >= floor)
 
     def hypervolume(self, *, reference_size: float | None = None, reference_accuracy: float = 0.0) -> float:
-        """Area that the front dominates, see :func:`hypervolume`; the dense size is the reference size."""
+        """Area that the front dominates, see `hypervolume`; the dense size is the reference size."""
         return hypervolume(
             self._points,
             reference_size=self.baseline_size_bytes if reference_size is None else reference_size,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 Scalar = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+def shown_by(part: str = "notebook") -> Any:
+    """A module of the report, which shows what is here; by its name, since this room knows nothing of that one."""
+    return importlib.import_module(f"rdsearch.report.{part}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class OperatingPoint:
     """One compressed network: the size of its file and the accuracy of what the file decodes to.
 
@@ -45,3 +52,14 @@ class OperatingPoint:
     data: bytes | None = field(default=None, repr=False, compare=False)
     test_accuracy: float | None = None
     sha256: str | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        made = f"round {self.round}" if self.trial is None else f"trial {self.trial}, round {self.round}"
+        tested = "" if self.test_accuracy is None else f", test {self.test_accuracy:.4f}"
+        return (
+            f"OperatingPoint({self.size_bytes:,} bytes, validation {self.val_accuracy:.4f}{tested}, "
+            f"drop {self.accuracy_drop:+.4f}, {made})"
+        )
+
+    def _repr_html_(self) -> str:
+        return str(shown_by().point_html(self))

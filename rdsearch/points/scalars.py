@@ -22,7 +22,7 @@ _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|[+
 
 
 def format_cell(value: Scalar) -> str:
-    """The cell of a parameter, such that :func:`parse_cell` gives back the same value and type.
+    """The cell of a parameter, such that `parse_cell` gives back the same value and type.
 
     Raises:
         SearchError: The value is no string, number, bool or ``None``.

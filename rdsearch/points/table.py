@@ -37,7 +37,7 @@ def write_points(csv_path: Path, points: Iterable[OperatingPoint]) -> None:
 
 
 def read_points(csv_path: Path) -> list[OperatingPoint]:
-    """Read what :func:`write_points` wrote: equal points, with absolute paths.
+    """Read what `write_points` wrote: equal points, with absolute paths.
 
     Raises:
         SearchError: The file is missing, lacks a column, or has a cell that is no number where one belongs.
@@ -46,17 +46,17 @@ def read_points(csv_path: Path) -> list[OperatingPoint]:
 
 
 def write_front(csv_path: Path, front: Front) -> None:
-    """Write a front, ``point`` counted from 1 at the smallest file; otherwise as :func:`write_points`."""
+    """Write a front, ``point`` counted from 1 at the smallest file; otherwise as `write_points`."""
     write_atomically(csv_path, front_csv(front, folder=csv_path.parent))
 
 
 def read_front(
     csv_path: Path, *, baseline_accuracy: float, baseline_size_bytes: int, n_validation: int | None = None
 ) -> Front:
-    """Read what :func:`write_front` wrote; the dense network's figures and the part's size come from the manifest.
+    """Read what `write_front` wrote; the dense network's figures and the part's size come from the manifest.
 
     Raises:
-        SearchError: As for :func:`read_points`.
+        SearchError: As for `read_points`.
     """
     points = _read(csv_path, [name for name in FRONT_COLUMNS if name not in DERIVED_COLUMNS])
     return Front(

@@ -1,4 +1,4 @@
-"""Where the bytes and the survivors of a file are, weight by weight."""
+"""Where the bytes and the survivors of a file are, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from rdsearch.errors import FileFormatError
 
 MOST_WEIGHTS = 20_000_000
 """Files of more weights are not looked into for a page."""
+VECTORS = "biases and normalisation"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One weight of a network in a file.
+    """One weight of a network in a file, or its vectors.
 
     Attributes:
-        name: Its name in the state dict.
+        name: Its name in the state dict; `VECTORS` for all biases and normalisation together.
         count: Values.
         survivors: Values that are not zero.
-        bytes: About how many it takes: all weights are coded in one stream, which is shared out by the entropy of each
-            weight's levels.
+        bytes: About how many it takes: all tensors are coded in one stream, which is shared out by the entropy of each
+            tensor's levels.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Part:
 
 
 def anatomy(path: Path) -> list[Part]:
-    """The weights of a file in its order; none where it is missing, damaged, or large (`MOST_WEIGHTS`)."""
+    """The weights of a file in its order, then its vectors; none where it is damaged, gone or too large."""
     try:
         data = read_file(path)
         file = decode(path)
@@ -43,13 +44,21 @@ def anatomy(path: Path) -> list[Part]:
         return []
     if file.layout.weight_count > MOST_WEIGHTS:
         return []
-    total = sum(size for name, size in part_sizes(data).items() if name.endswith("weights"))
-    bits = {name: _entropy(levels) for name, (levels, _) in file.weights.items()}
+    # Network, buffers, recipe and the header are no levels.
+    levels_of = {**file.weights, **file.vectors}
+    total = sum(size for name, size in part_sizes(data).items() if "weights" in name or VECTORS in name)
+    bits = {name: _entropy(levels) for name, (levels, _) in levels_of.items()}
     scale = total / (sum(bits.values()) or 1.0)
-    return [
-        Part(name, levels.size, 0 if is_void(levels) else int(np.count_nonzero(levels)), scale * bits[name])
-        for name, (levels, _) in file.weights.items()
-    ]
+    parts = [_part(name, [file.weights[name][0]], scale * bits[name]) for name in file.weights]
+    if file.vectors:
+        vectors = [levels for levels, _ in file.vectors.values()]
+        parts.append(_part(VECTORS, vectors, scale * sum(bits[name] for name in file.vectors)))
+    return parts
+
+
+def _part(name: str, tensors: list[np.ndarray], size: float) -> Part:
+    alive = sum(0 if is_void(levels) else int(np.count_nonzero(levels)) for levels in tensors)
+    return Part(name, sum(levels.size for levels in tensors), alive, size)
 
 
 def _entropy(levels: np.ndarray) -> float:

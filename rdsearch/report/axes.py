@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rdsearch.base.units import format_size
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
+from rdsearch.points.references import Reference
 
 # Okabe and Ito (2008), "Color universal design": told apart under every common colour blindness, and each has
 # enough contrast on white and on near-black.
@@ -16,6 +17,7 @@ TEST_COLOR = "#D55E00"
 POINT_COLOR = "#8C8C8C"
 BASELINE_COLOR = "#009E73"
 TRIAL_COLOR = "#CC79A7"
+REFERENCE_COLOR = "#6E6E6E"  # readable on both
 
 _MOST_TICKS = 9
 _FEWEST_TICKS = 3
@@ -57,18 +59,33 @@ def tick_label(size_bytes: int) -> str:
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
 
 
-def view(points: Sequence[OperatingPoint], front: Front) -> tuple[tuple[float, float], tuple[float, float]]:
-    """What part of the plane to show: the front, its test accuracies, the baseline, what lies at that height.
+def view(
+    points: Sequence[OperatingPoint], fronts: Sequence[Front], references: Sequence[Reference] = ()
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What part of the plane to show: fronts, their test accuracies and baselines, published points, what is so high.
 
     Returns:
         Lowest and highest size in bytes, lowest and highest accuracy, each with a little room.
     """
-    tests = [point.test_accuracy for point in front if point.test_accuracy is not None]
-    heights = [front.baseline_accuracy, *(point.val_accuracy for point in front), *tests]
+    members = [point for front in fronts for point in front]
+    heights = [front.baseline_accuracy for front in fronts]
+    heights += [point.val_accuracy for point in members]
+    heights += [point.test_accuracy for point in members if point.test_accuracy is not None]
+    heights += [reference.accuracy for reference in references]
+    _, (low, high) = with_room([], heights)
+    sizes = [point.size_bytes for point in [*points, *members] if low <= point.val_accuracy <= high]
+    return with_room([*sizes, *(reference.size_bytes for reference in references)], heights)
+
+
+def with_room(sizes: Sequence[float], heights: Sequence[float]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ranges of sizes and of accuracies, each with a little room."""
     low, high = min(heights), max(heights)
     room = max((high - low) * 0.08, 0.002)
-    low, high = low - room, high + room
-    sizes = [point.size_bytes for point in [*points, *front] if low <= point.val_accuracy <= high]
     smallest, largest = min(sizes, default=1_000), max(sizes, default=1_000_000)
     factor = max((largest / smallest) ** 0.04, 1.02)
-    return (smallest / factor, largest * factor), (low, high)
+    return (smallest / factor, largest * factor), (low - room, high + room)
+
+
+def ratio_ticks(low: float, high: float, dense: int) -> list[float]:
+    """Compression ratios to mark for sizes from ``low`` to ``high`` of a dense network of so many bytes."""
+    return log_ticks(dense / high, dense / low)

@@ -35,20 +35,21 @@ def point_cards(summary: SearchSummary, directory: Path) -> list[dict[str, Any]]
             ],
             "commands": _commands(point, directory),
             "file": list(file_link(point, directory)),
+            "near": printable(summary.ancestors[index]) if summary.ancestors else "",
             "rounds": rounds.get(point.trial, []) if point.trial is not None else [],
         }
-        for point in summary.front
+        for index, point in enumerate(summary.front)
     ]
 
 
 def _rounds(summary: SearchSummary) -> dict[int, list[list[float]]]:
-    """Size and accuracy of every round of the trials that hold the front, in order."""
+    """Number, size and accuracy of every round of the trials that hold the front, in order."""
     wanted = {point.trial for point in summary.front if point.trial is not None}
     found: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
     for point in summary.points:
         if point.trial in wanted and point.trial is not None and math.isfinite(point.val_accuracy):
             found[point.trial].append((point.round, point.size_bytes, point.val_accuracy))
-    return {trial: [[size, accuracy] for _, size, accuracy in sorted(points)] for trial, points in found.items()}
+    return {trial: [list(found) for found in sorted(points)] for trial, points in found.items()}
 
 
 def _figures(point: OperatingPoint, summary: SearchSummary) -> list[list[str]]:

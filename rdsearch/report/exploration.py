@@ -24,25 +24,48 @@ _MOST_FAINT = 2000
 _EXCESS_TICKS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
 
-def history_figure(points: Sequence[OperatingPoint], *, reference_size: float, reference_accuracy: float) -> go.Figure:
-    """Hypervolume of all points of the first trial, the first two, and so on, by trial number."""
+def history_figure(
+    points: Sequence[OperatingPoint],
+    *,
+    reference_size: float,
+    reference_accuracy: float,
+    ideal: float = 0.0,
+    heuristics: float | None = None,
+) -> go.Figure:
+    """Hypervolume of all points of the first trial, the first two, and so on, by trial number.
+
+    Args:
+        points: Every operating point.
+        reference_size: As for `rdsearch.points.front.hypervolume`.
+        reference_accuracy: The same.
+        ideal: The hypervolume that is shown as 100 %; bare areas are shown where it is not above 0.
+        heuristics: The share of it that the heuristics alone reach, for a line to judge by.
+    """
     ordered = sorted(
         (point for point in points if point.trial is not None), key=lambda point: (point.trial, point.round)
     )
     values = hypervolume_history(ordered, reference_size=reference_size, reference_accuracy=reference_accuracy)
     by_trial = {point.trial: value for point, value in zip(ordered, values, strict=True)}
-    figure = go.Figure(layout=base_layout("hypervolume"))
+    scale = 1 / ideal if ideal > 0 else 1.0
+    figure = go.Figure(layout=base_layout("share of ideal" if ideal > 0 else "hypervolume"))
     figure.add_trace(
         go.Scatter(
             x=list(by_trial),
-            y=list(by_trial.values()),
+            y=[scale * value for value in by_trial.values()],
             mode="lines",
             line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
-            hovertemplate="after trial %{x}: %{y:.4g}<extra></extra>",
+            hovertemplate=f"after trial %{{x}}: %{{y:{'.1%' if ideal > 0 else '.4g'}}}<extra></extra>",
         )
     )
+    if heuristics is not None:
+        figure.add_hline(
+            y=heuristics,
+            line={"color": POINT_COLOR, "width": 1.5, "dash": "dash"},
+            annotation={"text": "heuristics alone", "font": {"size": 12}},
+            annotation_position="bottom right",
+        )
     figure.update_xaxes(title="trial")
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero", tickformat=".0%" if ideal > 0 else None)
     figure.update_layout(showlegend=False, height=300, margin_t=12)
     return figure
 

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_size
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
+from rdsearch.points.references import Reference
 from rdsearch.report.axes import (
     BASELINE_COLOR,
     FRONT_COLOR,
     POINT_COLOR,
+    REFERENCE_COLOR,
     TEST_COLOR,
     TRIAL_COLOR,
     size_ticks,
@@ -31,7 +34,7 @@ MANY = 2000
 """More points than this are drawn by WebGL, and say their figures but not their recipes."""
 
 
-def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
+def front_figure(points: Sequence[OperatingPoint], front: Front, references: Sequence[Reference] = ()) -> go.Figure:
     """Size against accuracy: every point faintly, the front as a step line, the dense baseline dashed.
 
     The size axis is logarithmic, in bytes. Test accuracies are shown for the points that have them. Hovering
@@ -41,6 +44,7 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
     Args:
         points: Every operating point; those without a finite accuracy are left out.
         front: The front, with the dense baseline.
+        references: Published points.
     """
     shown = [point for point in points if math.isfinite(point.val_accuracy)]
     names = varying([*shown, *front])
@@ -65,7 +69,10 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
         go.Scatter(
             x=[],
             y=[],
-            mode="lines+markers",
+            text=[],
+            textposition="bottom right",
+            textfont={"size": 11, "color": TRIAL_COLOR},
+            mode="lines+markers+text",
             name="rounds of the trial",
             line={"color": TRIAL_COLOR, "width": 1.2, "dash": "dot"},
             marker={"color": TRIAL_COLOR, "size": 6, "symbol": "circle-open"},
@@ -93,7 +100,15 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
     )
     _add_tests(figure, front, names)
     _add_baseline(figure, front)
-    (low, high), accuracies = view(shown, front)
+    sizes, accuracies = view(shown, [front], references)
+    add_references(figure, references, sizes)
+    set_axes(figure, sizes, accuracies)
+    return figure
+
+
+def set_axes(figure: go.Figure, sizes: tuple[float, float], accuracies: tuple[float, float]) -> None:
+    """Sizes on a log axis with their units, accuracies with as many digits as their ticks need."""
+    low, high = sizes
     ticks = size_ticks(low, high)
     figure.update_xaxes(
         type="log",
@@ -101,9 +116,44 @@ def front_figure(points: Sequence[OperatingPoint], front: Front) -> go.Figure:
         range=[math.log10(low), math.log10(high)],
         tickvals=ticks,
         ticktext=[tick_label(tick) for tick in ticks],
+        tickangle=0,
     )
-    figure.update_yaxes(range=list(accuracies))
-    return figure
+    figure.update_yaxes(
+        range=list(accuracies),
+        tickformatstops=[
+            {"dtickrange": [None, 0.000999], "value": ".4f"},
+            {"dtickrange": [0.000999, 0.00999], "value": ".3f"},
+            {"dtickrange": [0.00999, None], "value": ".2f"},
+        ],
+    )
+
+
+def add_references(figure: go.Figure, references: Sequence[Reference], sizes: tuple[float, float]) -> None:
+    """Published points, each with its name beside it, in a plot of sizes between these."""
+    if not references:
+        return
+    middle = math.sqrt(sizes[0] * sizes[1])
+    figure.add_trace(
+        go.Scatter(
+            x=[one.size_bytes for one in references],
+            y=[one.accuracy for one in references],
+            text=[html.escape(printable(one.name), quote=False) for one in references],
+            customdata=[html.escape(printable(one.source), quote=False) for one in references],
+            mode="markers+text",
+            name="published",
+            # Not beyond the right edge.
+            textposition=[f"middle {'left' if one.size_bytes > middle else 'right'}" for one in references],
+            textfont={"size": 12},
+            marker={
+                "color": REFERENCE_COLOR,
+                "size": 8,
+                "symbol": "x-thin",
+                "line": {"color": REFERENCE_COLOR, "width": 2},
+            },
+            hovertemplate="<b>%{text}</b><br>%{x:,} bytes<br>accuracy %{y:.4f}<br>%{customdata}<extra></extra>",
+            cliponaxis=False,
+        )
+    )
 
 
 _MANY_HOVER = "%{x:,} bytes<br>validation %{y:.4f}<br>trial %{customdata[0]}, round %{customdata[1]}<extra></extra>"
@@ -138,11 +188,9 @@ def _add_baseline(figure: go.Figure, front: Front) -> None:
     figure.add_hline(
         y=front.baseline_accuracy,
         line={"color": BASELINE_COLOR, "width": 1.5, "dash": "dash"},
-        annotation={
-            "text": f"dense network: {front.baseline_accuracy:.4f}, {format_size(front.baseline_size_bytes)}",
-            "font": {"size": 12},
-        },
-        annotation_position="top left",
+        # Beside the plot: a label on the line would lie over the points, which are there.
+        name=f"dense: {front.baseline_accuracy:.4f}, {format_size(front.baseline_size_bytes)}",
+        showlegend=True,
     )
 
 

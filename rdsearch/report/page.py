@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from rdsearch.base.files import write_atomically
 from rdsearch.base.terminal import printable
-from rdsearch.base.units import format_duration, format_size, standard_error
+from rdsearch.base.units import standard_error
 from rdsearch.errors import SearchError
-from rdsearch.points.front import Front
+from rdsearch.points.front import Front, hypervolume
 from rdsearch.points.point import OperatingPoint
-from rdsearch.points.scalars import format_cell
 from rdsearch.report.axes import view
 from rdsearch.report.cards import file_link, point_cards
 from rdsearch.report.exploration import history_figure, parameter_figure
 from rdsearch.report.figure import front_figure
-from rdsearch.report.labels import format_value, short_names, varying
+from rdsearch.report.labels import short_names, varying
 from rdsearch.report.summary import SearchSummary
-from rdsearch.report.table import format_ratio
+from rdsearch.report.templating import rendered, script_text
 
 REPORT_NAME = "report.html"
 
@@ -40,6 +35,8 @@ _ZOOM_DROPS = (0.05, 0.02, 0.01)
 
 # More small plots than this are no longer looked at.
 _MOST_PARAMETERS = 12
+# More columns of parameters than this do not fit beside the figures; the recipes hold them all.
+_MOST_COLUMNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,53 +76,29 @@ def render_report(summary: SearchSummary, directory: Path) -> str:
     """The page as text; see :func:`write_report`."""
     figures = _figures(summary)
     front = summary.front
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            summary=summary,
-            front=front,
-            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own source
-            figures={name: Markup(_script_json(figure)) for name, figure in figures.items()},  # noqa: S704 - escaped
-            parameters=[name for name in figures if name.startswith("parameter-")],
-            columns=varying(front),
-            short=short_names(varying(front)),
-            choices=_choices(summary),
-            importances=_importances(summary),
-            views=_views(summary),
-            files=[file_link(point, directory) for point in front],
-            tested=any(point.test_accuracy is not None for point in front),
-            hypervolume=front.hypervolume(reference_accuracy=summary.reference_accuracy),
-            share=_share_of_ideal(summary),
-            cards=Markup(_script_text(point_cards(summary, directory))),  # noqa: S704 - escaped
-            most_drop=_most_drop(front),
-            usual_drop=max(_USUAL_DROP, front[-1].accuracy_drop) if front else 0.0,
-            baseline_error=_baseline_error(summary),
-            manifest=list(_flatten(summary.manifest)),
-        )
+    return rendered(
+        "report.html.j2",
+        summary.name,
+        figures,
+        summary=summary,
+        front=front,
+        parameters=[name for name in figures if name.startswith("parameter-")],
+        columns=_columns(summary),
+        short=short_names(varying(front)),
+        choices=_choices(summary),
+        importances=_importances(summary),
+        views=_views(summary),
+        files=[file_link(point, directory) for point in front],
+        tested=any(point.test_accuracy is not None for point in front),
+        hypervolume=front.hypervolume(reference_accuracy=summary.reference_accuracy),
+        share=_share_of_ideal(summary, front),
+        heuristic_share=_heuristic_share(summary),
+        cards=script_text(point_cards(summary, directory)),
+        most_drop=_most_drop(front),
+        usual_drop=max(_USUAL_DROP, front[-1].accuracy_drop) if front else 0.0,
+        baseline_error=_baseline_error(summary),
+        manifest=list(_flatten(summary.manifest)),
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("rdsearch.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        size=format_size,
-        bytes=lambda value: f"{value:,}",
-        ratio=format_ratio,
-        duration=format_duration,
-        accuracy=lambda value: "–" if value is None else f"{value:.4f}",
-        drop=lambda value: f"{value:+.4f}".replace("-", "−"),
-        cell=format_cell,
-        value=format_value,
-        printable=printable,
-    )
-    return environment
 
 
 def _figures(summary: SearchSummary) -> dict[str, go.Figure]:
@@ -133,47 +106,56 @@ def _figures(summary: SearchSummary) -> dict[str, go.Figure]:
     front = summary.front
     searched = varying(summary.points)[:_MOST_PARAMETERS] if front else []
     return {
-        "front-plot": front_figure(summary.points, front),
+        "front-plot": front_figure(summary.points, front, summary.references),
         "history-plot": history_figure(
             summary.points,
             reference_size=front.baseline_size_bytes,
             reference_accuracy=summary.reference_accuracy,
+            ideal=_ideal(summary),
+            heuristics=_heuristic_share(summary),
         ),
         **{f"parameter-{index}": parameter_figure(name, summary.points, front) for index, name in enumerate(searched)},
     }
 
 
+def _columns(summary: SearchSummary) -> list[str]:
+    """The parameters that have a column in the table: of those that the front's points differ in, what matters most."""
+    names = varying(summary.front)
+    shares = summary.importances.get("front", {})
+    return sorted(names, key=lambda name: -shares.get(name, 0.0))[:_MOST_COLUMNS]
+
+
 def _views(summary: SearchSummary) -> list[tuple[str, float, float]]:
     """Views of the front plot, each a label with the lowest and highest accuracy that it shows."""
-    _, (low, high) = view(summary.points, summary.front)
+    _, (low, high) = view(summary.points, [summary.front], summary.references)
     baseline = summary.front.baseline_accuracy
     near = [drop for drop in _ZOOM_DROPS if baseline - low > 1.25 * drop]
     return [("whole front", low, high), *((f"drop ≤ {drop:g}", baseline - drop, high) for drop in near)]
 
 
-def _script_json(figure: go.Figure) -> str:
-    """The figure as JSON that cannot end the script element it stands in."""
-    return _harmless(str(figure.to_json()))
-
-
-def _script_text(value: Any) -> str:
-    """Plain data as JSON that cannot end the script element it stands in."""
-    return _harmless(json.dumps(value, separators=(",", ":"), allow_nan=False))
-
-
-def _harmless(text: str) -> str:
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _share_of_ideal(summary: SearchSummary) -> float | None:
-    """The front's hypervolume over that of one file as small as its smallest and as accurate as its most accurate."""
+def _ideal(summary: SearchSummary) -> float:
+    """The hypervolume of one file as small as the front's smallest and as accurate as its most accurate."""
     front = summary.front
     if not front:
+        return 0.0
+    octaves = math.log2(front.baseline_size_bytes / front[0].size_bytes)
+    return octaves * (front[-1].val_accuracy - summary.reference_accuracy)
+
+
+def _share_of_ideal(summary: SearchSummary, points: Iterable[OperatingPoint]) -> float | None:
+    """The hypervolume of points over the ideal; ``None`` where there is none."""
+    ideal, size = _ideal(summary), summary.front.baseline_size_bytes
+    if ideal <= 0:
         return None
-    ideal = math.log2(front.baseline_size_bytes / front[0].size_bytes) * (
-        front[-1].val_accuracy - summary.reference_accuracy
-    )
-    return front.hypervolume(reference_accuracy=summary.reference_accuracy) / ideal if ideal > 0 else None
+    return hypervolume(points, reference_size=size, reference_accuracy=summary.reference_accuracy) / ideal
+
+
+def _heuristic_share(summary: SearchSummary) -> float | None:
+    """The share that the heuristics would have reached without a search; ``None`` where none or nothing else ran."""
+    tried = {point.trial for point in summary.points}
+    if not summary.heuristic_trials or tried <= set(summary.heuristic_trials):
+        return None
+    return _share_of_ideal(summary, (point for point in summary.points if point.trial in summary.heuristic_trials))
 
 
 def _most_drop(front: Front) -> float:
@@ -186,11 +168,13 @@ def _choices(summary: SearchSummary) -> list[_Choice]:
     front = summary.front
     if not front:
         return []
-    answers = [
-        (f"smallest with a drop of at most {drop:g}", f"--max-drop {drop:g}", front.pick(max_drop=drop))
-        for drop in _DROPS
-        if front[-1].accuracy_drop <= drop
-    ]
+    answers: list[tuple[str, str, OperatingPoint]] = []
+    for drop in _DROPS:
+        # What fits a tighter drop and is the answer to a looser one too is told once.
+        if front[-1].accuracy_drop <= drop and (chosen := front.pick(max_drop=drop)) not in [
+            one for *_, one in answers
+        ]:
+            answers.append((f"smallest with a drop of at most {drop:g}", f"--max-drop {drop:g}", chosen))
     answers.append(("knee of the front", "--knee", front.knee()))
     if summary.n_validation and 0 <= front[-1].val_accuracy <= 1:
         smallest = front.within_standard_error(summary.n_validation)

@@ -5,21 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from rdsearch.base.terminal import say
 from rdsearch.errors import RdsearchError
+from rdsearch.points.references import Reference
+from rdsearch.report.comparison import Contender
 from rdsearch.report.image import front_png
 from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 from rdsearch.report.table import front_table
 from rdsearch.search.outcome.importance import importances
-from rdsearch.search.outcome.lineage import ancestors
+from rdsearch.search.outcome.lineage import ancestors, tried_heuristics
 from rdsearch.search.outcome.results import Results, misses_text
 from rdsearch.search.study.constraints import reference_accuracy
 
+_AIMS = {
+    "front": "most important for coming near the front",
+    "size_bytes": "for a small file",
+    "val_accuracy": "for accuracy",
+}
 FAILURES_SHOWN = 3
 """Trials whose failure is told at the end; the report has all."""
 
@@ -27,8 +35,8 @@ ONE_POINT = 0.01
 """Of accuracy: the drop that most would ask for first."""
 
 
-def summarize(results: Results) -> SearchSummary:
-    """What the report page needs to know of a search."""
+def summarize(results: Results, references: Sequence[Reference] = ()) -> SearchSummary:
+    """What the report page needs to know of a search, and the published points to be shown beside it."""
     manifest = results.manifest
     space = results.folder.search_file().space
     return SearchSummary(
@@ -46,6 +54,8 @@ def summarize(results: Results) -> SearchSummary:
         reference_accuracy=reference_accuracy(results.front.baseline_accuracy, results.constraints),
         importances=importances(space, results.points, results.constraints),
         ancestors=ancestor_names(results),
+        heuristic_trials=frozenset(tried_heuristics(space, results.points)),
+        references=references,
     )
 
 
@@ -57,22 +67,31 @@ def ancestor_names(results: Results) -> list[str]:
 
 
 def importance_lines(results: Results, most: int = 3) -> list[str]:
-    """What decides, a line for the front and for each objective: the parameters with the largest shares."""
+    """What matters for the front and for each objective, a line each: the parameters with the largest shares."""
     found = importances(results.folder.search_file().space, results.points, results.constraints)
     return [
-        f"what decides {name}: "
-        + ", ".join(f"{parameter} {share:.0%}" for parameter, share in list(shares.items())[:most])
+        f"{_AIMS[name]}: " + ", ".join(f"{parameter} {share:.0%}" for parameter, share in list(shares.items())[:most])
         for name, shares in found.items()
     ]
 
 
-def write_pictures(results: Results) -> None:
+def contender(results: Results, name: str) -> Contender:
+    """A search as it enters a comparison under a name."""
+    return Contender(
+        name=name,
+        front=results.front,
+        reference_accuracy=reference_accuracy(results.front.baseline_accuracy, results.constraints),
+        scored_on=str(results.manifest.get("split_fingerprints", {}).get("validation", "")),
+    )
+
+
+def write_pictures(results: Results, references: Sequence[Reference] = ()) -> None:
     """Write ``report.html``, and ``front.png`` where matplotlib is installed."""
-    summary = summarize(results)
+    summary = summarize(results, references)
     write_report(results.folder.path, summary)
     # The picture is also in the page, which needs no extra; `pip install rdsearch[figures]` brings the PNG.
     with contextlib.suppress(RdsearchError):
-        front_png(results.points, results.front, results.folder.front_png, title=summary.name)
+        front_png(results.points, results.front, results.folder.front_png, references=references, title=summary.name)
     results.folder.push_results()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rdsearch.points.front import Front
 from rdsearch.points.point import OperatingPoint
+from rdsearch.points.references import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class SearchSummary:
             dense network's.
         importances: Under ``"front"`` and each objective, each parameter's share in what makes a trial good.
         ancestors: For each point of the front, the heuristic that it is or lies nearest to; empty where none was tried.
+        heuristic_trials: Trials that were no proposals of the sampler, but heuristics.
+        references: Published points, to be shown beside the front.
     """
 
     name: str
@@ -47,3 +50,5 @@ class SearchSummary:
     reference_accuracy: float = 0.0
     importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     ancestors: Sequence[str] = ()
+    heuristic_trials: Collection[int] = ()
+    references: Sequence[Reference] = ()

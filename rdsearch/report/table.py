@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.table import Table
@@ -24,7 +23,6 @@ def front_table(
     chosen: OperatingPoint | None = None,
     title: str | None = None,
     caption: str | None = None,
-    ancestors: Sequence[str] = (),
 ) -> Table:
     """The front, one row a point by rising size; the recipe column holds what the points differ in.
 
@@ -36,7 +34,6 @@ def front_table(
         chosen: Show this point of the front alone, under its own number.
         title: A line above the table.
         caption: A line below it.
-        ancestors: For each point the heuristic that its recipe is or lies nearest to, behind an arrow.
     """
     tested = any(point.test_accuracy is not None for point in front)
     table = Table(
@@ -60,9 +57,8 @@ def front_table(
     for number, point in enumerate(front, start=1):
         if chosen is None or point == chosen:
             recipe = " ".join([recipe_line(point.parameters, names), f"round={point.round}"]).strip()
-            origin = [f"← {ancestor}" for ancestor in ancestors[number - 1 : number]]
             error = [format_error(errors[number - 1]) for _ in unsure]
-            cells = [str(number), *_figures(point, error, tested=tested), " ".join([recipe, *origin])]
+            cells = [str(number), *_figures(point, error, tested=tested), recipe]
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -109,6 +105,11 @@ def _csv(front: Front, chosen: OperatingPoint | None) -> str:
 
 
 def _json(front: Front, chosen: OperatingPoint | None) -> str:
+    return json.dumps(front_record(front, chosen=chosen), indent=2) + "\n"
+
+
+def front_record(front: Front, *, chosen: OperatingPoint | None = None) -> dict[str, Any]:
+    """The front, or one point of it, as plain data; see `front_text`."""
     points = [
         {name: _finite(value) for name, value in record.items()}
         | {"parameters": {name: _finite(value) for name, value in sorted(point.parameters.items())}}
@@ -116,7 +117,7 @@ def _json(front: Front, chosen: OperatingPoint | None) -> str:
         if chosen is None or point == chosen
     ]
     baseline = {"val_accuracy": front.baseline_accuracy, "size_bytes": front.baseline_size_bytes}
-    return json.dumps({"baseline": baseline, "points": points}, indent=2) + "\n"
+    return {"baseline": baseline, "points": points}
 
 
 def _finite(value: object) -> object:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from rdsearch.base.schema import Settings, known
+from rdsearch.base.schema import Known, Settings
 from rdsearch.retraining import GATES, PENALTIES
 from rdsearch.tasks.settings import TrainingConfig
 
@@ -14,7 +14,7 @@ from rdsearch.tasks.settings import TrainingConfig
 class PenaltySettings(Settings):
     """A pull towards zero on every survivor, after every step."""
 
-    method: Annotated[str, AfterValidator(known(PENALTIES))] | None = None
+    method: Annotated[str, Known(PENALTIES)] | None = None
     """How the pull depends on a weight's magnitude; null for none."""
     weight: float = Field(1.0, ge=0, le=1000)
     """The pull of a step on a weight near zero, in root mean squares of its layer's survivors times learning rate."""
@@ -23,7 +23,7 @@ class PenaltySettings(Settings):
 class GateSettings(Settings):
     """A gate on every survivor, trained with it; those that close leave exact zeros, which go first when pruning."""
 
-    method: Annotated[str, AfterValidator(known(GATES))] | None = None
+    method: Annotated[str, Known(GATES)] | None = None
     """The kind of gate; null for none."""
     weight: float = Field(1.0, ge=0, le=1000)
     """Price of an open gate against the training loss summed over all examples, both in nats."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdsearch.base.terminal import make_console, say
 from rdsearch.base.units import parse_duration
+from rdsearch.base.voice import phase
 from rdsearch.compression.coverage import left_aside
 from rdsearch.compression.rehearsal import rehearse, samples_of
 from rdsearch.config.ready import find_space
@@ -173,10 +174,14 @@ def dry_run(
 
 def _tried_out(file: SearchFile, task: Task | None, console: Console) -> tuple[SearchFile, Task]:
     """The file with nothing left open, and its task, a round of which works on a few examples."""
-    task = task or task_of(file)
+    if task is None:
+        with phase(console, "loading the network and its data"):
+            task = task_of(file)
     file, chosen = completed_for(file, task)
     recipes = samples_of(file.space)
-    if problems := rehearse(task, recipes):
+    with phase(console, "trying a round out on a few examples"):
+        problems = rehearse(task, recipes)
+    if problems:
         raise TaskError("\n  - ".join([f"a round of {task.name} on a few examples does not work out:", *problems]))
     for line in chosen:
         say(console, f"By default {line}")

@@ -49,7 +49,7 @@ class Task:
         train: The training split: a torch Dataset or DataLoader, or a pair (inputs, targets) of arrays.
         validation: The validation split; or how much of ``train`` is cut for it, a count or a share of 1.
         test: The test split, or a function without arguments that reads it; nothing but
-            :meth:`test_split` ever looks at it.
+            `test_split` ever looks at it.
         evaluate: From a network (in eval mode) and its batches of (inputs, targets) to a number; top-1
             accuracy as a share of 1 when not given.
         name: What the task is called in reports.
@@ -230,7 +230,7 @@ class Task:
 
     @property
     def is_trained(self) -> bool:
-        """Whether :meth:`dense_state` has no training to do."""
+        """Whether `dense_state` has no training to do."""
         if self._dense is not None or self._checkpoint is not None or self.training.epochs == 0:
             return True
         initial, loss = self.initial_state(), self._training_loss()
@@ -304,7 +304,7 @@ class Task:
         """A score in words, and how sure it is: ``"validation accuracy 0.9712 ± 0.0024 (standard error) on …"``.
 
         Args:
-            score: What :meth:`score` returned.
+            score: What `score` returned.
             part: What it was measured on.
             examples: So many of them; the validation part's when not given.
         """
@@ -383,7 +383,7 @@ class Task:
         """A copy that travels to workers: with the dense weights, and without any way to the test split.
 
         Raises:
-            TaskError: The network and its data do not fit; see :meth:`check_fit`.
+            TaskError: The network and its data do not fit; see `check_fit`.
         """
         self.check_fit()
         self.dense_state()

@@ -51,3 +51,12 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     reader.join(10)
     assert read == [b"all of it"]
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_a_file_has_the_permissions_that_the_user_gives_to_new_files(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "new", b"x")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640

@@ -35,7 +35,7 @@ def test_checking_a_name_imports_nothing(shapes: Registry[object]) -> None:
 def test_unknown_name_lists_the_known_ones_and_the_nearest(shapes: Registry[object], ask: str) -> None:
     with pytest.raises(UnknownNameError) as error:
         getattr(shapes, ask)("sqare")
-    assert str(error.value) == "unknown shape 'sqare': known are square, circle. Did you mean 'square'?"
+    assert str(error.value) == "unknown shape 'sqare'. Did you mean 'square'? Known are square, circle."
     assert isinstance(error.value, (RdsearchError, LookupError))
 
 

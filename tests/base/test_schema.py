@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from rdsearch.base.registry import Registry
-from rdsearch.base.schema import Settings, explain, flatten, known, shown
+from rdsearch.base.schema import Known, Settings, explain, flatten, shown
 
 
 class Inner(Settings):
@@ -50,13 +50,13 @@ def mistakes(tree: dict[str, Any], prefix: str = "") -> list[str]:
         ({"inner": {"size": 0}}, "inner.size: 0 must be at least 1"),
         ({"inner": {"kind": "fest"}}, "inner.kind: 'fest' must be 'fast' or 'exact'. Did you mean 'fast'?"),
         ({"inner": {"kind": "slow"}}, "inner.kind: 'slow' must be 'fast' or 'exact'"),
-        ({"inner": {"sise": 1}}, "inner.sise: unknown key; allowed here: size, kind. Did you mean 'size'?"),
-        ({"maybe": {"sise": 1}}, "maybe.sise: unknown key; allowed here: size, kind. Did you mean 'size'?"),
+        ({"inner": {"sise": 1}}, "inner.sise: unknown key. Did you mean 'size'? Allowed here are size, kind."),
+        ({"maybe": {"sise": 1}}, "maybe.sise: unknown key. Did you mean 'size'? Allowed here are size, kind."),
         ({"rate": "high"}, "rate: 'high' must be a number or a list"),
         ({"rate": [0.1, "high"]}, "rate.1: 'high' must be a number"),
         ({"steps": {"conv[12]*": "x"}}, "steps.conv[12]*: 'x' must be a number"),
         ({"steps": [1]}, "steps: [1] must be a mapping of keys to values"),
-        ({"int": 1}, "int: unknown key; allowed here: inner, maybe, share, rate, steps, flag, text, needed."),
+        ({"int": 1}, "int: unknown key: allowed here are inner, maybe, share, rate, steps, flag, text, needed."),
     ],
 )
 def test_a_mistake_is_one_line_with_path_value_and_rule(tree: dict[str, Any], said: str) -> None:
@@ -85,10 +85,11 @@ def test_settings_cannot_be_changed_after_the_check() -> None:
 
 
 def test_known_accepts_registered_names_only() -> None:
-    check = known(Registry("fruit", {"apple": "x:y"}))
-    assert check("apple") == "apple"
-    with pytest.raises(ValueError, match=r"unknown fruit 'aple': known are apple\. Did you mean 'apple'\?"):
-        check("aple")
+    check = TypeAdapter(Annotated[str, Known(Registry("fruit", {"apple": "x:y"}))])
+    assert check.validate_python("apple") == "apple"
+    with pytest.raises(ValueError, match=r"unknown fruit 'aple'. Did you mean 'apple'\? Known are apple\."):
+        check.validate_python("aple")
+    assert check.json_schema() == {"type": "string", "enum": ["apple"]}
 
 
 def test_values_are_shown_as_a_settings_file_has_them() -> None:

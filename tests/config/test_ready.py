@@ -67,7 +67,7 @@ def test_an_unknown_name_lists_the_ready_ones() -> None:
     with pytest.raises(ConfigError) as error:
         find_space("digit.yaml")
     assert "digit.yaml: 1 mistake" in str(error.value)
-    assert "ready ones: " in str(error.value)
+    assert "Ready ones are digits, " in str(error.value)
     assert "Did you mean 'digits'?" in str(error.value)
 
 

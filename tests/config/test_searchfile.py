@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rdsearch.config.searchfile import check_search, load_recipe_file, load_search_file, load_task_file
+from rdsearch.config.yamlfile import read_yaml
 from rdsearch.errors import ConfigError
 
 TASK = {"network": "digits_cnn", "dataset": "digits"}
@@ -85,43 +86,43 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         load_search_file(written(tmp_path, tree))
     found = dict(line.split(": ", 1) for line in error.value.problems)
     assert found == {
-        "seach": "unknown key; allowed here: task, recipe, search, resources. Did you mean 'search'?",
+        "seach": "unknown key. Did you mean 'search'? Allowed here are task, recipe, search, resources.",
         "task.network": found["task.network"],
         "task.dataset": found["task.dataset"],
-        "task.validaton": "unknown key; allowed here: network, dataset, options, root, checkpoint, validation, "
-        "held_out, validation_subset, seed, train. Did you mean 'validation'?",
+        "task.validaton": "unknown key. Did you mean 'validation'? Allowed here are network, dataset, options, root, "
+        "checkpoint, validation, held_out, validation_subset, seed, train.",
         "task.seed": "-1 must be at least 0",
         "task.train.lr": "'fast' must be a number",
         "task.train.optimizer": "'adm' must be 'adamw', 'adam' or 'sgd'. Did you mean 'adam'?",
-        "task.options.netwrk": "unknown key; allowed here: network, dataset. Did you mean 'network'?",
+        "task.options.netwrk": "unknown key. Did you mean 'network'? Allowed here are network, dataset.",
         "task.root": "5 must be a path",
-        "recipe.prunning": "unknown key; allowed here: pruning, retrain, quantization. Did you mean 'pruning'?",
-        "recipe.pruning.method": "unknown pruning method 'lam': known are global, uniform, uniform_plus, erk, lamp, "
-        "surp, rd_prune. Did you mean 'lamp'?",
+        "recipe.prunning": "unknown key. Did you mean 'pruning'? Allowed here are pruning, retrain, quantization.",
+        "recipe.pruning.method": "unknown pruning method 'lam'. Did you mean 'lamp'? Known are global, uniform, "
+        "uniform_plus, erk, lamp, surp, rd_prune",
         "recipe.pruning.rounds": "0 must be at least 1",
         "recipe.pruning.rate": "1.5 must be less than 1",
         "recipe.pruning.skip": "'conv' must be a list",
         "recipe.retrain.lr": "float: the lowest value 0.1 is above the highest 0.01; swap them",
         "recipe.quantization.granularity": "'layer' must be 'network' or 'tensor'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
-        "recipe.quantization.lambda": "unknown key; allowed here: method, step, granularity, dead_zone, rate_weight, "
-        "step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, calibration, "
-        "quality_layers, training.",
+        "recipe.quantization.lambda": "unknown key: allowed here are method, step, granularity, dead_zone, "
+        "rate_weight, step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, "
+        "calibration, quality_layers, training.",
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
-        "search.constraints": "unknown column 'acuracy_drop'; allowed: accuracy_drop, size_bytes, "
-        "rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity. Did you mean 'accuracy_drop'?",
-        "search.sampler": "unknown sampler 'tpee': known are tpe, curve, nsga2, gp, qmc, random, grid. "
-        "Did you mean 'tpe'?",
+        "search.constraints": "unknown column 'acuracy_drop'. Did you mean 'accuracy_drop'? Allowed are accuracy_drop, "
+        "size_bytes, rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity",
+        "search.sampler": "unknown sampler 'tpee'. Did you mean 'tpe'? Known are tpe, curve, nsga2, gp, qmc, random, "
+        "grid",
         "search.trials": "true must be a whole number",
         "search.time": found["search.time"],
         "resources.cpu": "0 must be greater than 0",
         "resources.gpu": "1.5 GPUs a trial: a trial computes on one, so give a share up to 1",
-        "resources.memory": "unknown key; allowed here: cpu, gpu, concurrent.",
+        "resources.memory": "unknown key: allowed here are cpu, gpu, concurrent.",
     }
-    assert found["task.network"].startswith("unknown network 'digits_cn': known are digits_cnn, lenet300, ")
-    assert "Did you mean 'digits_cnn'?" in found["task.network"]
-    assert found["task.dataset"].startswith("unknown data set 'minst': known are digits, mnist, ")
-    assert "Did you mean 'mnist'?" in found["task.dataset"]
+    assert found["task.network"].startswith(
+        "unknown network 'digits_cn'. Did you mean 'digits_cnn'? Known are digits_cnn, "
+    )
+    assert found["task.dataset"].startswith("unknown data set 'minst'. Did you mean 'mnist'? Known are digits, mnist, ")
     assert found["search.time"].startswith("'2 parsecs' is no duration: give seconds, or d, h, m")
     assert str(error.value).startswith(f"{tmp_path / 's.yaml'}: {len(found)} mistakes\n  - ")
     for jargon in ("pydantic", "Input", "NoneType", "None", "constrained", "valid_", "validation error"):
@@ -140,7 +141,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
             {"task": TASK, "recipe": {"quantization": None}},
             "recipe.quantization: null must be a mapping of keys to values",
         ),
-        ({"task": TASK, "recipe": {"float": [0, 1]}}, "recipe.float: unknown key; allowed here: pruning, retrain, "),
+        ({"task": TASK, "recipe": {"float": [0, 1]}}, "recipe.float: unknown key: allowed here are pruning, retrain, "),
         ({"task": TASK, "search": "fast"}, "search: 'fast' must be a mapping of keys to values"),
         ({"task": TASK, "search": {"objectives": "size_bytes"}}, "search.objectives: 'size_bytes' must be a list"),
         ({"task": TASK, "search": {"objectives": ["size_bytes"]}}, "search.objectives.1: is required and not given"),
@@ -149,7 +150,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         ({"task": TASK, "search": {"seed": 2**32}}, "search.seed: 4294967296 must be less than 4294967296"),
         ({"task": TASK, "search": {"seed": {"int": [0, 3]}}}, "search.seed: {'int': [0, 3]} must be a whole number"),
         ({"task": {**TASK, 1: 2}}, "task.1: 1 is a key, and keys must be text"),
-        ({"task": TASK, 1: 2}, "1: unknown key; allowed here: task, recipe, search, resources."),
+        ({"task": TASK, 1: 2}, "1: unknown key: allowed here are task, recipe, search, resources."),
     ],
 )
 def test_one_mistake_is_one_line(tree: dict[str, Any], said: str) -> None:
@@ -233,3 +234,10 @@ def test_a_sweep_names_every_range_whose_values_it_does_not_know() -> None:
     found = problems(sweep(recipe))
     assert [problem.split(":")[0] for problem in found] == ["recipe.pruning.rate", "recipe.quantization.step"]
     assert all("points: 5" in problem and "choice: [...]" in problem for problem in found)
+
+
+def test_the_file_that_a_search_keeps_can_be_run_again_as_it_is() -> None:
+    kept = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300" / "config.yaml"
+    file = load_search_file(kept)
+    assert file.name == read_yaml(kept)["name"]
+    assert not {"name", "id"} & set(file.tree)

@@ -85,11 +85,11 @@ def test_a_missing_parameter_is_an_error() -> None:
         ({"rate": {"float": [0.1, 0.2], "log": 1}}, "rate: log: 1 must be true or false"),
         (
             {"rate": {"float": [0.1, 0.2], "lgo": True}},
-            "rate: unknown key 'lgo' beside 'float'; allowed: float, log, points. Did you mean 'log'?",
+            "rate: unknown key 'lgo' beside 'float'. Did you mean 'log'? Allowed are float, log, points.",
         ),
         (
             {"method": {"choice": ["erk"], "log": True}},
-            "method: unknown key 'log' beside 'choice'; allowed: choice.",
+            "method: unknown key 'log' beside 'choice': allowed are choice.",
         ),
         (
             {"rate": {"float": [0.1, 0.2], "int": [1, 2]}},
@@ -145,8 +145,8 @@ def test_a_wrong_domain_is_explained(section: dict[str, Any], said: str) -> None
         ({"rounds": {"int": [0, 4]}}, "rounds: 0 must be at least 1"),
         (
             {"method": {"choice": ["global", "ekr"]}},
-            "method: unknown pruning method 'ekr': known are global, uniform, uniform_plus, erk, lamp, surp, "
-            "rd_prune. Did you mean 'erk'?",
+            "method: unknown pruning method 'ekr'. Did you mean 'erk'? Known are global, uniform, uniform_plus, "
+            "erk, lamp, surp, rd_prune",
         ),
         ({"budgets": {"c*": {"float": [-1, 1]}}}, "budgets.c*: -1 must be at least 0"),
     ],

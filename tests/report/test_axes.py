@@ -48,7 +48,7 @@ def test_log_ticks_below_one_are_the_decimals_that_people_write() -> None:
 def test_the_view_holds_the_front_its_tests_and_the_baseline() -> None:
     front = Front([point(100, 0.90, 0.88), point(400, 0.95)], baseline_accuracy=0.97, baseline_size_bytes=10**6)
     wreck = point(5, 0.1)
-    (small, large), (low, high) = view([wreck, point(1000, 0.91), *front], front)
+    (small, large), (low, high) = view([wreck, point(1000, 0.91), *front], [front])
     assert 90 < small < 100
     assert 1000 < large < 1200
     assert 0.87 < low < 0.88
@@ -56,6 +56,6 @@ def test_the_view_holds_the_front_its_tests_and_the_baseline() -> None:
 
 
 def test_the_view_of_nothing_is_finite() -> None:
-    (small, large), (low, high) = view([], Front([], baseline_accuracy=0.9, baseline_size_bytes=10))
+    (small, large), (low, high) = view([], [Front([], baseline_accuracy=0.9, baseline_size_bytes=10)])
     assert 0 < small < large < math.inf
     assert low < 0.9 < high

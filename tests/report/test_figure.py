@@ -43,7 +43,7 @@ def test_the_baseline_is_a_dashed_line_at_its_accuracy(summarize: Summarize) -> 
     figure = json.loads(front_figure([], summarize().front).to_json())
     (line,) = figure["layout"]["shapes"]
     assert (line["y0"], line["y1"], line["line"]["dash"]) == (0.984, 0.984, "dash")
-    assert figure["layout"]["annotations"][0]["text"] == "dense network: 0.9840, 1.07 MB"
+    assert (line["name"], line["showlegend"]) == ("dense: 0.9840, 1.07 MB", True)
 
 
 def test_test_accuracies_are_shown_where_there_are_some(summarize: Summarize) -> None:

@@ -120,10 +120,3 @@ def test_a_chosen_point_is_given_alone_under_its_number(summarize: Summarize, fo
     rows = json.loads(text)["points"] if form == "json" else list(csv.DictReader(io.StringIO(text)))
     assert [int(row["point"]) for row in rows] == [2]
     assert int(rows[0]["size_bytes"]) == front[1].size_bytes
-
-
-def test_ancestors_stand_behind_the_recipes(summarize: Summarize) -> None:
-    front = summarize().front
-    names = [f"surp-{number}" for number in range(len(front))]
-    text = " ".join(" ".join(rendered(front_table(front, ancestors=names), 160)).split())
-    assert all(f"← {name}" in text for name in names)

@@ -21,8 +21,8 @@ def test_names_import_paths_and_files_are_accepted(network: str, dataset: str) -
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"network": "lenet30"}, "unknown network 'lenet30': known are .* Did you mean 'lenet300'.*torchvision:NAME"),
-        ({"dataset": "minst"}, "unknown data set 'minst': known are .* Did you mean 'mnist'"),
+        ({"network": "lenet30"}, "unknown network 'lenet30'. Did you mean 'lenet300'.* Known are .*torchvision:NAME"),
+        ({"dataset": "minst"}, "unknown data set 'minst'. Did you mean 'mnist'"),
         ({"network": "my package:net"}, "unknown network"),
         ({"validation": 0}, "0 must be a count of examples .* or a share of them"),
         ({"validation": 1.0}, "share of them above 0 and below 1"),

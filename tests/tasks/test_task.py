@@ -309,6 +309,6 @@ def test_training_may_be_a_mapping_whose_mistakes_are_all_listed() -> None:
         make(training={"epoch": 3, "lr": -1})
     assert caught.value.problems == [
         "training.lr: -1 must be greater than 0",
-        "training.epoch: unknown key; allowed here: epochs, lr, batch_size, optimizer, weight_decay, momentum, "
-        "schedule. Did you mean 'epochs'?",
+        "training.epoch: unknown key. Did you mean 'epochs'? Allowed here are epochs, lr, batch_size, optimizer, "
+        "weight_decay, momentum, schedule.",
     ]

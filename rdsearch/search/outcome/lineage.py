@@ -34,7 +34,7 @@ class Ancestor:
             name = f"{method} {format_number(rate)}" if isinstance(rate, float) else str(method)
         else:
             name = f"trial {self.trial}"
-        return name.strip() if not self.distance else f"{name.strip()} + {self.distance:.2f}"
+        return name.strip() if not self.distance else f"{name.strip()}, {self.distance:.0%} away"
 
 
 def ancestors(
@@ -55,14 +55,19 @@ def ancestors(
     Returns:
         One entry a point of the front; ``None`` everywhere where the search tried no heuristic.
     """
+    found = tried_heuristics(space, points)
+    return [_nearest(point.parameters, found, space.parameters) for point in front]
+
+
+def tried_heuristics(space: RecipeSpace, points: Iterable[OperatingPoint]) -> dict[int, Mapping[str, Scalar]]:
+    """The trials of a search whose recipes are heuristics, with these recipes."""
     domains = space.parameters
     tried: dict[int, Mapping[str, Scalar]] = {}
     for point in points:
         if point.trial is not None:
             tried.setdefault(point.trial, point.parameters)
     known = heuristics(space, _ALL) if domains else []
-    found = {trial: parameters for trial, parameters in tried.items() if _values(parameters, domains) in known}
-    return [_nearest(point.parameters, found, domains) for point in front]
+    return {trial: parameters for trial, parameters in tried.items() if _values(parameters, domains) in known}
 
 
 def distance(left: Mapping[str, Scalar], right: Mapping[str, Scalar], domains: Mapping[str, Domain]) -> float:

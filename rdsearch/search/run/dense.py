@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from rdsearch.base.device import choose_device, release_gpu
 from rdsearch.base.terminal import say
+from rdsearch.base.units import format_duration
+from rdsearch.base.voice import phase
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.errors import RdsearchError, SearchStoppedError
 from rdsearch.search.run.cluster import has_gpu
@@ -19,6 +21,9 @@ from rdsearch.tasks.weights.state import State
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_SECONDS_BETWEEN_EPOCHS = 15.0
+"""Between two lines about them in a log."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Baselines:
     seen: Baseline
 
 
-def prepare_dense(task: Task, address: str | None, progress: Callable[[Any], None], console: Console) -> Baselines:
+def prepare_dense(task: Task, address: str | None, console: Console) -> Baselines:
     """Train the dense network where it is not trained, and score it.
 
     This is done here; on a cluster that has GPUs, while this machine has none, on one of its nodes.
@@ -42,8 +47,7 @@ def prepare_dense(task: Task, address: str | None, progress: Callable[[Any], Non
     Args:
         task: The search's; it has its dense weights afterwards.
         address: The Ray cluster, if there is one.
-        progress: Called after each epoch of a training here.
-        console: Where it is said that a node does the work.
+        console: Where it is said what is done.
 
     Raises:
         SearchStoppedError: The node was lost, again and again, or cannot do the work.
@@ -54,12 +58,33 @@ def prepare_dense(task: Task, address: str | None, progress: Callable[[Any], Non
             if has_gpu():
                 say(console, f"The dense network of {task.name} is trained and scored on a node with a GPU …")
                 return _there(task)
-    task.dense_state(progress=progress)
-    found = _measured(task)
+    train_dense(task, console)
+    with phase(console, "measuring the dense network"):
+        found = _measured(task)
     # The trials need the GPU now.
     task.release_data()
     release_gpu()
     return found
+
+
+def train_dense(task: Task, console: Console) -> None:
+    """Have the dense network trained where it is not, and say so epoch by epoch: all of them on a terminal."""
+    if task.is_trained:
+        task.dense_state()
+        return
+    told = time.monotonic()
+    with phase(console, f"training the dense network of {task.name}") as show:
+
+        def progress(epoch: Any) -> None:
+            nonlocal told
+            left = format_duration(epoch.seconds * (epoch.of - epoch.number))
+            line = f"training the dense network: epoch {epoch.number}/{epoch.of}, loss {epoch.loss:.4f}, {left} left"
+            show(line)
+            if not console.is_terminal and time.monotonic() - told >= _SECONDS_BETWEEN_EPOCHS:
+                told = time.monotonic()
+                say(console, f"  {line}")
+
+        task.dense_state(progress=progress)
 
 
 def _measured(task: Task) -> Baselines:

@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rdsearch.base.terminal import say
+from rdsearch.base.textplot import staircase
 from rdsearch.base.units import format_duration, format_size
+from rdsearch.base.voice import JsonConsole
 from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint
@@ -28,6 +30,9 @@ _GROWTH = 0.05
 """Lines come rarer as a search grows longer: at least this share of its time lies between two."""
 _REFRESHES_PER_SECOND = 4
 _SHOWN_POINTS = 5
+_FEWEST_PLOTTED = 3
+_PLOT = (60, 8)
+"""Columns and rows of the plot."""
 
 
 class Progress:
@@ -100,13 +105,25 @@ class Progress:
             f"hypervolume {self.hypervolume:.3f} · {self._time()}"
         )
 
+    def event(self) -> dict[str, Any]:
+        """The state of things for programs."""
+        return {
+            "ended": self._ledger.ended,
+            "target": self._ledger.target,
+            "failed": self._ledger.failed,
+            "running": self.running,
+            "points": self._points,
+            "hypervolume": self.hypervolume,
+            "seconds": self.elapsed,
+            "seconds_left": self.seconds_left(),
+            "front": [{"size_bytes": point.size_bytes, "val_accuracy": point.val_accuracy} for point in self._front],
+        }
+
     def panel(self) -> RenderableType:
-        """The state of things for a terminal."""
-        bar = Table.grid(padding=(0, 2))
-        bar.add_row(
-            ProgressBar(total=self._ledger.target, completed=self._ledger.ended, width=30),
-            Text(f"{self._counts()} · {self._time()}"),
-        )
+        """The state of things for a terminal, 80 columns of which are enough."""
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=self._ledger.target, completed=self._ledger.ended, width=60))
+        counts = Text(f"{self._counts()} · {self._time()}", no_wrap=True, overflow="ellipsis")
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right")
         for point in _spread(self._front, _SHOWN_POINTS):
@@ -118,7 +135,21 @@ class Progress:
                 Text(f"trial {point.trial} round {point.round}", style="dim"),
             )
         summary = f"{self._points} points · {len(self._front)} on the front · hypervolume {self.hypervolume:.3f}"
-        return Group(bar, Text(summary, style="dim"), table)
+        return Group(bar, counts, Text(summary, style="dim", no_wrap=True, overflow="ellipsis"), *self._plot(), table)
+
+    def _plot(self) -> list[Text]:
+        """The front in a few lines, its ends named."""
+        if len(self._front) < _FEWEST_PLOTTED:
+            return []
+        small, large = self._front[0], self._front[-1]
+        rows = staircase(
+            [(point.size_bytes, point.val_accuracy) for point in self._front], width=_PLOT[0], height=_PLOT[1]
+        )
+        heights = [f"{large.val_accuracy:.4f}", *[""] * (len(rows) - 2), f"{small.val_accuracy:.4f}"]
+        lines = [f"{height:>8} │{row}" for height, row in zip(heights, rows, strict=True)]
+        left, right = format_size(small.size_bytes), format_size(large.size_bytes)
+        lines += [f"{'':8} └{'─' * _PLOT[0]}", f"{'':10}{left}{right:>{_PLOT[0] - len(left)}}"]
+        return [Text(line, no_wrap=True, overflow="crop") for line in lines]
 
     def _counts(self) -> str:
         failed = f", {self._ledger.failed} failed" if self._ledger.failed else ""
@@ -177,7 +208,13 @@ class ProgressCallback(Callback):
         """Leave the last line on the screen, and the screen to others."""
         if self._live is not None:
             self._live.stop()
-        say(self._console, self._progress.line())
+        self._tell()
+
+    def _tell(self) -> None:
+        if isinstance(self._console, JsonConsole):
+            self._console.event("progress", **self._progress.event())
+        else:
+            say(self._console, self._progress.line())
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -213,7 +250,7 @@ class ProgressCallback(Callback):
         now = time.monotonic()
         if self._live is None and now >= self._next_line:
             self._next_line = now + max(_SECONDS_BETWEEN_LINES, _GROWTH * self._progress.elapsed)
-            say(self._console, self._progress.line())
+            self._tell()
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks into a file that nothing reads.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdsearch.base.terminal import say
+from rdsearch.base.voice import phase
 from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
@@ -19,7 +20,7 @@ from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Room, Slots, slots
-from rdsearch.search.run.dense import prepare_dense
+from rdsearch.search.run.dense import prepare_dense, train_dense
 from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
@@ -141,7 +142,9 @@ def _go_on(
         say(console, few[0].upper() + few[1:])
     _note(folder, target=ledger.target)
     if ledger.ended < ledger.target:
-        with ray_session(address):
+        with contextlib.ExitStack() as session:
+            with phase(console, "starting Ray" if address is None else f"connecting to Ray at {address}"):
+                session.enter_context(ray_session(address))
             left = max(1.0, seconds - (time.monotonic() - started)) if seconds is not None else None
             with nullcontext() if address is None else checked_nodes(ledger.store.place) as nodes:
                 _run(folder, file, task, baseline, ledger, left, nodes, console, farewell)
@@ -193,7 +196,7 @@ def _prepare(
 ) -> Baseline:
     """The trials' baseline: from the manifest, if there is one and it is of this task, else measured and put there."""
     if folder.manifest.exists():
-        task.dense_state(progress=_training_lines(console, task))
+        train_dense(task, console)
         manifest = folder.read_manifest()
         if manifest["task_fingerprint"] != task.fingerprint:
             raise SearchError(
@@ -201,7 +204,7 @@ def _prepare(
                 "validation part have changed; put them back, or start a new search in another folder"
             )
         return trials_baseline(manifest)
-    found = prepare_dense(task, address, _training_lines(console, task), console)
+    found = prepare_dense(task, address, console)
     kept = keep_dense(folder, task)
     folder.write_manifest(make_manifest(file, task, found.whole, found.seen, command) | kept)
     return found.seen
@@ -216,14 +219,6 @@ def _taken_over(folder: SearchFolder, console: Console) -> list[dict[str, Scalar
         for line in [*lines, *warm_start["skipped"]]:
             say(console, line)
     return proposals
-
-
-def _training_lines(console: Console, task: Task) -> Any:
-    def show(epoch: Any) -> None:
-        if epoch.number == 1:
-            say(console, f"Training the dense network of {task.name} ({epoch.of} epochs) …")
-
-    return show
 
 
 def _elapsed(folder: SearchFolder) -> float:

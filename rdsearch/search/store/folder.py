@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.base.files import write_atomically
-from rdsearch.config.searchfile import SearchFile, check_search
+from rdsearch.config.searchfile import SearchFile, check_search, take_name
 from rdsearch.config.yamlfile import read_yaml, write_yaml
 from rdsearch.errors import SearchError
 from rdsearch.search.store.database import DatabaseStudy
@@ -278,8 +278,7 @@ class SearchFolder:
     def search_file(self) -> SearchFile:
         """The search file that this folder was made from."""
         tree = read_yaml(self.config)
-        name = str(tree.pop("name", self.path.name))
-        tree.pop("id", None)
+        name = take_name(tree) or self.path.name
         return check_search(tree, source=str(self.config), name=name, own_task=True)
 
     def write_target(self, trials: int) -> None:

@@ -40,7 +40,7 @@ def test_a_heuristic_on_the_front_is_itself_and_another_point_has_the_nearest_of
     assert near is not None
     assert near.trial == 0
     assert near.distance == pytest.approx(math.log(1.5) / math.log(100) / 3)
-    assert str(near) == f"{itself} + {near.distance:.2f}"
+    assert str(near) == f"{itself}, {near.distance:.0%} away"
 
 
 def test_the_method_comes_before_nearness() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from dataclasses import dataclass
 
@@ -79,6 +80,34 @@ def test_time_left_follows_the_pace_of_this_run_and_the_deadline() -> None:
     assert limited.seconds_left() == pytest.approx(20, abs=1)
     counts.ended = 12
     assert shown.seconds_left() is None
+
+
+def test_the_panel_with_its_plot_fits_a_terminal_of_eighty_columns_whole() -> None:
+    counts = Counts(target=10_000, ended=9_999, failed=1_234)
+    shown = progress(counts)
+    shown.running = 512
+    shown._started = time.monotonic() - 86_000
+    shown.add([point(100 * k, 0.72 + 0.01 * k, trial=k) for k in range(1, 10)])
+    console = Console(file=io.StringIO(), width=80)
+    console.print(shown.panel())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    plot = [line for line in lines if "│" in line]
+    assert "".join(plot).count("•") == 9
+    assert plot[0].startswith("  0.8100 │")
+    assert plot[-1].startswith("  0.7300 │")
+    assert len(lines) == 3 + len(plot) + 2 + 5  # nothing was broken
+
+
+def test_an_event_holds_what_the_line_says() -> None:
+    shown = progress(Counts(ended=3))
+    shown.add([point(512, 0.9), point(256, 0.8)])
+    event = json.loads(json.dumps(shown.event(), allow_nan=False))
+    assert (event["ended"], event["target"], event["points"], event["seconds_left"]) == (3, 10, 2, None)
+    assert event["front"] == [
+        {"size_bytes": 256, "val_accuracy": 0.8},
+        {"size_bytes": 512, "val_accuracy": 0.9},
+    ]
 
 
 def test_panel_shows_at_most_a_few_points_with_both_ends_of_the_front() -> None:

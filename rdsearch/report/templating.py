@@ -1,0 +1,70 @@
+"""Pages from templates: one file each, with plots, styles and scripts inside, that asks nothing of a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from rdsearch.base.terminal import printable
+from rdsearch.base.units import format_duration, format_size
+from rdsearch.points.scalars import format_cell
+from rdsearch.report.labels import format_value
+from rdsearch.report.table import format_ratio
+
+
+def rendered(template: str, title: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
+    """A page as text.
+
+    Args:
+        template: Name of a template that extends ``page.html.j2``.
+        title: Of the page.
+        figures: By the id of the element that shows each.
+        values: What else the template shows; text is escaped.
+    """
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own source
+            figures={name: _harmless(str(figure.to_json())) for name, figure in figures.items()},
+            **values,
+        )
+    )
+
+
+def script_text(value: Any) -> Markup:
+    """Plain data as JSON that cannot end the script element it stands in."""
+    return _harmless(json.dumps(value, separators=(",", ":"), allow_nan=False))
+
+
+def _harmless(text: str) -> Markup:
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rdsearch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        size=format_size,
+        bytes=lambda value: f"{value:,}",
+        ratio=format_ratio,
+        duration=format_duration,
+        accuracy=lambda value: "–" if value is None else f"{value:.4f}",
+        drop=lambda value: f"{value:+.4f}".replace("-", "−"),
+        cell=format_cell,
+        value=format_value,
+        printable=printable,
+    )
+    return environment
