@@ -86,8 +86,11 @@ def prune(
 
 
 def all_alive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Masks that remove nothing, on the weights' devices."""
-    return {name: torch.ones(weight.shape, dtype=torch.bool, device=weight.device) for name, weight in weights.items()}
+    """Masks that remove nothing, on the weights' devices: each is one number seen from everywhere, and read alone."""
+    return {
+        name: torch.ones((), dtype=torch.bool, device=weight.device).expand(weight.shape)
+        for name, weight in weights.items()
+    }
 
 
 def require_possible(

@@ -33,7 +33,7 @@ from rdsearch.tasks.training.baseline import baseline_path, baseline_state
 from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress
 from rdsearch.tasks.weights.checkpoints import load_checkpoint
-from rdsearch.tasks.weights.state import State, check_fit, load_state, state_fingerprint, to_numpy
+from rdsearch.tasks.weights.state import State, Stored, check_fit, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.weights.template import Template, blank, copied, plain
 
 Direction = Literal["maximize", "minimize"]
@@ -119,7 +119,7 @@ class Task:
         if isinstance(network, nn.Module):
             with torch.inference_mode(False):
                 own = copied(network)
-                self._dense, self._factory = to_numpy(own.state_dict()), Template(own)
+                self._dense, self._factory = Stored(own.state_dict()), Template(own)
         self._given = self._dense is not None
         self._left_out: list[str] = []
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
