@@ -1,8 +1,8 @@
 """Time and memory of one trial on large networks: ``python -m benchmarks.scale [--sizes 25 100] [--recipes uniform]``.
 
 A network of linear layers with heavy-tailed weights, whose rows and columns have scales of their own as those of
-trained networks have, is written as safetensors. For each size, in millions of weights, and each recipe a process of its
-own reads it as a checkpoint and goes through one trial (quantise, code, decode, score), and another one decodes the
+trained networks have, is written as safetensors. For each size, in millions of weights, and each recipe a process of
+its own reads it as a checkpoint and goes through one trial (quantise, code, decode, score), and another one decodes the
 file. Printed are seconds of the processor a million weights, and memory: the most that a trial takes beside the float32
 network, which takes 4 MB a million itself, and that decoding takes beside the network that is filled. It is what the
 process has written to, looked at every 10 ms (`RssAnon` of Linux); a mapped checkpoint does not count. All imports and
