@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -24,13 +24,14 @@ class Layers:
     Attributes:
         names: Name of each layer's weight.
         shapes: Shape of each layer's weight, e.g. ``(out, in, kh, kw)``.
-        magnitudes: Absolute values, one float32 or float64 array of shape ``(size,)`` a layer.
+        magnitudes: Absolute values, one float32 or float64 array of shape ``(size,)`` a layer; each is made of the
+            weights as they are when it is asked for, so that there need be one at a time.
         alive: Which weights survived the rounds before, one boolean array of shape ``(size,)`` a layer.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    magnitudes: tuple[Floats, ...]
+    magnitudes: Sequence[Floats]
     alive: tuple[Bools, ...]
 
     @cached_property
@@ -43,12 +44,10 @@ class Layers:
         """Living weights of each layer: the most that it can keep."""
         return [int(mask.sum()) for mask in self.alive]
 
-    def living(self, values: Sequence[Floats]) -> list[Floats]:
+    def living(self, values: Iterable[Floats]) -> Iterator[Floats]:
         """Of one array of shape ``(size,)`` a layer, the entries of living weights."""
-        return [
-            value if cap == mask.size else value[mask]
-            for value, mask, cap in zip(values, self.alive, self.caps, strict=True)
-        ]
+        for value, mask, cap in zip(values, self.alive, self.caps, strict=True):
+            yield value if cap == mask.size else value[mask]
 
     @cached_property
     def floors(self) -> list[int]:
@@ -89,7 +88,7 @@ class Choice:
     """
 
     counts: list[int]
-    scores: tuple[Floats, ...]
+    scores: Sequence[Floats]
 
 
 Allocation: TypeAlias = Callable[[int], Choice]
