@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import get_num_threads, nn
 
+from rdsearch.base.compiled import in_threads
 from rdsearch.base.network.inputs import Inputs
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
+
+
+T = TypeVar("T")
+
+
+def _numbers(part: slice) -> range:
+    return range(part.start, part.stop)
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,19 @@ class Layers:
         """Living weights of each layer: the most that it can keep."""
         return [int(mask.sum()) for mask in self.alive]
 
-    def living(self, values: Iterable[Floats]) -> Iterator[Floats]:
-        """Of one array of shape ``(size,)`` a layer, the entries of living weights."""
-        for value, mask, cap in zip(values, self.alive, self.caps, strict=True):
-            yield value if cap == mask.size else value[mask]
+    def living(self, index: int) -> Floats:
+        """Magnitudes of a layer's living weights: ``(cap,)``."""
+        magnitudes = self.magnitudes[index]
+        return magnitudes if self.caps[index] == magnitudes.size else magnitudes[self.alive[index]]
+
+    def each(self, work: Callable[[int], T]) -> list[T]:
+        """What a function makes of each layer's number, in order; some at a time, in as many threads as torch may use.
+
+        Args:
+            work: What it does depends on no other layer; array calls of NumPy run side by side.
+        """
+        parts = in_threads(lambda part: [work(index) for index in _numbers(part)], len(self.names), get_num_threads())
+        return [found for part in parts for found in part]
 
     @cached_property
     def floors(self) -> list[int]:

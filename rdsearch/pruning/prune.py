@@ -78,11 +78,10 @@ def prune(
 
     allocation = choose(Work(layers, seed, network, inputs), **(options or {}))
     choice = budgeted(allocation, layers, multipliers, survivors)
+    kept = layers.each(lambda index: highest_alive(choice.scores[index], layers.alive[index], choice.counts[index]))
     return {
-        name: torch.from_numpy(highest_alive(score, alive, count)).reshape(shape).to(weights[name].device)
-        for name, shape, score, alive, count in zip(
-            layers.names, layers.shapes, choice.scores, layers.alive, choice.counts, strict=True
-        )
+        name: torch.from_numpy(mask).reshape(weights[name].shape).to(weights[name].device)
+        for name, mask in zip(layers.names, kept, strict=True)
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,11 @@ class Ranking:
     """The scores of all layers taken together; each layer is sorted once, and asked often.
 
     Args:
-        scores: Of the weights that take part, in any order, shape ``(living,)``, one array a layer, not negative.
+        scores: Of the weights that take part, in rising order, shape ``(living,)``, one array a layer, not negative.
     """
 
-    def __init__(self, scores: Iterable[Floats]) -> None:
-        self._by_layer = [np.sort(layer) for layer in scores]
+    def __init__(self, scores: Sequence[Floats]) -> None:
+        self._by_layer = list(scores)
         if len({layer.dtype for layer in self._by_layer}) > 1:
             self._by_layer = [layer.astype(np.float64) for layer in self._by_layer]
 
