@@ -69,6 +69,7 @@ def quantize(
         multipliers=settings.step_multipliers,
         plain=settings.plain,
         plain_step=settings.plain_step,
+        calibration=calibration,
     )
     work = Work(
         network,
