@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -124,14 +125,22 @@ def pruned(network: nn.Module, sparsity: float) -> nn.Module:
 
 
 def files_of(
-    task: Task, reference: Reference, row: Row, matched: bool, calibration: torch.Tensor, refinements: int
+    task: Task,
+    reference: Reference,
+    row: Row,
+    matched: bool,
+    calibration: torch.Tensor,
+    refinements: int,
+    granularity: Literal["network", "tensor", "sensitivity"],
 ) -> Iterator[File]:
     """The files of one row of the table, printed as they come."""
     for sparsity in row.sparsities:
         network = pruned(dense_network(task), sparsity) if sparsity else dense_network(task)
 
         def measure(step: float, network: nn.Module = network, sparsity: float = sparsity) -> File:
-            settings = QuantizationRecipe(method=row.method, step=float(step), reestimate_batchnorm=matched)
+            settings = QuantizationRecipe(
+                method=row.method, step=float(step), granularity=granularity, reestimate_batchnorm=matched
+            )
             started = time.process_time()
             data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
             seconds = time.process_time() - started
@@ -160,6 +169,7 @@ def main() -> None:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--matched-only", action="store_true", help="leave out the rows without matching")
     only.add_argument("--unmatched-only", action="store_true", help="leave out the rows with matching")
+    parser.add_argument("--granularity", choices=("network", "tensor", "sensitivity"), default="network")
     parser.add_argument("--refinements", type=int, default=2, help="files more for each bound, at most")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -175,7 +185,9 @@ def main() -> None:
     ways = [matched for matched in (False, True) if not (arguments.matched_only, arguments.unmatched_only)[matched]]
     ways = ways if normalised else [True]
     files = {
-        (name, matched): list(files_of(task, reference, ROWS[name], matched, calibration, arguments.refinements))
+        (name, matched): list(
+            files_of(task, reference, ROWS[name], matched, calibration, arguments.refinements, arguments.granularity)
+        )
         for name in arguments.rows
         for matched in ways
     }

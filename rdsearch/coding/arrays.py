@@ -49,7 +49,7 @@ def decode_arrays(data: bytes, shapes: Sequence[tuple[int, ...]]) -> list[NDArra
     """
     from rdsearch.coding.segments import decode_tensors
 
-    return decode_tensors(data, shapes)
+    return [array if is_void(array) else array.astype(np.int32, copy=False) for array in decode_tensors(data, shapes)]
 
 
 def is_void(array: np.ndarray) -> bool:
@@ -57,8 +57,16 @@ def is_void(array: np.ndarray) -> bool:
     return array.size > 1 and not any(array.strides) and not array[(0,) * array.ndim]
 
 
-def checked(array: np.ndarray, index: int) -> NDArray[np.int32]:
-    """``array`` as C-ordered int32, once it is known to fit.
+def narrowed(levels: np.ndarray) -> np.ndarray:
+    """Levels in the narrowest type that holds them and their negatives: most networks' take a byte."""
+    if not levels.size:
+        return levels
+    kind = np.min_scalar_type(-1 - max(int(levels.max()), -int(levels.min())))
+    return levels.astype(kind) if kind.itemsize < levels.itemsize else levels
+
+
+def checked(array: np.ndarray, index: int) -> np.ndarray:
+    """``array`` as it is, once it is known to hold integers within int32.
 
     Raises:
         QuantizationError: See `encode_arrays`.
@@ -73,4 +81,4 @@ def checked(array: np.ndarray, index: int) -> NDArray[np.int32]:
             f"tensor {index} has levels from {int(array.min())} to {int(array.max())}; the codec takes "
             "int32: use a larger step"
         )
-    return np.ascontiguousarray(array, np.int32).reshape(array.shape)
+    return array

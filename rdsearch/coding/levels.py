@@ -22,7 +22,7 @@ from rdsearch.coding.segments import decode_tensors, encode_tensors
 from rdsearch.errors import FileFormatError
 
 Levels = tuple[np.ndarray, float]
-"""int32 levels and their step: the values are ``levels * step`` in float32."""
+"""Levels, integers within int32 of any type, and their step: the values are ``levels * step`` in float32."""
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 """Names and shapes of tensors, in the order in which a file stores them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,26 +102,28 @@ class NetworkFile:
         Raises:
             FileFormatError: This machine has no memory for so many values, or some are not finite.
         """
+        values = dict(self.tensors())
+        return {
+            name: values[entry.note if entry.kind == "tied" else name]
+            for entry in self.layout.entries
+            for name, _ in entry.tensors()
+        }
+
+    def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and values of one tensor after the other; of ``tied`` entries the earlier one alone. Errors as above."""
         try:
-            return self._state()
+            for entry in self.layout.entries:
+                if entry.kind == "weight":
+                    yield entry.name, _values(self.weights[entry.name])
+                elif entry.kind == "vector":
+                    yield entry.name, _values(self.vectors[entry.name])
+                elif entry.kind == "batchnorm":
+                    yield from self._normalisation(entry).items()
+                elif entry.kind == "buffer":
+                    yield entry.name, self.buffers[entry.name]
         except MemoryError as error:
             total = sum(entry.size for entry in self.layout.entries)
             raise FileFormatError(f"a network of {total} values is too large for the memory of this machine") from error
-
-    def _state(self) -> dict[str, np.ndarray]:
-        state: dict[str, np.ndarray] = {}
-        for entry in self.layout.entries:
-            if entry.kind == "weight":
-                state[entry.name] = _values(self.weights[entry.name])
-            elif entry.kind == "vector":
-                state[entry.name] = _values(self.vectors[entry.name])
-            elif entry.kind == "batchnorm":
-                state |= self._normalisation(entry)
-            elif entry.kind == "buffer":
-                state[entry.name] = self.buffers[entry.name]
-            else:
-                state[entry.name] = state[entry.note]
-        return state
 
     def _normalisation(self, entry: Entry) -> dict[str, np.ndarray]:
         return {
@@ -137,9 +139,9 @@ class NetworkFile:
 def _values(levels: Levels) -> np.ndarray:
     if is_void(levels[0]):
         return np.zeros(levels[0].shape, np.float32)
-    # A product of arrays without dimensions is no array.
     with np.errstate(over="ignore"):
-        values = np.asarray(levels[0].astype(np.float32) * np.float32(levels[1]))
+        values = levels[0].astype(np.float32)
+        values *= np.float32(levels[1])
     if not np.isfinite(values).all():
         raise FileFormatError(f"levels at a step of {levels[1]:.3g} are no finite float32: the file is damaged")
     return values

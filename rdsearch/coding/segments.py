@@ -17,12 +17,12 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding.arrays import is_void
+from rdsearch.coding.arrays import is_void, narrowed
 from rdsearch.coding.container import Cursor, varint
 from rdsearch.coding.reading import reader_of
 from rdsearch.errors import FileFormatError
@@ -30,7 +30,7 @@ from rdsearch.errors import FileFormatError
 LARGEST_ALONE = 1 << 22
 SEGMENT = 1 << 21
 
-Array = NDArray[np.int32]
+Array = NDArray[np.signedinteger[Any]]
 Shape = tuple[int, ...]
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -48,7 +48,7 @@ def encode_tensors(tensors: Sequence[Array], ordered: Collection[int] = (), anew
     """Code tensors.
 
     Args:
-        tensors: C-ordered int32 arrays.
+        tensors: Integers within int32, of any type; a segment at a time is made C-ordered int32.
         ordered: Indices of tensors whose rows descend lexicographically in their magnitudes (`stream.in_order`).
         anew: Index of the tensor before which the model forgets what it has learnt.
     """
@@ -60,7 +60,10 @@ def encode_tensors(tensors: Sequence[Array], ordered: Collection[int] = (), anew
             if piece.tensor == anew and number:
                 encoder.forget()
             tensor = tensors[piece.tensor]
-            encoder.put(tensor if piece.rows is None else tensor[piece.rows], in_order=piece.tensor in ordered)
+            part = tensor if piece.rows is None else tensor[piece.rows]
+            # Of an array without dimensions it would make one with a single one.
+            whole = np.ascontiguousarray(part, np.int32).reshape(part.shape)
+            encoder.put(whole, in_order=piece.tensor in ordered)
         return encoder.finish()
 
     shapes = [tensor.shape for tensor in tensors]
@@ -87,6 +90,10 @@ def decode_tensors(
         wanted: Indices of the tensors that are returned, all by default. Segments without them are not read, and of
             others nothing behind the last of them.
 
+    Returns:
+        Each tensor in the narrowest type that holds it, see `arrays.narrowed`; one of zeros alone is a view that takes
+        no memory.
+
     Raises:
         FileFormatError: The payload is damaged, or does not fit the shapes.
     """
@@ -99,7 +106,8 @@ def decode_tensors(
         for number, piece in enumerate(pieces[: last + 1]):
             if piece.tensor == anew and number:
                 decoder.forget()
-            found.append(decoder.get(_shape_of(piece, shapes), in_order=piece.tensor in ordered))
+            levels = decoder.get(_shape_of(piece, shapes), in_order=piece.tensor in ordered)
+            found.append(levels if is_void(levels) else narrowed(levels))
         if len(found) == len(pieces):
             decoder.finish()
         return found
@@ -119,7 +127,7 @@ def decode_tensors(
         for piece, array in zip(pieces, arrays, strict=False):
             found.setdefault(piece.tensor, []).append(array)
     return [
-        _joined(found[index], tuple(shape)) if index in found else np.zeros(shape, np.int32)
+        _joined(found.pop(index), tuple(shape)) if index in found else np.zeros(shape, np.int32)
         for index, shape in enumerate(shapes)
         if wanted is None or index in wanted
     ]
@@ -192,7 +200,7 @@ def _joined(arrays: Sequence[Array], shape: Shape) -> Array:
         return arrays[0]
     if all(map(_is_zeros, arrays)):
         return np.broadcast_to(np.int32(0), shape)
-    whole = np.zeros(shape, np.int32)
+    whole = np.zeros(shape, np.result_type(*(array for array in arrays if not _is_zeros(array))))
     first = 0
     for array in arrays:
         if not _is_zeros(array):

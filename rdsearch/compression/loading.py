@@ -149,9 +149,10 @@ def fill(network: nn.Module, file: NetworkFile) -> None:
             + (f"; and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
         )
     _leave_meta(network)
-    state = {name: torch.from_numpy(array) for name, array in file.state_dict().items()}
+    own = network.state_dict()
     with torch.no_grad():
-        network.load_state_dict(state)
+        for name, array in file.tensors():  # one at a time in float32, beside the network
+            own[name].copy_(torch.from_numpy(array))
 
 
 def _leave_meta(network: nn.Module) -> None:

@@ -74,7 +74,10 @@ def compress(
     settings = with_quantizer(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, "recipe"), task)
     for note in task.notes:
         warnings.warn(note, stacklevel=2)
-    for point, _ in rounds(task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe):
+    made = rounds(
+        task, settings, seed=seed, device=device, baseline=baseline, embed_recipe=embed_recipe, checkpoints=False
+    )
+    for point, _ in made:
         yield point
 
 
@@ -90,7 +93,8 @@ def rounds(
     parameters: Mapping[str, Scalar] | None = None,
     embed_recipe: bool = False,
     drafts: Callable[[int], Draft] | None = None,
-) -> Iterator[tuple[OperatingPoint, Checkpoint]]:
+    checkpoints: bool = True,
+) -> Iterator[tuple[OperatingPoint, Checkpoint | None]]:
     """`compress` with a checkpoint beside every operating point, and able to go on ``after`` one.
 
     Every round draws from its own seed, so that a trial that goes on from a checkpoint gives the same
@@ -106,6 +110,7 @@ def rounds(
         parameters: What the points carry as their parameters; the recipe's own settings when not given.
         embed_recipe: Store the recipe in every file.
         drafts: From a round's number to what keeps the state of a long training within it.
+        checkpoints: Without them, which take as much memory as the network, the last round may use it up.
     """
     task = task.for_search()
     place, seed = checked_device(device), checked_seed(seed)
@@ -116,6 +121,7 @@ def rounds(
     masks = _masks_on(place, after.masks) if after else None
     for number in range(after.round + 1 if after else 1, recipe.pruning.rounds + 1):
         started = time.perf_counter()
+        keep = checkpoints or number < recipe.pruning.rounds
         masks = _prune_and_retrain(task, network, masks, recipe, number, seed, place)
         with isolated_rng(_seeds(seed, number)[3]):  # a network may draw at random wherever it is run
             data = pack(
@@ -126,7 +132,10 @@ def rounds(
                 network_id=task.network_id,
                 recipe=recipe.cut(number).as_dict() if embed_recipe else None,
                 train_levels=_level_trainer(task, recipe, number, seed, place, drafts(number) if drafts else None),
+                keep=keep,
             )
+        if not keep:
+            del network  # before there is another one to be scored
         point = measure(task, data, baseline, place)
         point = replace(
             point,
@@ -134,7 +143,7 @@ def rounds(
             seconds=time.perf_counter() - started,
             parameters=dict(parameters) if parameters is not None else recipe.flat(),
         )
-        yield point, Checkpoint.of(network, masks, number)
+        yield point, Checkpoint.of(network, masks, number) if checkpoints else None
 
 
 def _prune_and_retrain(

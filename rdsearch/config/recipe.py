@@ -139,8 +139,9 @@ class QuantizationRecipe(Settings):
     """How the levels are chosen."""
     step: float = Field(0.2, gt=0, le=10)
     """Distance between levels, in units of the surviving weights' root mean square."""
-    granularity: Literal["network", "tensor"] = "network"
-    """Whether the root mean square, and so the step, is the whole network's or each tensor's own."""
+    granularity: Literal["network", "tensor", "sensitivity"] = "network"
+    """Whether the root mean square, and so the step, is the whole network's or each tensor's own; or the whole
+    network's, from where steps are shared out by what the outputs lose, at about the same rate."""
     dead_zone: float = Field(1.0, ge=1, le=4)
     """Width of the interval that becomes zero, in steps (method ``uniform``); 1 is rounding to nearest."""
     rate_weight: float = Field(0.04, ge=0, le=10)

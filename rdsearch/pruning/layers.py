@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import get_num_threads, nn
 
+from rdsearch.base.compiled import in_threads
 from rdsearch.base.network.inputs import Inputs
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
+
+
+T = TypeVar("T")
+
+
+def _numbers(part: slice) -> range:
+    return range(part.start, part.stop)
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,14 @@ class Layers:
     Attributes:
         names: Name of each layer's weight.
         shapes: Shape of each layer's weight, e.g. ``(out, in, kh, kw)``.
-        magnitudes: Absolute values, one float32 or float64 array of shape ``(size,)`` a layer.
+        magnitudes: Absolute values, one float32 or float64 array of shape ``(size,)`` a layer; each is made of the
+            weights as they are when it is asked for, so that there need be one at a time.
         alive: Which weights survived the rounds before, one boolean array of shape ``(size,)`` a layer.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    magnitudes: tuple[Floats, ...]
+    magnitudes: Sequence[Floats]
     alive: tuple[Bools, ...]
 
     @cached_property
@@ -43,12 +52,19 @@ class Layers:
         """Living weights of each layer: the most that it can keep."""
         return [int(mask.sum()) for mask in self.alive]
 
-    def living(self, values: Sequence[Floats]) -> list[Floats]:
-        """Of one array of shape ``(size,)`` a layer, the entries of living weights."""
-        return [
-            value if cap == mask.size else value[mask]
-            for value, mask, cap in zip(values, self.alive, self.caps, strict=True)
-        ]
+    def living(self, index: int) -> Floats:
+        """Magnitudes of a layer's living weights: ``(cap,)``."""
+        magnitudes = self.magnitudes[index]
+        return magnitudes if self.caps[index] == magnitudes.size else magnitudes[self.alive[index]]
+
+    def each(self, work: Callable[[int], T]) -> list[T]:
+        """What a function makes of each layer's number, in order; some at a time, in as many threads as torch may use.
+
+        Args:
+            work: What it does depends on no other layer; array calls of NumPy run side by side.
+        """
+        parts = in_threads(lambda part: [work(index) for index in _numbers(part)], len(self.names), get_num_threads())
+        return [found for part in parts for found in part]
 
     @cached_property
     def floors(self) -> list[int]:
@@ -89,7 +105,7 @@ class Choice:
     """
 
     counts: list[int]
-    scores: tuple[Floats, ...]
+    scores: Sequence[Floats]
 
 
 Allocation: TypeAlias = Callable[[int], Choice]

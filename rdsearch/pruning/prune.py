@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from rdsearch.base.registry import suggest
 from rdsearch.errors import PruningError
 from rdsearch.pruning import METHODS
 from rdsearch.pruning.budgets import budgeted, layer_multipliers
-from rdsearch.pruning.layers import Floats, Layers, Method, Work
+from rdsearch.pruning.layers import Bools, Floats, Layers, Method, Work
 from rdsearch.pruning.profile import profile_budgets
 from rdsearch.pruning.ranking import highest_alive
 from rdsearch.pruning.weights import require_finite
@@ -77,17 +78,19 @@ def prune(
 
     allocation = choose(Work(layers, seed, network, inputs), **(options or {}))
     choice = budgeted(allocation, layers, multipliers, survivors)
+    kept = layers.each(lambda index: highest_alive(choice.scores[index], layers.alive[index], choice.counts[index]))
     return {
-        name: torch.from_numpy(highest_alive(score, alive, count)).reshape(shape).to(weights[name].device)
-        for name, shape, score, alive, count in zip(
-            layers.names, layers.shapes, choice.scores, layers.alive, choice.counts, strict=True
-        )
+        name: torch.from_numpy(mask).reshape(weights[name].shape).to(weights[name].device)
+        for name, mask in zip(layers.names, kept, strict=True)
     }
 
 
 def all_alive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Masks that remove nothing, on the weights' devices."""
-    return {name: torch.ones(weight.shape, dtype=torch.bool, device=weight.device) for name, weight in weights.items()}
+    """Masks that remove nothing, on the weights' devices: each is one number seen from everywhere, and read alone."""
+    return {
+        name: torch.ones((), dtype=torch.bool, device=weight.device).expand(weight.shape)
+        for name, weight in weights.items()
+    }
 
 
 def require_possible(
@@ -143,16 +146,38 @@ def _layers(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -
     return Layers(
         names=tuple(weights),
         shapes=tuple(tuple(weight.shape) for weight in weights.values()),
-        magnitudes=tuple(_magnitudes(weight) for weight in weights.values()),
-        alive=tuple(masks[name].detach().cpu().flatten().numpy() for name in weights),
+        magnitudes=_Magnitudes(list(weights.values())),
+        alive=tuple(_flat(masks[name]) for name in weights),
     )
 
 
-def _magnitudes(weight: Tensor) -> Floats:
-    # float32 holds what half precision can be, and is sorted in half the time of float64.
-    exact = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    magnitudes: Floats = weight.detach().to("cpu", exact).abs().flatten().numpy()
-    return magnitudes
+def _flat(mask: Tensor) -> Bools:
+    """(size,); of a mask that is one number seen from everywhere, such a one."""
+    seen = mask.detach().cpu().numpy()
+    return seen.reshape(-1) if any(seen.strides) else np.broadcast_to(seen.reshape(-1)[:1], seen.size)
+
+
+class _Magnitudes(Sequence[Floats]):
+    """Of one layer after the other, while they are looked at."""
+
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        self._weights = weights
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    @overload
+    def __getitem__(self, index: int) -> Floats: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Floats]: ...
+    def __getitem__(self, index: int | slice) -> Floats | Sequence[Floats]:
+        if isinstance(index, slice):
+            return _Magnitudes(self._weights[index])
+        weight = self._weights[index].detach()
+        # float32 holds what half precision can be, and is sorted in half the time of float64.
+        exact = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        magnitudes: Floats = weight.to("cpu", exact).abs().flatten().numpy()
+        return magnitudes
 
 
 def _check_options(method: str, choose: Method, options: Mapping[str, Any]) -> None:

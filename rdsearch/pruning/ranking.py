@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,21 +29,22 @@ def highest_alive(scores: Floats, alive: Bools, count: int) -> Bools:
 
 
 class Ranking:
-    """The scores of all layers taken together; sorted once, asked often.
+    """The scores of all layers taken together; each layer is sorted once, and asked often.
 
     Args:
-        scores: Of the weights that take part, in any order, shape ``(living,)``, one array a layer.
+        scores: Of the weights that take part, in rising order, shape ``(living,)``, one array a layer, not negative.
     """
 
     def __init__(self, scores: Sequence[Floats]) -> None:
-        self._by_layer = [np.sort(layer) for layer in scores]
-        self._all = np.sort(np.concatenate(self._by_layer))
+        self._by_layer = list(scores)
+        if len({layer.dtype for layer in self._by_layer}) > 1:
+            self._by_layer = [layer.astype(np.float64) for layer in self._by_layer]
 
     def counts(self, survivors: int) -> list[int]:
         """How many of the ``survivors`` highest scores lie in each layer; of equal scores, earlier layers' go first."""
         if survivors == 0:
             return [0] * len(self._by_layer)
-        threshold = self._all[self._all.size - survivors]
+        threshold = self._threshold(survivors)
         counts = [int(layer.size - np.searchsorted(layer, threshold, "right")) for layer in self._by_layer]
         missing = survivors - sum(counts)
         for place, layer in enumerate(self._by_layer):
@@ -50,3 +52,17 @@ class Ranking:
             counts[place] += min(tied, missing)
             missing -= min(tied, missing)
         return counts
+
+    def _threshold(self, survivors: int) -> np.floating[Any]:
+        """The score that ``survivors`` scores reach, and no higher one."""
+        kind = self._by_layer[0].dtype
+        # Floats that are not negative are in the order of their bits, of which one after the other is found.
+        bits = np.dtype(f"u{kind.itemsize}").type
+        layers = [layer.view(bits) for layer in self._by_layer]
+        low, high = 0, 1 << (8 * kind.itemsize - 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            reached = sum(layer.size - int(np.searchsorted(layer, bits(middle))) for layer in layers)
+            low, high = (middle, high) if reached >= survivors else (low, middle)
+        found: np.floating[Any] = np.array([low], bits).view(kind)[0]
+        return found

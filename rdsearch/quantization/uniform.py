@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ MAX_LEVEL = 2**24
 STEP_BITS = 16
 """The lower bits of a step's float32 that are zero."""
 
+_AT_ONCE = 2**20
+"""Values that are computed with at a time, in float64: what goes through here is as large as a network's layers."""
+
 _ONE = 1e-6
 """A scale this near to 1 is 1."""
 
@@ -30,7 +34,7 @@ class Quantized:
     """A tensor as whole numbers.
 
     Attributes:
-        levels: int32, the tensor's shape.
+        levels: Integers within int32, the tensor's shape; most methods give the narrowest type that holds them.
         step: Distance between levels; the tensor's values are ``levels * step`` in float32.
     """
 
@@ -66,11 +70,25 @@ def quantize_uniform(values: Tensor, step: float, dead_zone: float = 1.0) -> Qua
     Raises:
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
-    ratio, step = in_steps(values, step)
-    levels = ratio.round()
-    # A value just outside the dead zone is never rounded back into it.
-    levels = torch.where(levels == 0, ratio.sign(), levels).masked_fill_(ratio.abs() < dead_zone / 2, 0.0)
-    return Quantized(levels.to(torch.int32).cpu().numpy(), step)
+    step, largest = usable_step(values, step)
+    levels = np.zeros(tuple(values.shape), np.min_scalar_type(-1 - (round(largest / step) if step else 0)))
+    if step:
+        found = levels.reshape(-1)
+        for place, part in _parts(values):
+            ratio = _in_steps(part, step)
+            near = ratio.round()
+            # A value just outside the dead zone is never rounded back into it.
+            near = torch.where(near == 0, ratio.sign(), near).masked_fill_(ratio.abs() < dead_zone / 2, 0.0)
+            found[place : place + part.numel()] = near.to(torch.int32).cpu().numpy()
+    return Quantized(levels, step)
+
+
+def _parts(values: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """A tensor's numbers in order, `_AT_ONCE` at a time, with the place of the first of them."""
+    place = 0
+    for part in torch.split(values.detach().reshape(-1), _AT_ONCE):
+        yield place, part
+        place += part.numel()
 
 
 def in_steps(values: Tensor, step: float) -> tuple[Tensor, float]:
@@ -79,21 +97,36 @@ def in_steps(values: Tensor, step: float) -> tuple[Tensor, float]:
     Raises:
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
-    values = values.detach().to(device=of_doubles(values.device), dtype=torch.float64)
-    largest = float(values.abs().max()) if values.numel() else 0.0
+    step, _ = usable_step(values, step)
+    return _in_steps(values.detach(), step) if step else _doubles(values.detach()), step
+
+
+def usable_step(values: Tensor, step: float) -> tuple[float, float]:
+    """The step made one that a file can hold (`snap_step`), and the values' largest magnitude; errors as `in_steps`."""
+    low, high = (float(end) for end in values.detach().aminmax()) if values.numel() else (0.0, 0.0)
+    largest = max(high, -low)
     if not math.isfinite(largest):
         raise QuantizationError("weights have NaN or infinite values; the network cannot be quantised")
     step = snap_step(step)
     if step == 0.0:
         if largest:
             raise QuantizationError("step 0 quantises nothing but zeros; give a greater step")
-        return values, 0.0
+        return 0.0, 0.0
     if largest / step > MAX_LEVEL:
         raise QuantizationError(
             f"step {step:g} puts a weight on level {largest / step:.3g}; at most {MAX_LEVEL}: give a greater step"
         )
+    return step, largest
+
+
+def _in_steps(values: Tensor, step: float) -> Tensor:
+    doubles = _doubles(values)
     # A GPU would multiply by the inverse of a number, which rounds otherwise; not by that of a tensor.
-    return values / values.new_tensor(step), step
+    return doubles / doubles.new_tensor(step)
+
+
+def _doubles(values: Tensor) -> Tensor:
+    return values.to(device=of_doubles(values.device), dtype=torch.float64)
 
 
 def quantize_to_bits(values: Tensor, bits: int) -> Quantized:
@@ -135,12 +168,13 @@ def is_folded(scale: Tensor) -> bool:
 
 def dequantize(quantized: Quantized) -> np.ndarray:
     """``levels * step``: float32, the tensor's shape."""
-    # A product of arrays without dimensions is no array.
-    return np.asarray(quantized.levels.astype(np.float32) * np.float32(quantized.step))
+    values = quantized.levels.astype(np.float32)
+    values *= np.float32(quantized.step)
+    return values
 
 
 def survivor_rms(weights: list[Tensor]) -> float:
     """Root mean square of the non-zero values of ``weights``; 0 when there are none."""
-    squares = sum(float(weight.detach().double().square().sum()) for weight in weights)
+    squares = sum(float(part.double().square().sum()) for weight in weights for _, part in _parts(weight))
     survivors = sum(int(torch.count_nonzero(weight.detach())) for weight in weights)
     return (squares / survivors) ** 0.5 if survivors else 0.0

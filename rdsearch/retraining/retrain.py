@@ -19,7 +19,7 @@ from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
-from rdsearch.tasks.training.stepper import hold
+from rdsearch.tasks.training.stepper import masked
 from rdsearch.tasks.training.train import train
 from rdsearch.tasks.weights.state import load_state
 
@@ -54,7 +54,7 @@ def retrain(
     """
     if settings.rewind:
         load_state(network, task.dense_state())
-    hold(network, masks)
+    masked(network, masks)
     if settings.gates.method is not None:
         # A gate that has closed stays closed: its weight is zero since the round before.
         masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}

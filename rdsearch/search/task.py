@@ -74,7 +74,7 @@ def keep_dense(folder: SearchFolder, task: Task) -> dict[str, Any]:
     """Put the dense weights into the search's folder, where they were trained; what the manifest says of them."""
     if not task.trains_dense:
         return {}
-    sha256 = folder.write_dense(save(task.dense_state()))
+    sha256 = folder.write_dense(save(dict(task.dense_state())))
     return {"dense": {"sha256": sha256, "training": task.training_fingerprint}}
 
 

@@ -45,13 +45,14 @@ def load_task(config: TaskConfig) -> Task:
         train=source.train,
         validation=config.validation if source.validation is None else source.validation,
         test=source.test,
+        evaluate=None if config.evaluate == "accuracy" else config.evaluate,
         name=f"{config.network}-{Path(config.dataset).stem}",
         validation_subset=config.validation_subset,
         checkpoint=config.checkpoint,
         training=config.train or training_for(config.network, config.dataset),
         seed=config.seed,
         network_id=network_id,
-        expected_accuracy=_expected(config),
+        expected_accuracy=_expected(config) if config.evaluate == "accuracy" else None,
         held_out=config.held_out,
     )
     try:

@@ -104,6 +104,8 @@ class TaskConfig(Settings):
     """Folder of the data; RDSEARCH_DATA when not given, and then the cache."""
     checkpoint: Path | None = None
     """Trained weights: .safetensors, .pt, .pth or .th."""
+    evaluate: Literal["accuracy", "kl"] = "accuracy"
+    """The score: top-1 accuracy; or the divergence of the outputs from the float network's, in nats, without labels."""
     validation: Annotated[int | float, AfterValidator(_check_count_or_share)] | None = None
     """Cut from the training split: a count of examples, or a share of 1; a tenth when not given."""
     held_out: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -23,6 +23,7 @@ from rdsearch.tasks.calls import check_takes
 from rdsearch.tasks.checks.classes import cross_entropy
 from rdsearch.tasks.checks.fit import try_out
 from rdsearch.tasks.checks.parts import parts
+from rdsearch.tasks.divergence import divergence
 from rdsearch.tasks.evaluation import Evaluation, accuracy_text, evaluate, top1
 from rdsearch.tasks.preprocessing import preprocessing_of
 from rdsearch.tasks.settings import TrainingConfig
@@ -33,10 +34,13 @@ from rdsearch.tasks.training.baseline import baseline_path, baseline_state
 from rdsearch.tasks.training.stepper import Loss
 from rdsearch.tasks.training.train import Progress
 from rdsearch.tasks.weights.checkpoints import load_checkpoint
-from rdsearch.tasks.weights.state import State, check_fit, load_state, state_fingerprint, to_numpy
+from rdsearch.tasks.weights.state import State, Stored, check_fit, load_state, state_fingerprint, to_numpy
 from rdsearch.tasks.weights.template import Template, blank, copied, plain
 
 Direction = Literal["maximize", "minimize"]
+
+KL = "kl"
+"""The score that compares outputs with those of the dense network."""
 
 
 class Task:
@@ -51,7 +55,9 @@ class Task:
         test: The test split, or a function without arguments that reads it; nothing but
             `test_split` ever looks at it.
         evaluate: From a network (in eval mode) and its batches of (inputs, targets) to a number; top-1
-            accuracy as a share of 1 when not given.
+            accuracy as a share of 1 when not given. ``"kl"`` needs no targets: the mean divergence of the outputs from
+            those of the network with the dense weights, in nats, of which less is better; see
+            `rdsearch.tasks.divergence`.
         name: What the task is called in reports.
         direction: Whether more of what ``evaluate`` returns is better (``"maximize"``) or less.
         loss: What training and retraining minimise: from output and targets to a scalar. Cross-entropy when not
@@ -80,7 +86,7 @@ class Task:
         train: SplitLike,
         validation: SplitLike | int | float | None = None,
         test: SplitLike | Callable[[], SplitLike] | None = None,
-        evaluate: Evaluation | None = None,
+        evaluate: Evaluation | Literal["kl"] | None = None,
         name: str = "task",
         direction: Direction = "maximize",
         loss: Loss | None = None,
@@ -94,7 +100,12 @@ class Task:
     ) -> None:
         seed = checked_seed(seed)
         _check_types(name, checkpoint, expected_accuracy)
-        _check_function(evaluate, "evaluate", "the network and its batches")
+        if isinstance(evaluate, str):
+            if evaluate != KL:
+                raise TaskError(f"evaluate = {evaluate!r}: give a function, or {KL!r}")
+            direction = "minimize"
+        else:
+            _check_function(evaluate, "evaluate", "the network and its batches")
         _check_function(loss, "loss", "output and targets")
         if direction not in {"maximize", "minimize"}:
             raise TaskError(f"direction = {direction!r}: allowed are 'maximize' and 'minimize'")
@@ -119,7 +130,7 @@ class Task:
         if isinstance(network, nn.Module):
             with torch.inference_mode(False):
                 own = copied(network)
-                self._dense, self._factory = to_numpy(own.state_dict()), Template(own)
+                self._dense, self._factory = Stored(own.state_dict()), Template(own)
         self._given = self._dense is not None
         self._left_out: list[str] = []
         self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().absolute()
@@ -290,7 +301,12 @@ class Task:
             The score: a share of 1 for accuracies, and minus what ``evaluate`` returned where less of that is
             better, so that fronts, drops and bounds mean the same for every task.
         """
-        value = evaluate(network, self.validation if split is None else split, self._evaluation, device=device)
+        evaluation = self._evaluation
+        if isinstance(evaluation, str):
+            reference = self.fresh_network()
+            load_state(reference, self.dense_state())
+            evaluation = partial(divergence, reference.to(device))
+        value = evaluate(network, self.validation if split is None else split, evaluation, device=device)
         return value if self.direction == "maximize" else -value
 
     @cached_property
@@ -341,7 +357,9 @@ class Task:
             state_fingerprint(self.dense_state()),
             self.train.fingerprint,
             self.validation.fingerprint,
-            getattr(self._evaluation, "__qualname__", type(self._evaluation).__qualname__),
+            self._evaluation
+            if isinstance(self._evaluation, str)
+            else getattr(self._evaluation, "__qualname__", type(self._evaluation).__qualname__),
             self.direction,
             *([] if self._subset is None else [self._subset.fingerprint]),
         ]

@@ -90,7 +90,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "task.network": found["task.network"],
         "task.dataset": found["task.dataset"],
         "task.validaton": "unknown key. Did you mean 'validation'? Allowed here are network, dataset, options, root, "
-        "checkpoint, validation, held_out, validation_subset, seed, train.",
+        "checkpoint, evaluate, validation, held_out, validation_subset, seed, train.",
         "task.seed": "-1 must be at least 0",
         "task.train.lr": "'fast' must be a number",
         "task.train.optimizer": "'adm' must be 'adamw', 'adam' or 'sgd'. Did you mean 'adam'?",
@@ -103,7 +103,7 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "recipe.pruning.rate": "1.5 must be less than 1",
         "recipe.pruning.skip": "'conv' must be a list",
         "recipe.retrain.lr": "float: the lowest value 0.1 is above the highest 0.01; swap them",
-        "recipe.quantization.granularity": "'layer' must be 'network' or 'tensor'",
+        "recipe.quantization.granularity": "'layer' must be 'network', 'tensor' or 'sensitivity'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
         "recipe.quantization.lambda": "unknown key: allowed here are method, step, granularity, dead_zone, "
         "rate_weight, step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, "

@@ -56,9 +56,28 @@ def test_snap_step_refuses_what_no_file_can_hold(step: float, said: str) -> None
 
 def test_rounding_is_to_the_nearest_multiple() -> None:
     quantized = quantize_uniform(torch.tensor([[0.0, 0.2, 0.26], [-0.8, 1.3, -0.24]]), 0.5)
-    assert quantized.levels.dtype == np.int32
+    assert quantized.levels.dtype == np.int8
     assert quantized.levels.tolist() == [[0, 0, 1], [-2, 3, 0]]
     assert quantized.step == 0.5
+
+
+@pytest.mark.parametrize(
+    ("largest", "kind"), [(127, np.int8), (128, np.int16), (32767, np.int16), (32768, np.int32), (2**24, np.int32)]
+)
+def test_levels_take_the_narrowest_type_that_holds_them_and_their_negatives(largest: int, kind: type) -> None:
+    quantized = quantize_uniform(torch.tensor([float(-largest), 0.4, float(largest)]), 1.0)
+    assert quantized.levels.dtype == kind
+    assert np.abs(quantized.levels).tolist() == [largest, 0, largest]
+
+
+def test_weights_of_several_parts_are_rounded_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.randn(7, 11, generator=torch.Generator().manual_seed(0))
+    whole = quantize_uniform(weights, 0.25, 1.5), survivor_rms([weights])
+    monkeypatch.setattr("rdsearch.quantization.uniform._AT_ONCE", 10)
+    for same in (weights, weights.T.contiguous().T):  # the other lies in another order in memory
+        parts = quantize_uniform(same, 0.25, 1.5)
+        assert np.array_equal(parts.levels, whole[0].levels)
+        assert survivor_rms([same]) == pytest.approx(whole[1], rel=1e-12)
 
 
 def test_a_wider_dead_zone_takes_more_to_zero_and_nothing_else_moves() -> None:

@@ -280,7 +280,7 @@ def test_a_checkpoint_of_the_user_is_the_dense_network(tmp_path: Path) -> None:
         ({"seed": -1}, "seed = -1: give a whole number from 0"),
         ({"seed": 0.5}, "seed = 0.5: give a whole number"),
         ({"seed": True}, "seed = True: give a whole number"),
-        ({"evaluate": "accuracy"}, "evaluate is a str: give a function"),
+        ({"evaluate": "accuracy"}, "evaluate = 'accuracy': give a function, or 'kl'"),
         ({"loss": 3}, "loss is a int: give a function"),
         ({"evaluate": lambda network: 1.0}, "evaluate is called with the network and its batches: too many"),
         ({"network": nn.Linear}, "network is called without arguments: missing a required argument: 'in_features'"),

@@ -7,7 +7,6 @@ the network that a trial goes on with, its masks and its checkpoints stay as the
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,6 +96,10 @@ class Order:
                     vectors[name] = _permuted(vectors[name], axis, one.order)
         return replace(refinement, vectors=list(vectors.values()))
 
+    def undone(self) -> Order:
+        """The order that takes a network back from this one."""
+        return Order([replace(one, order=torch.argsort(one.order)) for one in reversed(self.permutations)])
+
     def put(self, network: nn.Module) -> None:
         """Put a network into this order, in place."""
         state = network.state_dict()
@@ -165,8 +168,8 @@ def _whole_rows(channels: Channels, levels: Mapping[str, np.ndarray]) -> str | N
 
 def lexicographic(levels: np.ndarray) -> np.ndarray:
     """The order of rows in which their magnitudes descend lexicographically, those of `COARSE` and more being alike."""
-    coarse = COARSE + 1 - np.minimum(np.abs(levels.reshape(len(levels), -1).astype(np.int64)), COARSE)
-    rows = np.ascontiguousarray(coarse, np.uint8)
+    magnitudes = np.abs(np.clip(levels.reshape(len(levels), -1), -COARSE, COARSE))
+    rows = np.ascontiguousarray(COARSE + 1 - magnitudes, np.uint8)
     # As strings of bytes, none of them zero, which compare from the left.
     return np.argsort(rows.view(f"S{rows.shape[1]}").reshape(-1), kind="stable")
 
@@ -188,10 +191,13 @@ def _permuted(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
 
 
 def _same(network: nn.Module, order: Order, inputs: Inputs) -> bool:
-    """Whether a network in another order gives the same outputs, but for rounding."""
-    other = copy.deepcopy(network)
-    order.put(other)
-    before, after = (list(tensors_of(_outputs(one, inputs))) for one in (network, other))
+    """Whether a network in another order gives the same outputs, but for rounding; it is put into its own again."""
+    before = list(tensors_of(_outputs(network, inputs)))
+    order.put(network)
+    try:
+        after = list(tensors_of(_outputs(network, inputs)))
+    finally:
+        order.undone().put(network)
     return len(before) == len(after) and all(map(_close, before, after))
 
 

@@ -41,11 +41,12 @@ def pack(
     network_id: str | None = None,
     recipe: Mapping[str, Any] | None = None,
     train_levels: LevelTrainer | None = None,
+    keep: bool = True,
 ) -> bytes:
     """The ``.rdz`` file of a network.
 
     Args:
-        network: Float weights, pruned ones exactly zero; not changed.
+        network: Float weights, pruned ones exactly zero; not changed where it is kept.
         fresh_network: Makes networks of the same architecture.
         settings: Method, steps and bits.
         calibration: Inputs on the network's device, for methods that look at the inputs of layers (in one
@@ -53,6 +54,8 @@ def pack(
         network_id: Registered id, which saves names and shapes.
         recipe: Stored in the file when given.
         train_levels: Trains the levels that the method has chosen, before they are coded.
+        keep: Whether the network is needed afterwards. Where it is not, and nothing compares it with the decoded one,
+            its memory serves for that.
 
     Raises:
         QuantizationError: A weight is not finite, the step is too small, the method lacks calibration inputs, or
@@ -66,7 +69,9 @@ def pack(
     layout = layout_of(network)
     check_writable(layout)
     few = calibration[0] if calibration else None
-    decoded = quantize(network, [entry.name for entry in layout.of("weight")], fresh_network, settings, calibration)
+    names = [entry.name for entry in layout.of("weight")]
+    spare = not keep and train_levels is None and settings.quality_layers == 1
+    decoded = quantize(network, names, fresh_network, settings, calibration, in_place=spare)
     decoded = forget_unread(decoded, few)
 
     in_file = partial(contents, layout=layout, bias_bits=settings.bias_bits, network_id=network_id, recipe=recipe)
@@ -80,6 +85,8 @@ def pack(
         trained = train_levels(decoded.network, network, decoded.weights, size)
         decoded = forget_unread(Decoded(decoded.network, dict(trained.weights), trained.vectors), few)
     order, file = cheapest_order(decoded, few), in_file(decoded)
+    if settings.quality_layers == 1:
+        return encode_file(order.file(file))
     matched = calibration if settings.reestimate_batchnorm else []
     coarser = coarser_networks(settings.quality_layers, file, network, decoded.network, matched)
     return encode_file(order.file(file), [order.refinement(one, file) for one in coarser])

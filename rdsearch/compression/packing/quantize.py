@@ -10,7 +10,8 @@ from torch import nn
 
 from rdsearch.base.network.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.quantization import METHODS
+from rdsearch.quantization import METHODS, NEED_CALIBRATION
+from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.steps import steps_of
 from rdsearch.quantization.uniform import Quantized
@@ -40,22 +41,26 @@ def quantize(
     fresh_network: Callable[[], nn.Module],
     settings: QuantizationRecipe,
     calibration: Sequence[Inputs],
+    *,
+    in_place: bool = False,
 ) -> Decoded:
     """Choose the levels of a network's weights.
 
     Args:
-        network: Float weights, pruned ones exactly zero; not changed.
+        network: Float weights, pruned ones exactly zero; not changed but for ``in_place``.
         names: The weights, in the state dict.
         fresh_network: Makes networks of the same architecture.
         settings: Method and steps.
         calibration: Inputs on the network's device, for methods that look at the inputs of layers, and for matching
             batch normalisation.
+        in_place: Whether the network itself becomes the decoded one, where nothing looks at its float weights later.
 
     Raises:
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
-    coarse = copied(network, fresh_network).eval()
+    apart = not in_place or settings.method in NEED_CALIBRATION or _is_matched(network, settings)
+    coarse = (copied(network, fresh_network) if apart else network).eval()
     steps, plain = steps_of(
         network,
         names,
@@ -64,6 +69,7 @@ def quantize(
         multipliers=settings.step_multipliers,
         plain=settings.plain,
         plain_step=settings.plain_step,
+        calibration=calibration,
     )
     work = Work(
         network,
@@ -76,3 +82,7 @@ def quantize(
         match_batchnorm=settings.reestimate_batchnorm,
     )
     return Decoded(coarse, METHODS.load(settings.method)(work))
+
+
+def _is_matched(network: nn.Module, settings: QuantizationRecipe) -> bool:
+    return settings.reestimate_batchnorm and bool(batchnorm_layers(network))

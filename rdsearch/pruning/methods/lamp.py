@@ -17,7 +17,7 @@ def lamp(work: Work) -> Allocation:
     2010.07611, eq. (1).
     """
     layers = work.layers
-    ranking = Ranking([lamp_scores(living) for living in layers.living(layers.magnitudes)])
+    ranking = Ranking(layers.each(lambda index: np.ascontiguousarray(lamp_scores(layers.living(index))[::-1])))
 
     def allocate(survivors: int) -> Choice:
         return Choice(ranking.counts(survivors), layers.magnitudes)

@@ -81,12 +81,12 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 def _curve(network: nn.Module, inputs: Inputs, reference: Tensor, layers: Layers, index: int) -> Curve:
     name, cap = layers.names[index], layers.caps[index]
     weight = network.get_parameter(name)
-    whole = weight.detach().clone()
+    whole, magnitudes = weight.detach().clone(), layers.magnitudes[index]
     counts = np.unique([*(round(share * cap) for share in KEPT), cap])
     distortions = np.zeros(counts.size)
     try:
         for place, count in enumerate(counts[:-1]):
-            mask = highest_alive(layers.magnitudes[index], layers.alive[index], int(count))
+            mask = highest_alive(magnitudes, layers.alive[index], int(count))
             weight.copy_(whole * torch.from_numpy(mask).reshape(whole.shape).to(whole.device))
             outputs = _outputs(network, inputs)
             distortions[place] = float((outputs - reference).square().sum()) / count_examples(inputs)

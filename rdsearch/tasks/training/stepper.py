@@ -32,7 +32,7 @@ STEPS_AT, STEP_FACTOR = (0.5, 0.75), 0.1
 
 
 def hold(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Held:
-    """Set masked weights to zero.
+    """Set masked weights to zero, and say which of them are to stay so.
 
     Args:
         network: Changed in place.
@@ -41,8 +41,13 @@ def hold(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Held:
     Raises:
         TaskError: A mask that fits no parameter.
     """
+    return [(parameter, mask.to(dtype=parameter.dtype)) for parameter, mask in masked(network, masks)]
+
+
+def masked(network: nn.Module, masks: Mapping[str, Tensor] | None) -> list[tuple[nn.Parameter, Tensor]]:
+    """Set masked weights to zero; the parameters where there are such, with their masks. Arguments as for `hold`."""
     parameters = dict(network.named_parameters(remove_duplicate=False))
-    held = []
+    found = []
     for name, mask in (masks or {}).items():
         if name not in parameters:
             raise TaskError(f"a mask for {name!r}, but the network's parameters are {', '.join(parameters)}")
@@ -51,11 +56,14 @@ def hold(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Held:
             raise TaskError(
                 f"the mask of {name!r} has shape {tuple(mask.shape)}, the parameter {tuple(parameter.shape)}"
             )
+        alive = mask.to(parameter.device)
+        if alive.all():
+            continue
         with torch.no_grad():
             # Not a product: a weight that is not finite has to go as well, and zeros should carry no sign.
-            parameter.masked_fill_(~mask.to(parameter.device), 0.0)
-        held.append((parameter, mask.to(device=parameter.device, dtype=parameter.dtype)))
-    return held
+            parameter.masked_fill_(~alive, 0.0)
+        found.append((parameter, alive))
+    return found
 
 
 class Stepper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from rdsearch.errors import TaskError
 from rdsearch.tasks.weights.names import Matched, few, match_names
-from rdsearch.tasks.weights.state import State, check_fit, to_numpy
+from rdsearch.tasks.weights.state import State, Stored, check_fit
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
 
@@ -34,6 +35,11 @@ USUAL_KEYS = (
 """Keys under which training scripts put the weights beside their epoch, optimiser and so on; any other is found too,
 but these go first where several hold weights of the network."""
 
+INDEX_SUFFIX = ".safetensors.index.json"
+
+MAPPED = 2**28
+"""Bytes of a file of safetensors from which on it is mapped into memory and not read."""
+
 DEPTH = 2
 """Mappings inside mappings that are looked into for weights."""
 
@@ -46,8 +52,10 @@ def load_checkpoint(path: Path, network: nn.Module) -> tuple[State, list[str]]:
     """Read trained weights and check that they are the network's.
 
     Args:
-        path: ``.safetensors``, or ``.pt``, ``.pth``, ``.th``, ``.bin``, ``.ckpt`` written by ``torch.save``: a state
-            dict, bare or under any key. Names may have prefixes in common; of tied weights one name will do.
+        path: ``.safetensors``; the ``.safetensors.index.json`` of one that lies in several files beside it; or
+            ``.pt``, ``.pth``, ``.th``, ``.bin``, ``.ckpt`` written by ``torch.save``: a state dict, bare or under any
+            key. Names may have prefixes in common; of tied weights one name will do. Safetensors of `MAPPED` bytes and
+            more are mapped into memory, so that they have to stay as they are while the weights are in use.
         network: Whose weights they are; not changed.
 
     Returns:
@@ -78,18 +86,18 @@ def load_checkpoint(path: Path, network: nn.Module) -> tuple[State, list[str]]:
         notes.append(f"checkpoint {path}: {used} are read; those under {few(others)} would fit as well")
     if matched.foreign:
         notes.append(f"checkpoint {path}: left out, as the network has no such tensors: {few(matched.foreign)}")
-    return to_numpy({name: tensors[name] for name in own}), notes
+    return Stored({name: tensors[name] for name in own}), notes
 
 
 def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise TaskError(f"checkpoint {path} is no readable safetensors file: {error}") from None
+        return _safetensors(path)
+    if path.name.endswith(INDEX_SUFFIX):
+        return _shards(path)
     if path.suffix not in TORCH_SUFFIXES:
         raise TaskError(
-            f"checkpoint {path} ends in {path.suffix!r}: known are .safetensors, {', '.join(TORCH_SUFFIXES)}"
+            f"checkpoint {path} ends in {path.suffix!r}: known are .safetensors, {INDEX_SUFFIX}, "
+            f"{', '.join(TORCH_SUFFIXES)}"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -101,6 +109,35 @@ def _read(path: Path) -> Any:
     except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"checkpoint {path} cannot be read, it may be damaged: {reason} {_REMEDY}") from None
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+        # What overwrites a mapped file changes the weights in use, or ends the process where the file gets shorter.
+        return tensors if path.stat().st_size >= MAPPED else {name: value.clone() for name, value in tensors.items()}
+    except (SafetensorError, OSError) as error:
+        raise TaskError(f"checkpoint {path} is no readable safetensors file: {error}") from None
+
+
+def _shards(path: Path) -> dict[str, Tensor]:
+    """The tensors that an index names, from the files beside it."""
+    try:
+        named = json.loads(path.read_text())["weight_map"]
+        files = {name: str(file) for name, file in named.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TaskError(
+            f"checkpoint {path} is no index of safetensors files ({error}): it has a weight_map, from tensors' names "
+            "to files"
+        ) from None
+    if odd := sorted(file for file in set(files.values()) if Path(file).name != file or not file.strip(".")):
+        raise TaskError(f"checkpoint {path} names {odd[0]!r}: its files have to lie beside it")
+    if lacking := sorted(file for file in set(files.values()) if not (path.parent / file).is_file()):
+        raise TaskError(f"checkpoint {path}: {few(lacking)} missing beside it: fetch all files that the index names")
+    shards = {file: _safetensors(path.parent / file) for file in sorted(set(files.values()))}
+    if lost := [name for name, file in files.items() if name not in shards[file]]:
+        raise TaskError(f"checkpoint {path}: {few(lost)} not in the files that the index names for them")
+    return {name: shards[file][name] for name, file in files.items()}
 
 
 def _pickled(error: pickle.UnpicklingError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,19 +12,51 @@ from torch import Tensor, nn
 from rdsearch.errors import TaskError
 from rdsearch.tasks.weights.names import few
 
-State = dict[str, np.ndarray]
-"""Tensor name to array. Floats are float32, whatever precision they were trained in; integers stay."""
+State = Mapping[str, np.ndarray]
+"""Tensor name to read-only array. Floats are float32, whatever precision they were trained in; integers stay."""
 
 
-def to_numpy(state: Mapping[str, Tensor]) -> State:
+class Stored(State):
+    """Tensors as they are stored, in half precision or a mapped file, each an array while it is looked at.
+
+    Args:
+        tensors: By name; nobody else may write to them.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        array = _as_array(self._tensors[name])
+        array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __reduce__(self) -> tuple[type[dict[str, np.ndarray]], tuple[dict[str, np.ndarray]]]:
+        # Arrays, which Ray's workers on one machine share, as they do not share tensors.
+        return dict, (dict(self),)
+
+
+def to_numpy(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """Copy tensors into read-only arrays: float32 for every kind of float, the same dtype for integers."""
-    arrays: State = {}
+    arrays = {}
     for name, tensor in state.items():
-        kept = tensor.detach().cpu()
-        kept = kept.to(torch.float32) if kept.is_floating_point() else kept
-        arrays[name] = kept.contiguous().numpy().copy()
+        arrays[name] = _as_array(tensor.detach()).copy()
         arrays[name].flags.writeable = False
     return arrays
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    """A tensor's memory as an array, where nothing has to be converted."""
+    kept = tensor.cpu()
+    kept = kept.to(torch.float32) if kept.is_floating_point() else kept
+    array: np.ndarray = kept.contiguous().numpy()
+    return array
 
 
 def load_state(network: nn.Module, state: Mapping[str, np.ndarray]) -> None:

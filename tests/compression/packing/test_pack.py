@@ -232,3 +232,22 @@ def test_a_layers_step_is_multiplied_by_that_of_the_first_pattern_that_matches(n
 def test_a_step_pattern_that_matches_nothing_is_refused(network: nn.Module) -> None:
     with pytest.raises(RdsearchError, match=r"quantization\.step_multipliers.*'fc\*'"):
         packed(network, step_multipliers={"fc*": 2.0})
+
+
+@pytest.mark.parametrize("method", ["uniform", "rate_aware", "hessian"])
+@pytest.mark.parametrize("matched", [True, False])
+def test_a_network_that_is_not_kept_makes_the_very_file_that_a_kept_one_makes(
+    network: nn.Module, method: str, matched: bool
+) -> None:
+    settings = QuantizationRecipe(method=method, reestimate_batchnorm=matched)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    kept = pack(network, make, settings, [inputs()])
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert pack(network, make, settings, [inputs()], keep=False) == kept
+
+
+def test_the_memory_of_a_network_that_is_not_kept_serves_for_the_decoded_one(network: nn.Module) -> None:
+    weight = network[4].weight
+    data = pack(network, make, QuantizationRecipe(reestimate_batchnorm=False), [], keep=False)
+    assert torch.equal(weight.detach(), torch.from_numpy(decode(data).state_dict()["4.weight"]))

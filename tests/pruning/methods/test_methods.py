@@ -111,4 +111,27 @@ def test_a_ranking_counts_what_a_sort_of_all_layers_would_keep(layers, data):
     survivors = data.draw(st.integers(0, sum(map(len, layers))))
     flat = [(-score, place) for place, layer in enumerate(layers) for score in layer]
     expected = [[place for _, place in sorted(flat)[:survivors]].count(place) for place in range(len(layers))]
-    assert Ranking([np.array(layer, dtype=float) for layer in layers]).counts(survivors) == expected
+    assert Ranking([np.sort(np.array(layer, dtype=float)) for layer in layers]).counts(survivors) == expected
+
+
+def test_layers_of_different_precision_are_ranked_together():
+    layers = [np.array([0.1, 0.4], np.float32), np.array([0.2, 0.3, 0.5])]
+    assert [Ranking(layers).counts(survivors) for survivors in range(6)] == [
+        [0, 0],
+        [0, 1],
+        [1, 1],
+        [1, 2],
+        [1, 3],
+        [2, 3],
+    ]
+
+
+@pytest.mark.parametrize("method", ["global", "lamp", "uniform"])
+def test_masks_are_the_same_in_any_number_of_threads(method, monkeypatch):
+    weights = random_weights([(30, 20), (50, 6), (8, 4, 3, 3), (7, 5)])
+    found = []
+    for threads in (1, 3, 16):
+        monkeypatch.setattr("rdsearch.pruning.layers.get_num_threads", lambda threads=threads: threads)
+        found.append(prune(weights, None, 333, method=method))
+    for other in found[1:]:
+        assert all(torch.equal(mask, other[name]) for name, mask in found[0].items())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,66 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     save_file(prefixed("module."), tmp_path / "weights.safetensors")
     state, _ = load_checkpoint(tmp_path / "weights.safetensors", small_network())
     np.testing.assert_array_equal(state["3.bias"], seeded_network().get_parameter("3.bias").detach().numpy())
+
+
+def sharded(folder: Path) -> Path:
+    """A network's weights in two files, and their index."""
+    first, second = {}, {}
+    for number, (name, tensor) in enumerate(seeded_network().state_dict().items()):
+        (second if number % 2 else first)[name] = tensor
+    named = {}
+    for file, part in (("model-1-of-2.safetensors", first), ("model-2-of-2.safetensors", second)):
+        save_file(part, folder / file)
+        named |= dict.fromkeys(part, file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": named}))
+    return index
+
+
+def test_safetensors_in_several_files_are_read_by_their_index(tmp_path: Path) -> None:
+    state, notes = load_checkpoint(sharded(tmp_path), small_network())
+    assert not notes
+    for name, tensor in seeded_network().state_dict().items():
+        np.testing.assert_array_equal(state[name], tensor.numpy())
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("../model-1-of-2.safetensors", "its files have to lie beside it"),
+        ("..", "its files have to lie beside it"),
+        ("gone.safetensors", "gone.safetensors missing beside it: fetch all files"),
+        ("model-2-of-2.safetensors", "not in the files that the index names"),
+        (None, "is no index of safetensors files"),
+    ],
+)
+def test_an_index_that_names_what_is_not_there_is_refused(tmp_path: Path, file: str | None, said: str) -> None:
+    index = sharded(tmp_path)
+    content = json.loads(index.read_text())
+    moved = next(name for name, one in content["weight_map"].items() if one.startswith("model-1"))
+    content["weight_map"][moved] = file
+    index.write_text(json.dumps(content if file else {"weights": []}))
+    with pytest.raises(TaskError, match=said):
+        load_checkpoint(index, small_network())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_large_files_are_mapped_and_nobody_can_write_to_their_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("rdsearch.tasks.weights.checkpoints.MAPPED", 1)
+    save_file({name: tensor.to(dtype) for name, tensor in prefixed("").items()}, tmp_path / "weights.safetensors")
+    state, _ = load_checkpoint(tmp_path / "weights.safetensors", small_network())
+    network = small_network()
+    load_state(network, state)
+    with torch.no_grad():
+        network[1].weight.zero_()
+    for found in (state, pickle.loads(pickle.dumps(state))):  # noqa: S301
+        for name, tensor in prefixed("").items():
+            np.testing.assert_array_equal(found[name], tensor.to(dtype).float().numpy())
+            assert found[name].dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        state["1.weight"][:] = 0
 
 
 def test_old_files_may_lack_the_batch_counters(tmp_path: Path) -> None:
