@@ -1,8 +1,9 @@
 """How strongly the rate pulls: a controller that brings the file to its size.
 
-The goal falls from the size at the start to the target over the first part of the training, in log by a parabola: fast
-at first, and ever more slowly, so that levels which are on their way do not carry the file past it. The pull
-follows the logarithm of the ratio of size to goal, in proportion and by its sum (a PI controller). Between two files
+The goal falls from the size at the start to the target over the first part of the training, in log by the fourth power
+of what is left of that part: fast at first, so that most steps are those of a network that has been cut down, and ever
+more slowly, so that levels which are on their way do not carry the file past it. The pull follows the logarithm of the
+ratio of size to goal, in proportion and by its sum (a PI controller). Between two files
 that are really packed the size is guessed from densities, in proportion to the last one.
 """
 
@@ -21,20 +22,26 @@ RAMP = 0.6
 """Share of the training in which the goal moves."""
 EVERY = 5
 """Training steps between two corrections of the pull."""
-INTEGRAL, SLOWEST, FASTEST = 60.0, 0.005, 0.05
+POWER = 4
+"""Of the goal's fall."""
+INTEGRAL, SLOWEST, FASTEST = 120.0, 0.01, 0.1
 """Growth of the pull's logarithm over the whole training at an error of 1, and what a step has of it at least and at
 most: levels need tens of steps to follow."""
-PROPORTIONAL = 8.0
-FIRST_PULL = 0.1
+PROPORTIONAL = 24.0
+STRONGEST = 4.0
+"""Of what is in proportion, in log."""
+FIRST_PULL = 0.02
 """In mean magnitudes of the loss's gradient by a level, as are the bounds."""
 MEMORY = ADAM_BETAS[1] ** EVERY
 """Of that mean between two corrections: that of Adam's denominators."""
-BOUNDS = 1e-3, 1e3
-SLOPE = 0.08
+BOUNDS = 1e-4, 1e3
+SLOPE = 0.03
 """What is left to fall after that, of the target: a file below its goal hardly grows again, as the learning rate falls,
 so that the goal is met from above."""
 CLEARLY = 1.1
 """A file that begins below so many times its target keeps what is dead: it may need that again."""
+GROWS = 0.9
+"""A file below so many times its goal keeps what is dead as well: it has to grow."""
 MARGIN = 0.997
 """Of the target, what is aimed at."""
 _STATE = ("start", "ratio", "sum", "mean", "seen", "unit")
@@ -84,13 +91,13 @@ class Steering:
         share = step / self._steps
         left = max(0.0, 1 - share / RAMP)
         end = self._target * (1 + SLOPE * min(1.0, (1 - share) / (1 - RAMP)))
-        return float(end * (self._start / end) ** (left * left))
+        return float(end * (self._start / end) ** left**POWER)
 
     def shrinks(self, size: int, step: int) -> bool:
         """Whether a file of so many bytes still has to shrink, on the way to one that is clearly smaller."""
         if self._target is None:
             return True
-        return size >= self.goal(step) and self._start > CLEARLY * self._target
+        return size >= GROWS * self.goal(step) and self._start > CLEARLY * self._target
 
     def correct(self, bits: Tensor, step: int) -> None:
         """Follow what the levels would take now."""
@@ -100,7 +107,7 @@ class Steering:
         error = torch.log((self._fixed + self._ratio / 8 * bits) / self.goal(step)).clamp(-1, 1)
         low, high = map(math.log, BOUNDS)
         self._sum = (self._sum + self._integral * EVERY * error).clamp(low, high)
-        self.pull = self._unit * torch.exp(self._sum + PROPORTIONAL * error)
+        self.pull = self._unit * torch.exp(self._sum + (PROPORTIONAL * error).clamp(-STRONGEST, STRONGEST))
 
     def state(self) -> dict[str, object]:
         """Everything that changes."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rdsearch.retraining.rate.steering import FIRST_PULL, MARGIN, RAMP, SLOPE, Steering
+from rdsearch.retraining.rate.steering import FIRST_PULL, MARGIN, POWER, RAMP, SLOPE, Steering
 
 CPU = torch.device("cpu")
 
@@ -17,12 +17,12 @@ def started(target: int | None = 1000, weight: float = 0.0) -> Steering:
     return steering
 
 
-def test_the_goal_falls_by_a_parabola_in_log_and_then_slowly_to_the_target() -> None:
+def test_the_goal_falls_fast_in_log_and_then_slowly_to_the_target() -> None:
     steering = started()
     target = 1000 * MARGIN
     assert steering.goal(0) == pytest.approx(4100)
     above = target * (1 + SLOPE)
-    assert steering.goal(round(RAMP * 500)) == pytest.approx(above * (4100 / above) ** 0.25)
+    assert steering.goal(round(RAMP * 500)) == pytest.approx(above * (4100 / above) ** 0.5**POWER)
     assert steering.goal(round(RAMP * 1000)) == pytest.approx(above)
     assert steering.goal(1000) == pytest.approx(target)
 

@@ -57,7 +57,7 @@ def test_a_file_is_trained_to_below_its_target_and_does_its_job(digits: Task) ->
     point = one(digits, recipe)
     assert 1800 <= point.size_bytes <= 2000
     assert point.accuracy_drop < 0.05
-    assert point.sparsity > 0.9
+    assert point.sparsity > 0.85
 
 
 def test_without_a_target_the_file_keeps_its_size_and_gains_accuracy(task: Task) -> None:
