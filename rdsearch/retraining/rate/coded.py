@@ -26,7 +26,7 @@ INSIDE = 0.49
 ADAM_BETAS = (0.9, 0.999)
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 SOFT = 0.1
-"""Width in steps about zero over which the pull grows to its whole strength."""
+"""Width in steps about zero over which the rate's slope grows to its whole strength."""
 STEP_LR = 0.1
 """Learning rate of a step's logarithm over that of the levels."""
 

@@ -113,9 +113,9 @@ class Trained:
         if not self._floats:
             norms.hold(self.network)
 
-    def update(self, pull: Tensor, factor: float) -> None:
+    def update(self, price: Tensor, factor: float) -> None:
         """One step by the gradients, at a share of the learning rates; the network then has the file's values."""
-        self.coded.update(pull, self._lr * factor)
+        self.coded.update(price, self._lr * factor)
         if self._of_norms is not None:
             for group in self._of_norms.param_groups:
                 group["lr"] = norms.LR * factor

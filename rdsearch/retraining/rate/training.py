@@ -1,4 +1,4 @@
-"""The training of a file: straight through the levels, with a pull that is steered to the file's size."""
+"""The training of a file: straight through the levels, a bit's price steered to the file's size."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class _Run:
         if step % EVERY == 0:
             steering.look(trained.coded.mean_gradient())
             steering.correct(trained.coded.bits(), step)
-        trained.update(steering.pull, factor)
+        trained.update(steering.price, factor)
         self._total += value.detach()
         self._counted += 1
 

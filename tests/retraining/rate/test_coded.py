@@ -40,7 +40,7 @@ def test_the_gradient_by_a_step_is_that_of_all_its_values() -> None:
     assert float(coded.log_steps.grad[0]) == pytest.approx(expected, rel=1e-5)  # type: ignore[index]
 
 
-def test_the_pull_moves_every_level_towards_zero() -> None:
+def test_the_rate_moves_every_level_towards_zero() -> None:
     _, coded = linear()
     before = coded.tensors()["weight"].abs()
     far = before > 0.2

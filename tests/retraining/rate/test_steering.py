@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rdsearch.retraining.rate.steering import AHEAD, EVERY, FIRST_PULL, MARGIN, POWER, RAMP, SLOPE, Steering
+from rdsearch.retraining.rate.steering import AHEAD, EVERY, FIRST_PRICE, MARGIN, POWER, RAMP, SLOPE, Steering
 
 CPU = torch.device("cpu")
 
@@ -28,35 +28,35 @@ def test_the_goal_falls_no_faster_than_levels_can_and_then_slowly_to_the_target(
     assert steering.goal(steps) == pytest.approx(target)
 
 
-def test_the_pull_grows_while_the_file_is_too_large_and_falls_while_it_is_too_small() -> None:
+def test_the_price_grows_while_the_file_is_too_large_and_falls_while_it_is_too_small() -> None:
     for bits, sign in ((8 * 8000.0, 1), (8 * 400.0, -1)):
         steering = started()
-        pulls = []
+        prices = []
         for step in range(600, 660, 5):
             steering.correct(torch.tensor(bits), step)
-            pulls.append(float(steering.pull))
-        assert all(sign * (after - before) > 0 for before, after in pairwise(pulls))
-        assert sign * (pulls[0] - 2.0 * FIRST_PULL) > 0
+            prices.append(float(steering.price))
+        assert all(sign * (after - before) > 0 for before, after in pairwise(prices))
+        assert sign * (prices[0] - 2.0 * FIRST_PRICE) > 0
 
 
 def test_a_file_that_falls_fast_is_let_go_before_it_has_arrived() -> None:
     steering = started()
-    pulls = []
+    prices = []
     for size in (1400, 1300, 1200):
         steering.correct(torch.tensor(8.0 * (size - 100)), 700)
-        pulls.append(float(steering.pull))
+        prices.append(float(steering.price))
     assert steering.goal(700) < 1200
-    assert pulls[2] < pulls[0] / 2
+    assert prices[2] < prices[0] / 2
     assert 1200 / steering.goal(700) < (1300 / 1200) ** (AHEAD / EVERY)  # it would be past its goal by then
 
 
 def test_a_file_of_its_size_is_left_alone() -> None:
     steering = started()
     steering.correct(torch.tensor(8 * (steering.goal(700) - 100)), 700)
-    assert float(steering.pull) == pytest.approx(2.0 * FIRST_PULL, rel=1e-5)
+    assert float(steering.price) == pytest.approx(2.0 * FIRST_PRICE, rel=1e-5)
 
 
-def test_a_fixed_pull_stays() -> None:
+def test_a_fixed_price_stays() -> None:
     steering = started(None, weight=3.0)
     steering.correct(torch.tensor(1e6), 700)
-    assert float(steering.pull) == 6.0
+    assert float(steering.price) == 6.0

@@ -70,7 +70,7 @@ def test_without_a_target_the_file_keeps_its_size_and_gains_accuracy(task: Task)
     assert trained.size_bytes <= plain.size_bytes
 
 
-def test_a_stronger_pull_gives_a_smaller_file(task: Task) -> None:
+def test_a_higher_price_gives_a_smaller_file(task: Task) -> None:
     weak, strong = (one(task, tree(step=0.5, training={"rate_weight": weight})) for weight in (0.01, 3.0))
     assert strong.size_bytes < weak.size_bytes
 
@@ -162,7 +162,7 @@ def test_a_size_that_no_file_can_have_is_refused_before_any_work(task: Task, tar
         one(task, tree(training={"target_bytes": target}) | {"retrain": {"epochs": 10_000}})
 
 
-def test_a_size_and_a_fixed_pull_exclude_each_other(task: Task) -> None:
+def test_a_size_and_a_fixed_price_exclude_each_other(task: Task) -> None:
     with pytest.raises(ConfigError, match="rate_weight: 2 is of no effect beside target_bytes: 500"):
         one(task, tree(training={"target_bytes": 500, "rate_weight": 2.0}))
 
