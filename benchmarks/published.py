@@ -67,6 +67,8 @@ def files(name: str) -> tuple[list[File], list[Published]]:
     """A front's files that have been tested, and what is published for its network."""
     folder = RESULTS / name
     task = SearchFolder.open(folder).search_file().task
+    if task is None:
+        raise SystemExit(f"{folder}: a search of Python objects has no published rows beside it")
     found = [
         File(point.size_bytes, 1 - point.val_accuracy, 1 - point.test_accuracy)
         for point in rdsearch.load_front(folder)
@@ -124,8 +126,8 @@ def main() -> None:
         for file in ours:
             print(f"{file.size_bytes:8,}{file.val_error:20.2%}{file.test_error:14.2%}")
         for row in rows:
-            file = better(row, ours)
-            beside = "not dominated" if file is None else f"dominated by {file.size_bytes:,} B, {file.test_error:.2%}"
+            first = better(row, ours)
+            beside = f"dominated by {first.size_bytes:,} B, {first.test_error:.2%}" if first else "not dominated"
             print(f"{row.size_bytes:8,}{row.test_error:34.2%}  {row.method}: {beside}")
         print()
     if arguments.plot is not None:

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.quantization import machine
+from benchmarks.machine import machine
 from benchmarks.retraining import merged
 from rdsearch.compression.measure import measure_baseline
 from rdsearch.compression.packing import pack
