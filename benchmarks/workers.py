@@ -1,10 +1,10 @@
 """Many workers, and what the sampler's window costs, in virtual time: ``python -m benchmarks.workers [--quality]``.
 
-The published search of LeNet-300-100 on MNIST (results/mnist_lenet300/points.csv) stands in for trials: what a recipe
-gives and how long its rounds take is interpolated between the rounds that were measured there. Ledger, sampler,
-journal and round store are the real ones; a worker is an event. The driver does one thing at a time, and what it
-takes on this machine to settle a trial and to propose the next one passes in virtual time as well, with a constant for
-Ray's share; a worker waits meanwhile.
+The published search of LeNet-300-100 on MNIST (results/mnist_lenet300_rounds/points.csv) stands in for trials: what a
+recipe gives and how long its rounds take is interpolated between the rounds that were measured there. Ledger, sampler,
+journal and round store are the real ones; a worker is an event. The driver does one thing at a time, and what it takes
+on this machine to settle a trial and to propose the next one passes in virtual time as well, with a constant for Ray's
+share; a worker waits meanwhile.
 
 --latency MS … adds what an object store costs the driver: a request a trial, in which the study is told of one trial
 and of the next. Workers' own requests pass while they work.
@@ -37,7 +37,7 @@ from rdsearch.search.study.ledger import Ledger
 from rdsearch.search.study.samplers import TPE_WINDOW
 from rdsearch.search.study.window import Windowed
 
-PUBLISHED = Path(__file__).parents[1] / "results/mnist_lenet300"
+PUBLISHED = Path(__file__).parents[1] / "results/mnist_lenet300_rounds"
 BASELINE_BYTES, BASELINE_ACCURACY, DROP = 1_066_440, 0.9836, 0.05
 RAY_SECONDS = 0.02
 """Of the driver's time a trial: two workers with empty trials take 0.04 s a trial."""

@@ -45,6 +45,12 @@ def measure_baseline(task: Task, device: str | torch.device = "cpu") -> Baseline
     return Baseline(_score(task, network, device), size)
 
 
+def unscored_baseline(task: Task) -> Baseline:
+    """The dense network's size, and an accuracy of 0: for trials whose score does not matter. Nothing is trained."""
+    values = task.fresh_network().state_dict().values()
+    return Baseline(0.0, sum(value.numel() for value in values if value.is_floating_point()) * FLOAT32_BYTES)
+
+
 def _score(task: Task, network: nn.Module, device: str | torch.device, split: Split | None = None) -> float:
     """The same each time, whatever the network draws at random."""
     with isolated_rng(0):

@@ -11,7 +11,7 @@ from rdsearch.base.blame import blamed
 from rdsearch.base.device import choose_device
 from rdsearch.base.patterns import require_matches
 from rdsearch.compression.layout import layout_of
-from rdsearch.compression.measure import Baseline
+from rdsearch.compression.measure import unscored_baseline
 from rdsearch.compression.rounds import rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.space import Choice, RecipeSpace
@@ -54,7 +54,7 @@ def _try_out(task: Task, recipe: Recipe, device: torch.device) -> None:
     short = shortened(recipe)
     with blamed("the task cannot be tried out"):
         glimpse = task.glimpse(BATCHES * short.retrain.batch_size)
-    baseline = Baseline(accuracy=0.0, size_bytes=1)
+    baseline = unscored_baseline(task)
     try:
         with blamed("one round on a few examples fails"):
             next(rounds(glimpse, short, device=device, baseline=baseline))

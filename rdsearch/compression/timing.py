@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from rdsearch.base.randomness import isolated_rng
-from rdsearch.compression.measure import Baseline, dense_network
+from rdsearch.compression.measure import dense_network, unscored_baseline
 from rdsearch.compression.rounds import rounds
 from rdsearch.config.recipe import Recipe
 from rdsearch.tasks.task import Task
@@ -66,7 +66,7 @@ def time_task(task: Task, recipe: Recipe, device: torch.device, *, threads: int 
             }
         )
         glimpse = task.glimpse(max(seen, recipe.quantization.calibration, recipe.pruning.calibration))
-        point, _ = next(rounds(glimpse, still, device=device, baseline=Baseline(accuracy=0.0, size_bytes=1)))
+        point, _ = next(rounds(glimpse, still, device=device, baseline=unscored_baseline(task)))
     scored = evaluation * len(glimpse.validation) / len(task.validation)
     return Timing(evaluation, epoch, max(point.seconds - scored, 0.0), point.size_bytes)
 

@@ -67,7 +67,7 @@ class LevelTraining(Settings):
     """Size that the file is steered to, of which it stays less than 1 % below; null keeps the size that it has before
     the training."""
     rate_weight: float | None = Field(None, ge=0, le=1e6)
-    """A fixed pull of every level towards zero instead of a size, in mean magnitudes of the loss's gradient."""
+    """A fixed price of a bit instead of a size, in mean magnitudes of the loss's gradient by a level."""
     lr: float = Field(0.02, gt=0, le=10)
     """Learning rate of the levels at the start, in steps; it falls to 0 by half a cosine."""
     batch_size: int = Field(128, ge=1, le=65_536)

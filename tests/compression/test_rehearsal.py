@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import rdsearch
 from rdsearch.compression.kind import kind_of, with_quantizer
+from rdsearch.compression.measure import measure_baseline
 from rdsearch.compression.rehearsal import rehearse, samples_of, shortened
 from rdsearch.config.recipe import Recipe
 from rdsearch.config.space import parse_space
@@ -33,6 +34,16 @@ def recipe(**sections: Any) -> Recipe:
 
 def test_a_sound_task_has_nothing_to_say() -> None:
     assert rehearse(make(), [Recipe()]) == []
+
+
+def test_a_size_that_a_file_can_have_is_no_mistake_and_one_above_the_dense_networks_is() -> None:
+    sizes = [
+        recipe(quantization={"training": {"epochs": 1, "target_bytes": measure_baseline(make()).size_bytes + more}})
+        for more in (0, 1)
+    ]
+    assert rehearse(make(), sizes[:1]) == []
+    (said,) = rehearse(make(), sizes)
+    assert "the dense network takes" in said
 
 
 class Forgetful(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import IMAGE_AXES
 from rdsearch.quantization.uniform import Quantized, snap_step
+from rdsearch.retraining.rate.price import priced
 from rdsearch.retraining.rate.slicing import Left
 
 INSIDE = 0.49
@@ -25,7 +26,7 @@ INSIDE = 0.49
 ADAM_BETAS = (0.9, 0.999)
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 SOFT = 0.1
-"""Width in steps about zero over which the pull grows to its whole strength."""
+"""Width in steps about zero over which the rate's slope grows to its whole strength."""
 STEP_LR = 0.1
 """Learning rate of a step's logarithm over that of the levels."""
 
@@ -74,6 +75,7 @@ class Coded:
         self.log_steps = nn.Parameter(torch.tensor([segment.step for segment in segments], device=device).log())
         self._lengths = torch.tensor(self.counts, device=device)
         self._decoded = torch.empty_like(values)
+        self._slopes = torch.zeros_like(values)
         self._gradient = torch.zeros_like(values)
         views = zip(segments, self._forms, self._parts(self._decoded), self._parts(self._gradient), strict=True)
         for segment, form, decoded, gradient in views:
@@ -82,6 +84,7 @@ class Coded:
             [{"params": [self.values]}, {"params": [self.log_steps]}], lr=lr, betas=ADAM_BETAS, fused=True
         )
         self.decode()
+        self.bits()
 
     def decode(self) -> None:
         """Give the network's parameters the values of the file."""
@@ -93,37 +96,34 @@ class Coded:
         """The steps as a file can hold them: (n,), float32."""
         return self.log_steps.detach().exp().bfloat16().float()
 
-    def update(self, pull: Tensor, lr: float) -> None:
-        """One step of Adam by the gradients that lie in the parameters, and a pull towards zero.
+    def update(self, price: Tensor, lr: float) -> None:
+        """One step of Adam by the gradients that lie in the parameters and those of the rate, as `bits` saw it last.
 
         Args:
-            pull: The rate's slope in |v|, a scalar.
+            price: Of a bit, in units of the loss: a scalar.
             lr: Of v.
         """
         with torch.no_grad():
             by_step = torch.segment_reduce(self._gradient * self._decoded, "sum", lengths=self._lengths)
             gradient = self._gradient * self._spread(self.steps())
             # The slope of |v| is softened about zero, where it would jump to and fro.
-            gradient.addcmul_((self.values * (1 / SOFT)).clamp_(-1, 1), pull)
+            gradient.addcmul_((self.values * (1 / SOFT)).clamp_(-1, 1).mul_(self._slopes), price)
             self.values.grad, self.log_steps.grad = gradient, by_step
             for group, rate in zip(self.optimizer.param_groups, (lr, lr * STEP_LR), strict=True):
                 group["lr"] = rate
             self.optimizer.step()
 
     def bits(self) -> Tensor:
-        """About how many bits the levels take, by each segment's density and mean magnitude: a scalar."""
+        """About how many bits the levels take: a scalar. Updates go by the slopes of these from now on."""
         with torch.no_grad():
-            sums = [
-                torch.stack([torch.count_nonzero(levels).float(), levels.sum()])
-                for levels in self._parts(self.values.round().abs_())
-            ]
-            alive, magnitude = torch.stack(sums).unbind(1)
-        total = self._lengths.float()
-        density = (alive + 0.5) / (total + 1)
-        further = (magnitude - alive + 0.5) / (magnitude + 1)
-        zeros = (total - alive) * -torch.log2(1 - density * (1 - 1e-6))
-        others = alive * (1 - torch.log2(density) - torch.log2(1 - further)) - (magnitude - alive) * further.log2()
-        return (zeros + others).sum()
+            total = torch.zeros((), device=self.values.device)
+            for form, values, slopes in zip(
+                self._forms, self._parts(self.values.detach()), self._parts(self._slopes), strict=True
+            ):
+                bits, found = priced(form.shaped(values), form.channels)
+                slopes.copy_(form.flat(found.expand(form.shape)))
+                total += bits
+        return total
 
     def mean_gradient(self) -> Tensor:
         """Mean magnitude of the loss's gradient by the v whose levels are not zero: a scalar.
@@ -200,6 +200,7 @@ class Coded:
         """Everything that the next step depends on."""
         return {
             "values": self.values.detach(),
+            "slopes": self._slopes,
             "log_steps": self.log_steps.detach(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -208,6 +209,7 @@ class Coded:
         """Go on from what `state` gave, for the same segments."""
         with torch.no_grad():
             self.values.copy_(state["values"])  # type: ignore[arg-type]
+            self._slopes.copy_(state["slopes"])  # type: ignore[arg-type]
             self.log_steps.copy_(state["log_steps"])  # type: ignore[arg-type]
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         self.decode()
@@ -227,6 +229,11 @@ class _Form(NamedTuple):
     def of(cls, parameter: nn.Parameter) -> _Form:
         last = parameter.dim() == IMAGE_AXES and parameter.is_contiguous(memory_format=torch.channels_last)
         return cls(parameter.shape, last)
+
+    @property
+    def channels(self) -> tuple[int, int] | None:
+        """Axes of output and input channels; ``None`` for a vector."""
+        return (0, 1) if len(self.shape) > 1 else None
 
     def flat(self, values: Tensor) -> Tensor:
         """A tensor of the shape as a vector."""

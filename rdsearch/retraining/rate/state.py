@@ -113,9 +113,9 @@ class Trained:
         if not self._floats:
             norms.hold(self.network)
 
-    def update(self, pull: Tensor, factor: float) -> None:
+    def update(self, price: Tensor, factor: float) -> None:
         """One step by the gradients, at a share of the learning rates; the network then has the file's values."""
-        self.coded.update(pull, self._lr * factor)
+        self.coded.update(price, self._lr * factor)
         if self._of_norms is not None:
             for group in self._of_norms.param_groups:
                 group["lr"] = norms.LR * factor
@@ -140,9 +140,9 @@ class Trained:
                 {name: left.taken(name, values) for name, values in self.coded.tensors().items()}, self.coded, left
             )
 
-    def measure(self) -> int:
-        """Bytes of the file as it stands."""
-        return self._size(self._whole, self._filled(0.5))
+    def measure(self, last: bool = False) -> int:
+        """Bytes of the file as it stands; ``last`` leaves out what nothing reads, as in the end."""
+        return self._size(self._whole, self._filled(0.5), last=last)
 
     def settle(self, target: int | None) -> FileLevels:
         """Leave the file's network in ``whole``; a few small levels go where it does not fit the target.

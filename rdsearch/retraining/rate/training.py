@@ -1,4 +1,4 @@
-"""The training of a file: straight through the levels, with a pull that is steered to the file's size."""
+"""The training of a file: straight through the levels, a bit's price steered to the file's size."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ WARM_UP = 100
 """Steps in which the learning rate rises, at most a tenth of all."""
 CUT_FROM, CUT_UNTIL = 0.05, 0.9
 """Shares of the training between which channels that died are cut out."""
+LAST_FROM = 0.85
+"""Share of the training after which files are packed as in the end, without what nothing reads: that is one or two per
+cent, and takes several forward passes to see."""
 HELD_FROM = 0.3
 """Share of the training after which batch normalisation is the map that the file has."""
 _EXAMPLES = 2
@@ -91,7 +94,8 @@ class FileTraining:
         if self.settings.augmentation:
             split = Augmented(split, self.settings.augmentation)
         steps = training_steps(len(split), self.settings.schedule())[1]
-        steering = Steering(target, self.settings.rate_weight or 0.0, fixed, steps, self.device)
+        weight = self.settings.rate_weight or 0.0
+        steering = Steering(target, weight, fixed, steps, self.settings.lr, self.device)
         with isolated_rng(self.seed):
             first = next(iter(split.batches(_EXAMPLES, device=self.device)))[0]
             trained = Trained(
@@ -166,7 +170,7 @@ class _Run:
         if step % EVERY == 0:
             steering.look(trained.coded.mean_gradient())
             steering.correct(trained.coded.bits(), step)
-        trained.update(steering.pull, factor)
+        trained.update(steering.price, factor)
         self._total += value.detach()
         self._counted += 1
 
@@ -183,7 +187,7 @@ class _Run:
         self._counted = 0
         if share >= HELD_FROM:
             self._trained.hold_norms()
-        size = self._trained.measure()
+        size = self._trained.measure(last=share >= LAST_FROM)
         self._steering.measured(size, float(self._trained.coded.bits()))
         # Below its goal a network needs what is dead now: it has to grow.
         if CUT_FROM <= share <= CUT_UNTIL and self._steering.shrinks(size, step):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -38,7 +40,7 @@ def test_the_gradient_by_a_step_is_that_of_all_its_values() -> None:
     assert float(coded.log_steps.grad[0]) == pytest.approx(expected, rel=1e-5)  # type: ignore[index]
 
 
-def test_the_pull_moves_every_level_towards_zero() -> None:
+def test_the_rate_moves_every_level_towards_zero() -> None:
     _, coded = linear()
     before = coded.tensors()["weight"].abs()
     far = before > 0.2
@@ -71,13 +73,13 @@ def test_a_network_of_any_layout_sees_its_values(last: bool) -> None:
     torch.testing.assert_close(coded.tensors()["weight"] * 0.01, own, rtol=1e-2, atol=1e-6)
 
 
-def test_bits_are_those_of_independent_levels() -> None:
-    """Closed form: n h(p) for zeros, one bit a sign, and a geometric distribution of magnitudes."""
-    network = nn.Linear(100, 100, bias=False)
-    with torch.no_grad():
-        network.weight.zero_()
-        network.weight[:10] = 1.0
-    coded = Coded([segment("weight", network.weight, 1.0)], lr=0.1)
-    share = torch.tensor([0.1, 0.9])
-    entropy = float(-(share * share.log2()).sum()) * 10_000
-    assert float(coded.bits()) == pytest.approx(entropy + 1000, rel=0.01)
+def test_bits_go_over_all_tensors_in_any_layout() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Conv2d(5, 4, 1))
+    other = copy.deepcopy(network)
+    channels_last(other)
+    plain, last = (
+        Coded([segment(name, value, 0.1) for name, value in laid_out.named_parameters()], lr=0.1).bits()
+        for laid_out in (network, other)
+    )
+    assert float(plain) == pytest.approx(float(last), rel=1e-5)
+    assert float(plain) > 0

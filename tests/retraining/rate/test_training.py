@@ -51,13 +51,16 @@ def one(task: Task, recipe: dict[str, Any], **options: Any) -> OperatingPoint:
     return next(iter(compress(task, recipe, device="cpu", **options)))
 
 
-def test_a_file_is_trained_to_below_its_target_and_does_its_job(digits: Task) -> None:
+@pytest.mark.parametrize(("target", "epochs", "sparsity"), [(1000, 6, 0.94), (2000, 10, 0.85)])
+def test_a_file_is_trained_to_just_below_its_target_and_does_its_job(
+    digits: Task, target: int, epochs: int, sparsity: float
+) -> None:
     """Out of a network that was never pruned."""
-    recipe = tree(12, training={"target_bytes": 2000, "lr": 0.04}, step=1.6, granularity="tensor", bias_bits=5)
+    recipe = tree(epochs, training={"target_bytes": target, "lr": 0.04}, step=1.6, granularity="tensor", bias_bits=5)
     point = one(digits, recipe)
-    assert 1800 <= point.size_bytes <= 2000
+    assert 0.985 * target <= point.size_bytes <= target
     assert point.accuracy_drop < 0.05
-    assert point.sparsity > 0.9
+    assert point.sparsity > sparsity
 
 
 def test_without_a_target_the_file_keeps_its_size_and_gains_accuracy(task: Task) -> None:
@@ -67,7 +70,7 @@ def test_without_a_target_the_file_keeps_its_size_and_gains_accuracy(task: Task)
     assert trained.size_bytes <= plain.size_bytes
 
 
-def test_a_stronger_pull_gives_a_smaller_file(task: Task) -> None:
+def test_a_higher_price_gives_a_smaller_file(task: Task) -> None:
     weak, strong = (one(task, tree(step=0.5, training={"rate_weight": weight})) for weight in (0.01, 3.0))
     assert strong.size_bytes < weak.size_bytes
 
@@ -159,7 +162,7 @@ def test_a_size_that_no_file_can_have_is_refused_before_any_work(task: Task, tar
         one(task, tree(training={"target_bytes": target}) | {"retrain": {"epochs": 10_000}})
 
 
-def test_a_size_and_a_fixed_pull_exclude_each_other(task: Task) -> None:
+def test_a_size_and_a_fixed_price_exclude_each_other(task: Task) -> None:
     with pytest.raises(ConfigError, match="rate_weight: 2 is of no effect beside target_bytes: 500"):
         one(task, tree(training={"target_bytes": 500, "rate_weight": 2.0}))
 

@@ -20,7 +20,7 @@ from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.study.heuristics import heuristics
 from tests.search.books import Books, make_space
 
-EARLIER = Path(__file__).parents[3] / "results" / "mnist_lenet300"
+EARLIER = Path(__file__).parents[3] / "results" / "mnist_lenet300_rounds"
 
 
 def earlier_file() -> dict[str, Any]:
