@@ -237,7 +237,7 @@ def test_a_sweep_names_every_range_whose_values_it_does_not_know() -> None:
 
 
 def test_the_file_that_a_search_keeps_can_be_run_again_as_it_is() -> None:
-    kept = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300" / "config.yaml"
+    kept = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300_rounds" / "config.yaml"
     file = load_search_file(kept)
     assert file.name == read_yaml(kept)["name"]
     assert not {"name", "id"} & set(file.tree)
