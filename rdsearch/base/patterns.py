@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from rdsearch.base.registry import suggest
-from rdsearch.errors import PruningError
+from rdsearch.errors import PruningError, QuantizationError
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -32,3 +32,26 @@ def require_matches(patterns: Iterable[str], names: Sequence[str], setting: str)
                 f"{setting}: pattern {pattern!r} matches no layer. "
                 f"The layers are {', '.join(names)}.{suggest(pattern, names)}"
             )
+
+
+def require_weights(patterns: Collection[str], names: Sequence[str], vectors: Sequence[str], setting: str) -> None:
+    """Check that each pattern means at least one weight.
+
+    Args:
+        patterns: Of a setting that counts for weights alone.
+        names: The weights.
+        vectors: The other parameters.
+        setting: Its name, for the message.
+
+    Raises:
+        PruningError: A pattern matches nothing.
+        QuantizationError: A pattern matches vectors alone.
+    """
+    for pattern in patterns:
+        found = [name for name in vectors if matches(name, pattern)]
+        if found and not any(matches(name, pattern) for name in names):
+            raise QuantizationError(
+                f"{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which have bits of "
+                f"their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
+            )
+    require_matches(patterns, names, setting)

@@ -17,10 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rdsearch.base.network.inputs import Inputs, forward, in_parts
-from rdsearch.base.network.modes import as_in_use
-from rdsearch.base.network.outputs import tensors_of
-from rdsearch.base.randomness import isolated_rng
+from rdsearch.base.network.inputs import Inputs, in_parts
+from rdsearch.base.network.modes import outputs_of
 from rdsearch.errors import QuantizationError
 from rdsearch.quantization.uniform import quantize_uniform
 
@@ -70,7 +68,7 @@ def sensitive_steps(network: nn.Module, shared: Mapping[str, float], calibration
 
 def measure_curves(network: nn.Module, shared: Mapping[str, float], calibration: Sequence[Inputs]) -> dict[str, Curve]:
     """Curve of each weight; arguments and errors as for `sensitive_steps`."""
-    with as_in_use(network), torch.no_grad(), isolated_rng(0):
+    with torch.no_grad():
         wanted = _outputs(network, calibration)
         return {
             name: _curve(network, network.get_parameter(name), step, calibration, wanted)
@@ -143,6 +141,6 @@ def _outputs(network: nn.Module, calibration: Sequence[Inputs]) -> list[Tensor]:
         output
         for batch in calibration
         for part in in_parts(batch, EXAMPLES_AT_A_TIME)
-        for output in tensors_of(forward(network, part))
+        for output in outputs_of(network, part)
         if output.is_floating_point()
     ]

@@ -8,8 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from rdsearch.base.network.inputs import Inputs
-from rdsearch.base.patterns import matches, require_matches
-from rdsearch.errors import QuantizationError
+from rdsearch.base.patterns import matches
 from rdsearch.quantization.sensitivity import sensitive_steps
 from rdsearch.quantization.uniform import survivor_rms
 
@@ -39,16 +38,11 @@ def steps_of(
         calibration: Inputs on the network's device, for ``sensitivity``.
 
     Raises:
-        PruningError: A pattern matches no weight.
-        QuantizationError: A pattern matches vectors alone; or ``sensitivity`` has no inputs, or finds outputs that are
-            not finite.
+        QuantizationError: ``sensitivity`` has no inputs, or finds outputs that are not finite.
     """
     state: Mapping[str, Tensor] = network.state_dict()
     shared = survivor_rms([state[name] for name in names]) if granularity != "tensor" else 0.0
     own = {name: survivor_rms([state[name]]) for name in names} if granularity == "tensor" or plain else {}
-    vectors = [name for name, _ in network.named_parameters() if name not in set(names)]
-    for setting, patterns in (("plain", plain), ("step_multipliers", multipliers)):
-        _require_weights(f"quantization.{setting}", patterns, names, vectors)
     rounded = frozenset(name for name in names if any(matches(name, pattern) for pattern in plain))
     others = {name: step * (own[name] if granularity == "tensor" else shared) for name in names if name not in rounded}
     if granularity == "sensitivity":
@@ -60,14 +54,3 @@ def steps_of(
         return others[name] * next((factor for pattern, factor in multipliers.items() if matches(name, pattern)), 1.0)
 
     return {name: step_of(name) for name in names}, rounded
-
-
-def _require_weights(setting: str, patterns: Collection[str], names: Sequence[str], vectors: Sequence[str]) -> None:
-    for pattern in patterns:
-        found = [name for name in vectors if matches(name, pattern)]
-        if found and not any(matches(name, pattern) for name in names):
-            raise QuantizationError(
-                f"{setting}: pattern {pattern!r} names no weight but {len(found)} of the vectors, which have bits of "
-                f"their own ({found[0]}, ...): leave it out, and set quantization.bias_bits"
-            )
-    require_matches(patterns, names, setting)

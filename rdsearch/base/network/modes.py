@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from rdsearch.base.network.inputs import Inputs, forward
+from rdsearch.base.network.outputs import tensors_of
+from rdsearch.base.randomness import isolated_rng
 
 
 @contextmanager
@@ -26,3 +28,9 @@ def forward_in_use(network: nn.Module, inputs: Inputs) -> object:
     """What a network makes of inputs in evaluation mode; every module's mode is restored afterwards."""
     with as_in_use(network):
         return forward(network, inputs)
+
+
+def outputs_of(network: nn.Module, inputs: Inputs) -> list[Tensor]:
+    """The tensors in what a network in use makes of inputs: the same each time, whatever it draws at random."""
+    with isolated_rng(0):
+        return list(tensors_of(forward_in_use(network, inputs)))

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.network.channels import Axis, Channels, joined_channels
-from rdsearch.base.network.inputs import Inputs, count_examples, forward, some_examples
-from rdsearch.base.network.outputs import tensors_of
-from rdsearch.base.randomness import isolated_rng
+from rdsearch.base.network.inputs import Inputs, count_examples, some_examples
+from rdsearch.base.network.modes import outputs_of
 from rdsearch.coding.layout import Layout
 from rdsearch.coding.networkfile import NetworkFile
 from rdsearch.coding.progressive import Refinement
@@ -122,18 +121,21 @@ def cheapest_order(decoded: Decoded, inputs: Inputs | None) -> Order:
     try:
         few = _some(inputs)
         found = joined_channels(decoded.network, few)
+        with torch.no_grad():
+            outputs = outputs_of(decoded.network, few)
     except Exception:  # of the network's own code: what cannot be run so is left as it is
         return Order()
-    order = Order(_sorted(found, decoded.weights))
-    if _same(decoded.network, order, few):
-        return order
-    kept: list[Permutation] = []
-    for channels in found:
-        # One after the other: a weight's columns are permuted before its rows are sorted by them.
-        candidate = Order(_sorted([*(one.channels for one in kept), channels], decoded.weights))
-        if _same(decoded.network, candidate, few):
-            kept = list(candidate.permutations)
-    return Order(kept)
+    with torch.no_grad():
+        order = Order(_sorted(found, decoded.weights))
+        if _keeps(outputs, decoded.network, order, few):
+            return order
+        kept: list[Permutation] = []
+        for channels in found:
+            # One after the other: a weight's columns are permuted before its rows are sorted by them.
+            candidate = Order(_sorted([*(one.channels for one in kept), channels], decoded.weights))
+            if _keeps(outputs, decoded.network, candidate, few):
+                kept = list(candidate.permutations)
+        return Order(kept)
 
 
 def _named(channels: Channels, layout: Layout) -> Iterator[tuple[str, Axis]]:
@@ -190,20 +192,14 @@ def _permuted(levels: np.ndarray, axis: Axis, order: Tensor) -> np.ndarray:
     return np.ascontiguousarray(np.take(levels, axis.order(order, levels.shape[axis.axis]).numpy(), axis.axis))
 
 
-def _same(network: nn.Module, order: Order, inputs: Inputs) -> bool:
+def _keeps(outputs: Sequence[Tensor], network: nn.Module, order: Order, inputs: Inputs) -> bool:
     """Whether a network in another order gives the same outputs, but for rounding; it is put into its own again."""
-    before = list(tensors_of(_outputs(network, inputs)))
     order.put(network)
     try:
-        after = list(tensors_of(_outputs(network, inputs)))
+        found = outputs_of(network, inputs)
     finally:
         order.undone().put(network)
-    return len(before) == len(after) and all(map(_close, before, after))
-
-
-def _outputs(network: nn.Module, inputs: Inputs) -> object:
-    with torch.no_grad(), isolated_rng(0):
-        return forward(network, inputs)
+    return len(found) == len(outputs) and all(map(_close, outputs, found))
 
 
 def _close(before: Tensor, after: Tensor) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from rdsearch.base.network.inputs import Inputs
+from rdsearch.base.patterns import require_weights
 from rdsearch.coding.networkfile import check_writable, encode_file
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.packing.contents import contents
@@ -70,6 +71,9 @@ def pack(
     check_writable(layout)
     few = calibration[0] if calibration else None
     names = [entry.name for entry in layout.of("weight")]
+    vectors = [name for name, _ in network.named_parameters() if name not in set(names)]
+    require_weights(settings.plain, names, vectors, "quantization.plain")
+    require_weights(settings.step_multipliers, names, vectors, "quantization.step_multipliers")
     spare = not keep and train_levels is None and settings.quality_layers == 1
     decoded = quantize(network, names, fresh_network, settings, calibration, in_place=spare)
     decoded = forget_unread(decoded, few)

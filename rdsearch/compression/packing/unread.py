@@ -20,9 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.network.inputs import Inputs, count_examples, some_examples
-from rdsearch.base.network.modes import forward_in_use
+from rdsearch.base.network.modes import outputs_of
 from rdsearch.base.network.outputs import tensors_of
-from rdsearch.base.randomness import isolated_rng
 from rdsearch.compression.packing.quantize import Decoded
 from rdsearch.errors import TaskError
 from rdsearch.quantization.batchnorm import BATCHNORM
@@ -81,20 +80,14 @@ def _silenced(network: nn.Module, rows: Mapping[str, Tensor], inputs: Inputs) ->
     parameters = {name: network.get_parameter(name) for name in rows}
     kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     with torch.no_grad():
-        expected = _outputs(network, inputs)
+        expected = outputs_of(network, inputs)
         for name, parameter in parameters.items():
             parameter[rows[name]] = 0.0
-        if all(map(torch.equal, _outputs(network, inputs), expected)):
+        if all(map(torch.equal, outputs_of(network, inputs), expected)):
             return True
         for name, parameter in parameters.items():
             parameter.copy_(kept[name])
     return False
-
-
-def _outputs(network: nn.Module, inputs: Inputs) -> list[Tensor]:
-    """The same each time, whatever the network draws at random."""
-    with isolated_rng(0):
-        return list(tensors_of(forward_in_use(network, inputs)))
 
 
 def _without(quantized: Quantized, rows: Tensor | None) -> Quantized:
@@ -161,7 +154,7 @@ class _Added:
         """The network's outputs with it."""
         handles = [layer.register_forward_hook(partial(self._add, name)) for name, layer in self._layers.items()]
         try:
-            return _outputs(network, inputs)
+            return outputs_of(network, inputs)
         finally:
             for handle in handles:
                 handle.remove()
