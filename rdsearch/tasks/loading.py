@@ -111,7 +111,7 @@ def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.M
     if is_import_path(config.network):
         return ImportedFactory(config.network, options), None
     if is_folder(config.network):
-        folder = PretrainedFolder(Path(config.network).expanduser(), options)
+        folder = PretrainedFolder(Path(config.network).expanduser().absolute(), options)
         return folder if config.train is not None or config.checkpoint is not None else folder(), None
     network = RegisteredNetwork(config.network, options)
     if options.get("weights"):
