@@ -29,8 +29,9 @@ def init(
 ) -> None:
     """Look at a network and its data, time them, and write a search file for them.
 
-    NETWORK and DATASET are registered names, torchvision:NAME, a path of data, or functions of yours as
-    package.module:function. A round is tried out on a few examples; the dense network is not trained.
+    NETWORK and DATASET are registered names, torchvision:NAME, a folder that transformers saved a network in, a path of
+    data, or functions of yours as package.module:function. A round is tried out on a few examples; the dense network
+    is not trained.
     """
     from rdsearch.base.files import write_atomically
     from rdsearch.search.proposal import propose

@@ -52,6 +52,11 @@ def search_file_schema() -> dict[str, Any]:
         model = schema["$defs"][name]
         model["properties"] = {key: _or_range(inner, recipes) for key, inner in model["properties"].items()}
     schema["$defs"]["Range"] = _DOMAIN
+    for name in ("recipe", "search", "resources"):
+        schema["properties"][name] = _or_null(schema["properties"][name])
+    for name in ("pruning", "retrain"):
+        recipe = schema["$defs"]["Recipe"]["properties"]
+        recipe[name] = _or_null(recipe[name])
     schema["additionalProperties"] = False
     # What ``config.yaml`` of a search has besides.
     schema["properties"] |= {"name": {"type": "string"}, "id": {"type": "string"}}
@@ -75,6 +80,11 @@ def _references(part: Any) -> list[str]:
         here = [part["$ref"].rpartition("/")[2]] if "$ref" in part else []
         return here + [name for inner in part.values() for name in _references(inner)]
     return [name for inner in part for name in _references(inner)] if isinstance(part, list) else []
+
+
+def _or_null(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a part that may be left empty."""
+    return {"anyOf": [dict(value), {"type": "null"}]} | {key: value[key] for key in ("description",) if key in value}
 
 
 def _or_range(value: Mapping[str, Any], models: set[str]) -> dict[str, Any]:

@@ -114,13 +114,17 @@ class SearchConfig(Settings):
 
     objectives: tuple[Literal["size_bytes"], Literal["val_accuracy"]] = ("size_bytes", "val_accuracy")
     """What the front trades: bytes of the file against accuracy of what it decodes to."""
-    constraints: Annotated[dict[str, float], BeforeValidator(_shares), AfterValidator(_known_columns)] = {}
+    constraints: Annotated[
+        dict[str, float],
+        BeforeValidator(_shares, json_schema_input_type=dict[str, float | str]),
+        AfterValidator(_known_columns),
+    ] = {}
     """Measured column to its bound; points beyond it steer the sampler and stay off the front."""
     sampler: Annotated[str, Known(SAMPLERS)] = "tpe"
     """What proposes the next recipe; ``grid`` tries every combination once."""
     trials: int | None = Field(None, ge=1, le=1_000_000)
     """Recipes to try; 60 when not given, and every combination with sampler ``grid``."""
-    time: Annotated[float | None, BeforeValidator(_seconds)] = None
+    time: Annotated[float | None, BeforeValidator(_seconds, json_schema_input_type=float | str | None)] = None
     """Wall time after which no more is started, such as ``2h``; running trials can be resumed."""
     storage: Annotated[str | None, AfterValidator(_database)] = None
     """URL of the database that holds the Optuna study, without a password; a journal in the folder when not given."""

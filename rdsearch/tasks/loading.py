@@ -17,7 +17,8 @@ from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.imports import ImportedFactory
 from rdsearch.tasks.networks.identity import RegisteredNetwork, build_network
-from rdsearch.tasks.settings import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_import_path
+from rdsearch.tasks.networks.pretrained_folder import PretrainedFolder
+from rdsearch.tasks.settings import TORCHVISION_PREFIX, TaskConfig, is_data_path, is_folder, is_import_path
 from rdsearch.tasks.splits import as_split
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.recipes import expected_accuracy, training_for
@@ -40,13 +41,14 @@ def load_task(config: TaskConfig) -> Task:
             f"task.validation is {config.validation}, but {config.dataset} brings a validation split "
             "of its own: leave one of the two out"
         )
+    called = Path(config.network).name if is_folder(config.network) else config.network
     task = Task(
         network=network,
         train=source.train,
         validation=config.validation if source.validation is None else source.validation,
         test=source.test,
         evaluate=None if config.evaluate == "accuracy" else config.evaluate,
-        name=f"{config.network}-{Path(config.dataset).stem}",
+        name=f"{called}-{Path(config.dataset).stem}",
         validation_subset=config.validation_subset,
         checkpoint=config.checkpoint,
         training=config.train or training_for(config.network, config.dataset),
@@ -108,6 +110,9 @@ def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.M
     options = dict(config.options.network)
     if is_import_path(config.network):
         return ImportedFactory(config.network, options), None
+    if is_folder(config.network):
+        folder = PretrainedFolder(Path(config.network).expanduser().absolute(), options)
+        return folder if config.train is not None or config.checkpoint is not None else folder(), None
     network = RegisteredNetwork(config.network, options)
     if options.get("weights"):
         return _published_network(network, config)

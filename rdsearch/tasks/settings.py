@@ -27,6 +27,11 @@ def is_import_path(name: str) -> bool:
     return _IMPORT_PATH.fullmatch(name) is not None and not name.startswith(TORCHVISION_PREFIX)
 
 
+def is_folder(name: str) -> bool:
+    """Whether ``name`` is meant as a folder that a network was saved in rather than as a registered name."""
+    return "/" in name or name.startswith((".", "~"))
+
+
 def is_data_path(name: str) -> bool:
     """Whether ``name`` is meant as a file or folder of data rather than as a registered name."""
     return "/" in name or name.startswith((".", "~")) or name.endswith(DATA_SUFFIXES)
@@ -40,9 +45,10 @@ def _check_registered(registry: Registry[Any], name: str, other_forms: str) -> s
 
 
 def _check_network(name: str) -> str:
-    if is_import_path(name) or name.startswith(TORCHVISION_PREFIX):
+    if is_import_path(name) or name.startswith(TORCHVISION_PREFIX) or is_folder(name):
         return name
-    return _check_registered(NETWORKS, name, "give 'torchvision:NAME' or your own as 'package.module:factory'")
+    others = "give 'torchvision:NAME', a folder of transformers as './NAME', or your own as 'package.module:factory'"
+    return _check_registered(NETWORKS, name, others)
 
 
 def _check_dataset(name: str) -> str:
@@ -95,7 +101,7 @@ class TaskConfig(Settings):
     """What is compressed: a network, its data, and how the dense network comes about."""
 
     network: Annotated[str, AfterValidator(_check_network)]
-    """A registered name, torchvision:NAME, or package.module:factory."""
+    """A registered name, torchvision:NAME, a folder that transformers saved (with a /), or package.module:factory."""
     dataset: Annotated[str, AfterValidator(_check_dataset)]
     """A registered name, a path of .parquet, .npz or image files, or package.module:factory."""
     options: FactoryOptions = FactoryOptions()

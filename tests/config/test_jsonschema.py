@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rdsearch.config.jsonschema import search_file_schema
+from rdsearch.config.searchfile import check_search
 from rdsearch.config.yamlfile import parse_yaml, read_yaml
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -44,6 +45,21 @@ def test_every_ready_file_and_every_searchs_own_fits(path: Path) -> None:
 )
 def test_mistakes_are_marked(text: str) -> None:
     assert mistakes(parse_yaml(text, "here"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "search: {time: 2h, constraints: {accuracy_drop: 1%}}",
+        "recipe: {pruning: null, retrain: null}",
+        "recipe: null",
+        "recipe: {pruning: {budgets: {per_group: {conv: 'conv*'}, float: [0.25, 4], log: true}}}",
+    ],
+)
+def test_what_people_write_is_not_marked(text: str) -> None:
+    tree = parse_yaml("task: {network: digits_cnn, dataset: digits}\n" + text, "here")
+    check_search(tree, source="here", name="here")
+    assert mistakes(tree) == []
 
 
 def test_every_key_says_what_it_is() -> None:
