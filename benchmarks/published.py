@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rdsearch
+from rdsearch.report.axes import size_ticks, tick_label
 from rdsearch.search.store.folder import SearchFolder
 
 if TYPE_CHECKING:
@@ -103,11 +104,20 @@ def draw(axes: Axes, title: str, ours: list[File], rows: list[Published]) -> Non
         label="published",
         zorder=3,
     )
-    for row in shown:
+    sizes = [row.size_bytes for row in (*ours, *shown)]
+    low, high = min(sizes) / 1.2, max(sizes) * 1.2
+    for number, row in enumerate(shown):
         place = (row.size_bytes, 100 * row.test_error)
-        axes.annotate(row.method, place, textcoords="offset points", xytext=(5, 5), fontsize=8)
+        late = row.size_bytes > low * (high / low) ** 0.7
+        offset = (-6 if late else 6, 5 if number % 2 else -11)
+        side = "right" if late else "left"
+        axes.annotate(row.method, place, textcoords="offset points", xytext=offset, ha=side, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlabel("bytes of the file")
+    axes.set_xlim(low, high)
+    ticks = size_ticks(low, high)
+    axes.set_xticks(ticks, [tick_label(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("size of the file")
     axes.set_ylabel("test error, %")
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(alpha=0.25, linewidth=0.6, which="both")
