@@ -64,8 +64,7 @@ class LevelTraining(Settings):
     epochs: float = Field(0, ge=0, le=10_000)
     """Passes a round, also parts of one; 0 codes the levels as they were chosen."""
     target_bytes: int | None = Field(None, ge=1)
-    """Size that the file is steered to, of which it stays less than 1 % below; null keeps the size that it has before
-    the training."""
+    """Size that the file is steered to, and never above it; null keeps the size that it has before the training."""
     rate_weight: float | None = Field(None, ge=0, le=1e6)
     """A fixed price of a bit instead of a size, in mean magnitudes of the loss's gradient by a level."""
     lr: float = Field(0.02, gt=0, le=10)
