@@ -68,7 +68,8 @@ def main() -> None:
             add(rows[name], bench, points, accuracies, true, floor)
     allowed = bench.table.baseline.accuracy - floor
     print(f"{arguments.table}, {arguments.seeds} searches")
-    print("| front by | hypervolume | promised too much | members past the constraint | pick: bytes, past | at 95 % |")
+    heads = "| front by | hypervolume, thousandths | promised too much | members past the constraint |"
+    print(f"{heads} pick: bytes, past | at 95 % |")
     print("|---|---|---|---|---|---|")
     for name, row in rows.items():
         picks = [
@@ -76,7 +77,7 @@ def main() -> None:
             for each in row.picks.values()
         ]
         print(
-            f"| {name} accuracy | {np.median(row.hypervolumes):.4f} | {np.mean(row.optimism) / allowed:+.1%} | "
+            f"| {name} accuracy | {1000 * np.median(row.hypervolumes):.0f} | {np.mean(row.optimism) / allowed:+.1%} | "
             f"{np.mean(row.broken):.1%} | {' | '.join(picks)} |"
         )
 

@@ -84,10 +84,11 @@ def show(
     total: float,
     *,
     expected: bool = False,
-    digits: int = 3,
+    thousandths: bool = False,
     shares: Sequence[float] = SHARES,
 ) -> None:
     """Print medians and quartiles at shares of the plain set-up's compute, and the shares that reach its ends."""
+    scale, digits = (1000, 0) if thousandths else (1, 2)
     goals = {name: final(curves[name], expected=expected) for name in (PLAIN, EVERY_ROUND) if name in curves}
     heads = [*(f"at {share:g}" for share in shares), *(f"{name} reached at" for name in goals)]
     print(f"| | {' | '.join(heads)} |")
@@ -96,7 +97,7 @@ def show(
         values = [
             np.percentile([one.at(share * total, expected=expected) for one in each], QUARTILES) for share in shares
         ]
-        cells = ["{1:.{3}f} ({0:.{3}f}–{2:.{3}f})".format(*three, digits) for three in values]
+        cells = ["{1:.{3}f} ({0:.{3}f}–{2:.{3}f})".format(*(three * scale), digits) for three in values]
         for whose, goal in goals.items():
             # Interpolation between a search that came there and one that never did would say nothing.
             when = np.percentile(

@@ -155,12 +155,13 @@ def main() -> None:
     bench = Bench(arguments.table, noisy=not arguments.recorded, keep=arguments.keep)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     curves, total = compare(bench, arguments.contenders, seeds, arguments.share)
-    digits = 2 if arguments.table == "digits" else 3
+    thousandths = arguments.table != "digits"
     print(f"{arguments.table}, seeds {seeds[0]} to {seeds[-1]}; {PLAIN_TRIALS} plain trials: {total:.0f} trial-seconds")
     shares = [share for share in SHARES if share <= arguments.share]
     for expected in (True, False):
-        print(f"\nHypervolume {'without noise' if expected else 'as measured'}\n")
-        show(curves, total, expected=expected, digits=digits, shares=shares)
+        unit = " in thousandths" if thousandths else ""
+        print(f"\nHypervolume{unit}, {'without noise' if expected else 'as measured'}\n")
+        show(curves, total, expected=expected, thousandths=thousandths, shares=shares)
         print()
         show_paired(curves, total, arguments.against, expected=expected, shares=shares)
     if arguments.figure:
