@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from rdsearch.config.yamlfile import dump_yaml
 
 GROUPS_MAX = 6
 """Of layers that get a multiplier of their own: each is one more dimension for a search."""
@@ -91,7 +90,7 @@ def search_text(tree: Mapping[str, Any], head: Sequence[str], remarks: Mapping[s
 
 
 def _line(path: str, key: str, value: Any, remarks: Mapping[str, str], indent: int) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf, allow_unicode=True)
+    text = dump_yaml(value, in_one_line=True)
     margin = " " * indent
     written = f"{margin}{key}: {text.removesuffix(_END).strip()}"
     remark = remarks.get(path) or _COMMENTS.get(path.partition(".")[2]) or _COMMENTS.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,13 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[An
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that the loader would take for a number: ``99e1681`` as an id."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -107,7 +115,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def write_yaml(path: Path, tree: Any) -> None:
     """Write ``tree`` as YAML, keys in their order."""
-    write_atomically(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    write_atomically(path, dump_yaml(tree))
+
+
+def dump_yaml(tree: Any, *, in_one_line: bool = False) -> str:
+    """``tree`` as YAML that `parse_yaml` reads as it was, keys in their order."""
+    form: dict[str, Any] = {"default_flow_style": True, "width": math.inf} if in_one_line else {}
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **form))
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:

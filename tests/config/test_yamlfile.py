@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_write_and_read_keep_values_and_order(tmp_path: Path) -> None:
-    tree = {"z": 1, "a": {"rate": 1e-7, "names": ["é", "conv*"], "none": None, "yes": "yes"}}
+    tree = {"z": 1, "a": {"rate": 1e-7, "names": ["é", "conv*"], "none": None, "yes": "yes", "id": "99e168148310"}}
     write_yaml(tmp_path / "t.yaml", tree)
     assert read_yaml(tmp_path / "t.yaml") == tree
     assert list(read_yaml(tmp_path / "t.yaml")) == ["z", "a"]

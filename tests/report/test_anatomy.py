@@ -10,7 +10,7 @@ from rdsearch.coding.networkfile import part_sizes
 from rdsearch.report.anatomy import VECTORS, anatomy
 
 FILES = Path(__file__).parent.parent / "coding" / "golden"
-RUN = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300" / "front" / "trial0015_round004.rdz"
+RUN = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300_rounds" / "front" / "trial0015_round004.rdz"
 
 
 @pytest.mark.parametrize("path", [RUN, FILES / "listed.rdz", FILES / "layered.rdz"], ids=lambda path: path.name)
