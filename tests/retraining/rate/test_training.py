@@ -126,7 +126,7 @@ def test_a_damaged_draft_is_passed_over(task: Task) -> None:
 
 
 def test_a_file_of_trained_levels_may_have_quality_layers(task: Task) -> None:
-    single, layered = (one(task, tree(1, step=0.2, layers=layers)).data or b"" for layers in (1, 3))
+    single, layered = (one(task, tree(1, step=0.2, quality_layers=layers)).data or b"" for layers in (1, 3))
     assert decode(layered).refinements == 3
     for name, value in load(single).items():
         assert torch.equal(load(layered)[name], value)
