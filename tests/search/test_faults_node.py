@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -64,7 +65,13 @@ def test_a_node_that_joins_in_the_middle_gets_work_and_one_that_goes_costs_its_r
         def let_a_node_join_and_another_one_go() -> None:
             wait_until(lambda: len(list(tmp_path.glob("search/trials/*/round_*"))) >= 2)
             with (tmp_path / "log").open("wb") as log:
-                start = ["ray", "start", f"--address={cluster.address}", "--num-cpus=1", "--block"]
+                start = [
+                    str(Path(sys.executable).with_name("ray")),
+                    "start",
+                    f"--address={cluster.address}",
+                    "--num-cpus=1",
+                    "--block",
+                ]
                 late.append(subprocess.Popen(start, stdout=log, stderr=log))
             # Its worker is kept, and does more than one trial.
             wait_until(lambda: len([node for node in nodes(tmp_path) if node not in known]) > ROUNDS)
