@@ -35,6 +35,18 @@ def share(_: click.Context, __: click.Parameter, value: str | None) -> float | N
     return None if value is None else parse_share(value)
 
 
+def bounds(function: F) -> F:
+    """The options that say what a file may lose, or take."""
+    size = click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+    drop = click.option(
+        "--max-drop",
+        callback=share,
+        metavar="SHARE",
+        help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
+    )
+    return drop(size(function))
+
+
 def limits(function: F) -> F:
     """The options that end a run of a search."""
     for option in (

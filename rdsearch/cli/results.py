@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from rdsearch.base.terminal import make_console, say
-from rdsearch.cli.output import ask_for_trust, echo, share, trust, warn
+from rdsearch.cli.output import ask_for_trust, bounds, echo, trust, warn
 from rdsearch.errors import RdsearchError
 
 if TYPE_CHECKING:
@@ -19,13 +19,7 @@ Form = Literal["table", "csv", "json"]
 
 @click.command()
 @click.argument("directory")
-@click.option(
-    "--max-drop",
-    callback=share,
-    metavar="SHARE",
-    help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
-)
-@click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@bounds
 @click.option(
     "--confidence",
     type=click.FloatRange(min=0.5, max=1, max_open=True),

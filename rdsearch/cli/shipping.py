@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console, say
-from rdsearch.cli.output import share
+from rdsearch.cli.output import bounds
 
 if TYPE_CHECKING:
     from rdsearch.points.front import Front
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("directory")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
-@click.option(
-    "--max-drop",
-    callback=share,
-    metavar="SHARE",
-    help="The smallest file with at most this accuracy drop: 0.01, or 1%.",
-)
-@click.option("--max-bytes", metavar="SIZE", help="The most accurate file of at most this size, such as 20k.")
+@bounds
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--point", "number", type=click.IntRange(min=1), help="The point of this number in `rdsearch front`.")
 def ship(
