@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.network.inputs import forward
-from rdsearch.base.network.outputs import tensors_of
+from rdsearch.base.network.modes import outputs_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import RdsearchError
 from rdsearch.shipping.predict import prepare
@@ -53,10 +52,7 @@ def check_same_outputs(network: nn.Module, other: nn.Module, example: Any) -> No
         RdsearchError: They differ.
     """
     with torch.no_grad():
-        outputs = []
-        for each in (network, other):
-            with isolated_rng(0):
-                outputs.append(list(tensors_of(forward(each, example))))
+        outputs = [outputs_of(each, example) for each in (network, other)]
     if not all(torch.equal(first, second) for first, second in zip(*outputs, strict=True)):
         raise RdsearchError("the .safetensors file gives other outputs than the .rdz file that it was made from")
 

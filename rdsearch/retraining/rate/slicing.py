@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.base.network.channels import Axis, Channels, joined_channels
-from rdsearch.base.network.inputs import forward
-from rdsearch.base.network.outputs import tensors_of
-from rdsearch.base.randomness import isolated_rng
+from rdsearch.base.network.modes import outputs_of
 
 _TOLERANCE = 1e-3
 """Of the largest output: sums in another order are not the same to the last bit."""
@@ -207,16 +205,11 @@ def _replace(network: nn.Module, name: str, values: Tensor) -> None:
 
 def _outputs(network: nn.Module, inputs: Any) -> list[Tensor] | None:
     """What the network says in use; ``None`` where it cannot be run."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
     try:
-        with torch.no_grad(), isolated_rng(0):
-            return list(tensors_of(forward(network, inputs)))
+        with torch.no_grad():
+            return outputs_of(network, inputs)
     except Exception:  # a forward pass that knows its sizes
         return None
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _alike(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
