@@ -152,6 +152,16 @@ class Coded:
             found[segment.name] = Quantized(np.ascontiguousarray(levels.to(torch.int32).cpu().numpy()), step)
         return found
 
+    def magnitudes(self, names: Sequence[str], least: float, most: float) -> Tensor:
+        """Magnitudes of v above the one and up to the other bound, in tensors given by their names.
+
+        Returns:
+            In ascending order: (k,), float32, on the CPU.
+        """
+        tensors = self._by_name(self.values.detach())
+        found = torch.cat([tensors[name].abs().flatten() for name in names])
+        return found[(found > least) & (found <= most)].sort().values.cpu()
+
     def step(self, name: str) -> float:
         """The step of a tensor, by its name in the state dict."""
         return float(self.log_steps.detach()[self._names.index(name)].exp())

@@ -20,11 +20,11 @@ from rdsearch.retraining.rate.slicing import Left, Slices
 SPREAD = 4.0
 FIRST_STEP = 0.02
 """Of a tensor that is all zero."""
+ROUNDING = 0.5
+"""Magnitude of v from which on its level is not zero."""
 FARTHEST = 4.0
 """Up to this magnitude of v a level becomes zero where the file does not fit its target else."""
-HALVINGS = 12
-"""Of the interval between rounding and that."""
-BELOW = 0.99
+CLOSE = 0.999
 """Of the target: a file that is larger than this needs no more levels."""
 
 
@@ -132,7 +132,7 @@ class Trained:
 
     def cut(self) -> None:
         """Cut out the channels that died."""
-        alive = {name: values.abs() >= 0.5 for name, values in self.coded.tensors().items()}
+        alive = {name: values.abs() >= ROUNDING for name, values in self.coded.tensors().items()}
         kept = {name: alive[name] for name in self._weights()}
         left = self._slices.cut(self.network, kept)
         if left:
@@ -142,7 +142,7 @@ class Trained:
 
     def measure(self, last: bool = False) -> int:
         """Bytes of the file as it stands; ``last`` leaves out what nothing reads, as in the end."""
-        return self._size(self._whole, self._filled(0.5), last=last)
+        return self._size(self._whole, self._filled(ROUNDING), last=last)
 
     def settle(self, target: int | None) -> FileLevels:
         """Leave the file's network in ``whole``; a few small levels go where it does not fit the target.
@@ -150,21 +150,22 @@ class Trained:
         Args:
             target: Bytes; ``None`` takes the levels as they are.
         """
-        chosen = 0.5
-        size = self._last_size(chosen) if target is not None else 0
-        if target is not None and size > target:
-            low = 0.5
-            chosen = high = FARTHEST
-            for _ in range(HALVINGS):
-                middle = (low + high) / 2
-                size = self._last_size(middle)
-                if size <= target:
-                    chosen = high = middle
-                    if size > BELOW * target:
-                        break
-                else:
-                    low = middle
-        return self._filled(chosen)
+        if target is None or self._last_size(ROUNDING) <= target:
+            return self._filled(ROUNDING)
+        # By rank: where training ends, many v lie so close beyond rounding that no threshold between two numbers tells
+        # them apart.
+        thresholds = self.coded.magnitudes(self._weights(), ROUNDING, FARTHEST)
+        low, chosen = -1, len(thresholds) - 1
+        while chosen - low > 1:
+            middle = (low + chosen) // 2
+            size = self._last_size(float(thresholds[middle]))
+            if size > target:
+                low = middle
+                continue
+            chosen = middle
+            if size > CLOSE * target:
+                break
+        return self._filled(float(thresholds[chosen]) if len(thresholds) else ROUNDING)
 
     def _last_size(self, threshold: float) -> int:
         return self._size(self._whole, self._filled(threshold), last=True)
