@@ -21,9 +21,10 @@ from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_sear
 from rdsearch.errors import ConfigError, RdsearchError, SearchStoppedError, TaskError, TrialError
 from rdsearch.points.front import Front
 from rdsearch.search.choice import completed_for
+from rdsearch.search.memory import WORKER, Peak, crowded, machine_memory
 from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
-from rdsearch.search.outlook import Outlook, look_ahead
+from rdsearch.search.outlook import Outlook, local_slots, look_ahead
 from rdsearch.search.run.cluster import available_cores
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.run.signals import last_words, stoppable
@@ -144,7 +145,7 @@ def start(
     if warm_start is not None:
         _taken_over(warm_start, file)  # that can fail more cheaply than what follows
     console = console or make_console()
-    file, task = _tried_out(file, task, console)
+    file, task = _tried_out(file, task, console, local=address is None)
     taken_over = _taken_over(warm_start, file) if warm_start is not None else None
     folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
     give_trust(folder)
@@ -168,12 +169,13 @@ def dry_run(
     file = _search_file(space, task, overrides, available_cores())
     limits = limits or Limits()
     file.check_trials(limits.trials)
-    file, task = _tried_out(file, task, console or make_console())
+    file, task = _tried_out(file, task, console or make_console(), local=True)
     return look_ahead(file, task, trials=limits.trials, limit=limits.seconds)
 
 
-def _tried_out(file: SearchFile, task: Task | None, console: Console) -> tuple[SearchFile, Task]:
+def _tried_out(file: SearchFile, task: Task | None, console: Console, *, local: bool) -> tuple[SearchFile, Task]:
     """The file with nothing left open, and its task, a round of which works on a few examples."""
+    held = Peak()
     if task is None:
         with phase(console, "loading the network and its data"):
             task = task_of(file)
@@ -187,6 +189,9 @@ def _tried_out(file: SearchFile, task: Task | None, console: Console) -> tuple[S
         say(console, f"By default {line}")
     for line in left_aside(task, recipes):
         say(console, line[0].upper() + line[1:])
+    too_many = crowded(WORKER + held.grown(), local_slots(file).concurrent, machine_memory()) if local else None
+    if too_many is not None:
+        say(console, too_many[0].upper() + too_many[1:])
     return file, task
 
 
