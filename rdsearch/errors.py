@@ -34,6 +34,10 @@ class UnknownNameError(RdsearchError, LookupError):
     """A name that no registry entry has."""
 
 
+class PluginError(RdsearchError, ImportError):
+    """What another package adds clashes with what is there, or cannot be imported."""
+
+
 class TaskError(RdsearchError, ValueError):
     """A network, a data set or a checkpoint is missing, broken or does not fit the others."""
 

@@ -10,6 +10,7 @@ from rdsearch.config.recipe import Recipe
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.tasks.checks.check import examine
 from rdsearch.tasks.checks.plausibility import seen_before
+from rdsearch.tasks.preprocessing import preprocessing_text
 from rdsearch.tasks.task import Task
 
 LAYERS_SHOWN = 6
@@ -53,7 +54,7 @@ def prunable_layers(task: Task, skip: Sequence[str] = ()) -> dict[str, int]:
 
 
 def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
-    """What a task is made of, in a few lines: examples, prunable weights, the dense network's score, notes on it.
+    """What a task is made of, in a few lines: examples, prunable weights, the dense network's score, its inputs, notes.
 
     Args:
         task: The task; where its weights are still to be trained they are left so.
@@ -76,5 +77,6 @@ def describe_task(task: Task, skip: Sequence[str] = ()) -> list[str]:
         f"dense network: {task.score_text(task.dense_score)}"
         if task.is_trained
         else "the dense network is not trained yet: a search does that first, and so does `rdsearch train`",
+        *([f"inputs: {preprocessing_text(task.inputs)}"] if set(task.inputs) - {"shape"} else []),
         *task.notes,
     ]

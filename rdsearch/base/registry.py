@@ -7,7 +7,8 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from rdsearch.errors import UnknownNameError
+from rdsearch.base.plugins import Plugin, installed
+from rdsearch.errors import PluginError, UnknownNameError
 
 T = TypeVar("T")
 
@@ -38,36 +39,51 @@ def among(name: str, known: Iterable[str], lead: str = "known are") -> str:
 
 
 class Registry(Generic[T]):
-    """A table of names whose entries are ``"module:attribute"`` paths.
+    """A table of names whose entries are ``"module:attribute"`` paths, and what other packages add to it.
 
     The names can be listed and checked without importing what they stand for, so that a search file is
-    validated without loading torch.
+    validated without loading torch. Other packages are looked at when a name is checked or the names are listed.
 
     Args:
         kind: What an entry is, in one noun, for messages (``"network"``).
         entries: Name to ``"module:attribute"``.
+        group: Entry points by which other packages add names (``"rdsearch.networks"``); none can where not given.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, str], group: str | None = None) -> None:
         self.kind = kind
+        self.group = group
         self._entries = dict(entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._added()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        yield from self._entries
+        yield from (name for name in self._added() if name not in self._entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(1 for _ in self)
+
+    def is_own(self, name: str) -> bool:
+        """Whether ``name`` is rdsearch's and not another package's."""
+        return name in self._entries
 
     def check(self, name: str) -> str:
         """Return ``name`` if it is registered.
 
         Raises:
             UnknownNameError: It is not; the message lists what is.
+            PluginError: More than one package claims it.
         """
-        if name not in self._entries:
+        claims = self._added().get(name, ())
+        if len(claims) + self.is_own(name) > 1:
+            others = [f"{plugin.package} {plugin.version}" for plugin in claims]
+            named = " and ".join(["rdsearch itself", *others] if self.is_own(name) else others)
+            raise PluginError(
+                f"the {self.kind} {name!r} is claimed by {named}: uninstall one, or rename its entry point"
+            )
+        if not claims and not self.is_own(name):
             raise UnknownNameError(f"unknown {self.kind} {name!r}{among(name, self)}")
         return name
 
@@ -76,7 +92,15 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: No entry has this name.
+            PluginError: More than one package claims it, or the one that does cannot be imported.
         """
-        module, _, attribute = self._entries[self.check(name)].partition(":")
+        if not self.is_own(name):
+            (plugin,) = self._added()[self.check(name)]
+            added: T = plugin.load()
+            return added
+        module, _, attribute = self._entries[name].partition(":")
         entry: T = getattr(importlib.import_module(module), attribute)
         return entry
+
+    def _added(self) -> Mapping[str, tuple[Plugin, ...]]:
+        return {} if self.group is None else installed(self.group, self.kind)

@@ -10,7 +10,7 @@ from rdsearch.base.network.inputs import Inputs, count_examples, joined, some_ex
 from rdsearch.compression.packing.unread import EXAMPLES
 from rdsearch.config.recipe import Recipe
 from rdsearch.errors import TaskError
-from rdsearch.quantization import NEED_CALIBRATION
+from rdsearch.quantization import needs_calibration
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
@@ -20,7 +20,7 @@ def calibration_inputs(task: Task, network: nn.Module, recipe: Recipe, seed: int
     """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
     settings = recipe.quantization
     matched = settings.reestimate_batchnorm and batchnorm_layers(network)
-    if matched or settings.method in NEED_CALIBRATION:
+    if matched or needs_calibration(settings.method):
         return [training_inputs(task, settings.calibration, seed, device)]
     # Not a subset, which a loader that can only be iterated does not have.
     return [

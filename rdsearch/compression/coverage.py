@@ -15,7 +15,7 @@ from rdsearch.compression.calibration import training_inputs
 from rdsearch.compression.layout import layout_of
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.pruning.weights import prunable_weights
-from rdsearch.quantization import NEED_CALIBRATION
+from rdsearch.quantization import LOOK_AT_INPUTS
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.treatment import why_not
 from rdsearch.quantization.watch import Watch, run_watched
@@ -60,7 +60,7 @@ def coverage(network: nn.Module, recipe: Recipe, inputs: Inputs) -> list[str]:
     else:
         lines.append("nothing is pruned")
     watch = _run(network, list(weights), inputs)
-    if recipe.quantization.method in NEED_CALIBRATION:
+    if recipe.quantization.method in LOOK_AT_INPUTS:
         lines += _quantisation(recipe.quantization, watch, counts)
     if recipe.quantization.reestimate_batchnorm:
         lines += _normalisations(network, watch, inputs)

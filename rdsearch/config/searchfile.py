@@ -28,6 +28,7 @@ SAMPLERS: Registry[Any] = Registry(
         name: f"rdsearch.search.study.samplers:{name}"
         for name in ("tpe", "curve", "nsga2", "gp", "qmc", "random", "grid")
     },
+    group="rdsearch.samplers",
 )
 """Samplers by name."""
 GRID = "grid"

@@ -10,6 +10,9 @@ from rdsearch.config.yamlfile import dump_yaml
 GROUPS_MAX = 6
 """Of layers that get a multiplier of their own: each is one more dimension for a search."""
 
+LARGEST_SHARE = 0.7
+"""Of the weights: a group that holds more is told apart further, as long as that makes no more groups than these."""
+
 BUDGETS: dict[str, Any] = {"float": [0.5, 2.0], "log": True}
 """Range of a group's multiplier."""
 
@@ -45,21 +48,24 @@ def layer_groups(weights: Mapping[str, int]) -> dict[str, str]:
     Returns:
         Name of each group to the pattern of its layers, in the network's order; empty where there is but one.
     """
-    layers = [name.rpartition(".")[0] or name for name in weights]
-    deepest = max((layer.count(".") + 1 for layer in layers), default=0)
+    layers = {name: name.rpartition(".")[0] or name for name in weights}
+    deepest = max((layer.count(".") + 1 for layer in layers.values()), default=0)
     found: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
     for depth in range(1, deepest + 1):
-        found = {}
-        for layer in layers:
-            found.setdefault(".".join(layer.split(".")[:depth]), []).append(layer)
-        if len(found) > 1:
+        deeper: dict[str, list[str]] = {}
+        counts: dict[str, int] = {}
+        for name, layer in layers.items():
+            prefix = ".".join(layer.split(".")[:depth])
+            deeper.setdefault(prefix, []).append(layer)
+            counts[prefix] = counts.get(prefix, 0) + weights[name]
+        if len(found) > 1 and len(deeper) > GROUPS_MAX:
+            break
+        found, sizes = deeper, counts
+        if len(found) > 1 and max(sizes.values()) <= LARGEST_SHARE * sum(sizes.values()):
             break
     if len(found) < 2:
         return {}
-    sizes = dict.fromkeys(found, 0)
-    for (_, count), layer in zip(weights.items(), layers, strict=True):
-        (prefix,) = [prefix for prefix, members in found.items() if layer in members]
-        sizes[prefix] += count
     kept = sorted(found, key=lambda prefix: -sizes[prefix])[:GROUPS_MAX]
     # Names of groups become parts of parameters' names, in which a dot has another meaning.
     return {

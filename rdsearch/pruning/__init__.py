@@ -26,6 +26,7 @@ METHODS: Registry[Method] = Registry(
         "surp": "rdsearch.pruning.methods.surp:surp",
         "rd_prune": "rdsearch.pruning.methods.rd_prune:rd_prune",
     },
+    group="rdsearch.pruning",
 )
 
 SCHEDULES: Registry[Schedule] = Registry(

@@ -20,7 +20,16 @@ METHODS: Registry[Method] = Registry(
         "hessian": "rdsearch.quantization.methods.hessian:hessian",
         "sequential": "rdsearch.quantization.methods.sequential:sequential",
     },
+    group="rdsearch.quantization",
 )
 
-NEED_CALIBRATION = frozenset({"hessian", "sequential"})
+LOOK_AT_INPUTS = frozenset({"hessian", "sequential"})
 """Methods that look at the inputs of layers."""
+
+
+def needs_calibration(method: str) -> bool:
+    """Whether a method looks at calibration inputs, and needs the float network beside the coarse one.
+
+    A method of another package gets both.
+    """
+    return method in LOOK_AT_INPUTS or not METHODS.is_own(method)

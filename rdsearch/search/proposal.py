@@ -15,13 +15,16 @@ from rdsearch.config.written import BUDGETS, layer_groups, search_text
 from rdsearch.errors import TaskError
 from rdsearch.search.outlook import Outlook, look_ahead
 from rdsearch.search.task import task_of
-from rdsearch.tasks.checks.check import examine
+from rdsearch.tasks.checks.check import FEW_EXAMPLES, examine
 from rdsearch.tasks.checks.plausibility import seen_before
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.task import Task
 from rdsearch.testing import describe_task, prunable_layers
 
 TRIALS = 40
+
+LARGER_SHARE = 0.3
+"""Cut for validation where the usual tenth is too few examples to tell files apart."""
 
 STEPS = 1000
 """That a dense network is trained for at least, where nothing is known of it."""
@@ -62,6 +65,9 @@ def propose(
         TaskError: The task is not fine, or a round of it fails.
     """
     task = task_of(check_search({"task": dict(task_tree)}, source="init", name=name))
+    given, task_tree = task_tree, _with_enough_validation(task_tree, task)
+    if task_tree != given:
+        task = task_of(check_search({"task": dict(task_tree)}, source="init", name=name))
     _refuse(task, examine(task, train=False))
     kind = kind_of(task)
     tree = _tree(task_tree, task, kind, max_drop, trials)
@@ -76,6 +82,15 @@ def propose(
         doubts=list(seen_before(task)),
         outlook=outlook,
     )
+
+
+def _with_enough_validation(task_tree: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The task's part, with a larger share cut for validation where the usual one is too small and this is not."""
+    told, examples = dict(task_tree), len(task.train) + len(task.validation)
+    left_open = task.is_accuracy and task.cuts_validation and "validation" not in told
+    if left_open and len(task.validation) < FEW_EXAMPLES <= LARGER_SHARE * examples:
+        told["validation"] = LARGER_SHARE
+    return told
 
 
 def _refuse(task: Task, problems: list[str]) -> None:
@@ -119,6 +134,8 @@ def _text(file: SearchFile, task: Task, kind: Kind, outlook: Outlook) -> str:
     remarks = {"search.trials": outlook.summary, "resources.gpu": gpu}
     if task.may_have_seen_validation:
         remarks["task.dataset"] = "give it validation data that the network has not seen, or say held_out: true"
+    if file.tree["task"].get("validation") == LARGER_SHARE:
+        remarks["task.validation"] = "cut from the training split; a tenth would be too few to tell files apart"
     if not kind.accuracy:
         remarks["search.constraints"] = "such as {accuracy_drop: 0.1}, in units of the score"
     return search_text(file.tree, head, remarks)

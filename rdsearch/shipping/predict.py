@@ -2,7 +2,8 @@
 
     python predict.py image.png array.npy
 
-An image is brought to the network's channels, and to its size with --resize. A .npy file holds one example or a batch,
+An image is brought to the network's channels, and to its size as in training; where the training images all had the
+network's size, another is stretched to it with --resize. A .npy file holds one example or a batch,
 as they lay in the training data: see "inputs" in inputs.json. Needs numpy, torch or onnxruntime, and pillow for images.
 """
 
@@ -50,6 +51,8 @@ def read_image(path: Path, inputs: dict[str, Any], resize: bool) -> np.ndarray:
         )
     channels, height, width = shape
     image = Image.open(path).convert(MODES[channels])
+    if "resize" in inputs:
+        image = sized(image, inputs["resize"])
     if image.size != (width, height):
         if not resize:
             raise WrongInputError(
@@ -57,6 +60,25 @@ def read_image(path: Path, inputs: dict[str, Any], resize: bool) -> np.ndarray:
             )
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def sized(image: Any, how: dict[str, Any]) -> Any:
+    """A Pillow image brought to size as the training images were."""
+    from PIL import Image, ImageOps
+
+    if "fit" in how:
+        return ImageOps.fit(image, (how["fit"], how["fit"]), Image.Resampling.BILINEAR)
+    if "stretch" in how:
+        height, width = how["stretch"]
+    else:
+        shorter, longer = sorted(image.size)
+        other = int(how["shorter"] * longer / shorter)
+        width, height = (how["shorter"], other) if image.width <= image.height else (other, how["shorter"])
+    image = image.resize((width, height), Image.Resampling[how["resample"].upper()])
+    if "crop" not in how:
+        return image
+    top, left = (round((have - keep) / 2) for have, keep in zip((height, width), how["crop"], strict=True))
+    return image.crop((left, top, left + how["crop"][1], top + how["crop"][0]))
 
 
 def prepare(examples: np.ndarray, inputs: dict[str, Any], source: object) -> np.ndarray:

@@ -43,6 +43,7 @@ NETWORKS: Registry[Callable[..., nn.Module]] = Registry(
         "densenet121": f"{_NETWORKS}.cifar_forms:densenet121",
         "efficientnet_b0": f"{_NETWORKS}.cifar_forms:efficientnet_b0",
     },
+    group="rdsearch.networks",
 )
 
 DATASETS: Registry[Callable[..., DataSource]] = Registry(
@@ -55,6 +56,7 @@ DATASETS: Registry[Callable[..., DataSource]] = Registry(
         "cifar100": f"{_DATA}.cifar:cifar100",
         "imagenet": f"{_DATA}.image_folder:imagenet",
     },
+    group="rdsearch.datasets",
 )
 
 _LAZY = {

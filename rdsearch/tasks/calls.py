@@ -33,6 +33,12 @@ def check_takes(function: Callable[..., Any], arguments: int, what: str) -> None
         raise TaskError(f"{what}: {error}; it takes {signature}") from None
 
 
+def taken_by(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``options`` that a function has parameters for."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in parameters}
+
+
 def call_with_options(function: Callable[..., T], options: Mapping[str, Any], what: str, *arguments: Any) -> T:
     """Call ``function(*arguments, **options)`` once the options are known to be parameters of it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from rdsearch.base.blame import blamed
 from rdsearch.errors import TaskError
-from rdsearch.tasks import DATASETS
-from rdsearch.tasks.calls import call_with_options
+from rdsearch.tasks import DATASETS, NETWORKS
+from rdsearch.tasks.calls import call_with_options, taken_by
 from rdsearch.tasks.data.paths import open_path
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.imports import ImportedFactory
@@ -67,26 +67,46 @@ def load_task(config: TaskConfig) -> Task:
 def _source(config: TaskConfig) -> DataSource:
     options = dict(config.options.dataset)
     if is_import_path(config.dataset):
-        return _own_source(config.dataset, ImportedFactory(config.dataset, options)())
+        return own_source(config.dataset, ImportedFactory(config.dataset, options)())
+    usual = _trained_inputs(config)
     if is_data_path(config.dataset):
-        return open_path(config.dataset, config.root, options)
+        return open_path(config.dataset, config.root, options, usual)
     factory = DATASETS.load(config.dataset)
-    if "transform" in inspect.signature(factory).parameters:
-        options = {**_published(config), **options}
-    return call_with_options(factory, options, f"data set {config.dataset}", config.root)
+    options = taken_by(factory, usual) | options
+    if DATASETS.is_own(config.dataset):
+        return call_with_options(factory, options, f"data set {config.dataset}", config.root)
+    if config.root is not None:
+        options = {"root": config.root, **options}
+    with blamed(f"data set {config.dataset} fails"):
+        made = call_with_options(factory, options, f"data set {config.dataset}")
+    return own_source(config.dataset, made)
 
 
-def _published(config: TaskConfig) -> dict[str, Any]:
-    """The transform that the network's published weights were trained with, where it has some."""
+def _trained_inputs(config: TaskConfig) -> dict[str, Any]:
+    """Options of the data that the network's own weights were trained with, where they tell them."""
+    if is_folder(config.network):
+        from rdsearch.tasks.networks.trained_inputs import saved_inputs
+
+        return saved_inputs(Path(config.network).expanduser().absolute())
     weights = config.options.network.get("weights")
     if weights is None or not config.network.startswith(TORCHVISION_PREFIX):
         return {}
     from rdsearch.tasks.networks.torchvision_models import published_transform  # takes a second
+    from rdsearch.tasks.networks.trained_inputs import torchvision_inputs
 
-    return {"transform": published_transform(config.network.removeprefix(TORCHVISION_PREFIX), weights)}
+    return torchvision_inputs(published_transform(config.network.removeprefix(TORCHVISION_PREFIX), weights))
 
 
-def _own_source(path: str, made: Any) -> DataSource:
+def own_source(path: str, made: Any) -> DataSource:
+    """What a function of a user's returned, as a data source.
+
+    Args:
+        path: The function's name, for messages.
+        made: A `DataSource`, or a mapping with ``train`` and optionally ``validation`` and ``test``.
+
+    Raises:
+        TaskError: It is neither.
+    """
     if isinstance(made, DataSource):
         return made
     if not isinstance(made, Mapping) or "train" not in made:
@@ -120,7 +140,9 @@ def _network(config: TaskConfig, classes: int | None) -> tuple[Callable[[], nn.M
         for option in ("classes", "num_classes"):
             if network.takes(option):
                 network = RegisteredNetwork(config.network, {option: classes, **options})
-    return network, network.id
+    if config.network.startswith(TORCHVISION_PREFIX) or NETWORKS.is_own(config.network):
+        return network, network.id
+    return network, None  # a file of it says its layout itself, and is read where the package is not
 
 
 def _published_network(

@@ -12,13 +12,16 @@ AS_GIVEN = "as the task's own data gives them"
 
 
 def preprocessing_of(split: Split) -> dict[str, Any]:
-    """What is known of a split's inputs, ready for YAML: `shape`, `divided_by`, `mean`, `std`, `transform`."""
+    """What is known of a split's inputs, ready for YAML.
+
+    Keys are `shape`, `resize`, `divided_by`, `mean`, `std` and `transform`.
+    """
     return dict(getattr(split, "preprocessing", {}))
 
 
 def preprocessing_text(inputs: Mapping[str, Any]) -> str:
     """The same in a sentence."""
-    steps = []
+    steps = [_sizing(inputs["resize"])] if "resize" in inputs else []
     if inputs.get("divided_by", 1) != 1:
         steps.append(f"pixels from 0 to {inputs['divided_by']:g} divided by {inputs['divided_by']:g}")
     if "mean" in inputs:
@@ -29,6 +32,18 @@ def preprocessing_text(inputs: Mapping[str, Any]) -> str:
         steps.append(f"through {' '.join(str(inputs['transform']).split())}")
     shape = f"{tuple(inputs['shape'])} an example, " if "shape" in inputs else ""
     return shape + (", ".join(steps) or AS_GIVEN)
+
+
+def _sizing(how: Mapping[str, Any]) -> str:
+    if "fit" in how:
+        return f"the middle square scaled to {how['fit']} pixels a side"
+    where = (
+        f"scaled to {how['shorter']} pixels at the shorter side"
+        if "shorter" in how
+        else f"stretched to {how['stretch'][0]} x {how['stretch'][1]} pixels"
+    )
+    cut = f", the middle {how['crop'][0]} x {how['crop'][1]} cut out" if "crop" in how else ""
+    return f"{where} ({how['resample']}){cut}"
 
 
 def _numbers(value: float | Sequence[float]) -> str:

@@ -124,6 +124,7 @@ class Task:
         self.training = _training_config(training)
         cut = validation is None or isinstance(validation, Real)
         self.comes_trained = trained or checkpoint is not None
+        self.cuts_validation = cut
         self.may_have_seen_validation = cut and not held_out and self.comes_trained
         self._factory: Callable[[], nn.Module] = network
         self._dense: State | None = None

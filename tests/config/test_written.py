@@ -18,14 +18,16 @@ TREE = {
 }
 
 
-def test_layers_are_grouped_where_their_names_first_differ() -> None:
+def test_layers_are_grouped_where_their_names_first_differ_and_further_where_one_group_holds_most() -> None:
     sizes = {
         "net.stem.weight": 10,
         "net.layer1.0.conv.weight": 100,
         "net.layer1.1.conv.weight": 100,
-        "net.fc.weight": 5,
+        "net.fc.weight": 100,
     }
     assert layer_groups(sizes) == {"net_stem": "net.stem", "net_layer1": "net.layer1.*", "net_fc": "net.fc"}
+    sizes["net.fc.weight"] = 5
+    assert list(layer_groups(sizes)) == ["net_stem", "net_layer1_0", "net_layer1_1", "net_fc"]
     assert layer_groups({"0.weight": 4, "2.weight": 4}) == {"0": "0", "2": "2"}
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from rdsearch.base.plugins import packages
 from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.tasks.task import Task
@@ -43,7 +44,7 @@ def make_manifest(
         "score": {"accuracy": task.is_accuracy, "direction": task.direction},
         "baseline": {"val_accuracy": baseline.accuracy, "size_bytes": baseline.size_bytes},
         **({"validation_subset": _subset(task.on_subset(), on_subset)} if task.has_subset else {}),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | _versions() | packages(),
         "hardware": _hardware(),
     }
 

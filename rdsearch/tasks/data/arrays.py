@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,24 @@ class ImageOptions:
         mean: For each channel, in units of 1; the training images' own when not given.
         std: Likewise.
         augmentation: Name of an augmentation for training.
+        resized: How they were brought to one size, in words that YAML holds; empty where they were not.
     """
 
     mean: Sequence[float] | float | None = None
     std: Sequence[float] | float | None = None
     augmentation: str | None = None
+    resized: Mapping[str, Any] = field(default_factory=dict)
+
+
+def checked_channels(channels: int | None) -> int | None:
+    """The option ``channels``, if it is one.
+
+    Raises:
+        TaskError: It is neither 1 nor 3.
+    """
+    if channels not in (None, 1, 3):
+        raise TaskError(f"options.dataset.channels = {channels!r}: give 1 for grey images or 3 for colour")
+    return channels
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
@@ -78,7 +92,7 @@ def source_of(
 
     def split(pair: Pair, role: str) -> Split:
         check_labels(pair[1], f"{where}, {role}")
-        return ArraySplit(*pair, mean=mean, std=std, augmentation=augmentation)
+        return ArraySplit(*pair, mean=mean, std=std, augmentation=augmentation, resized=options.resized)
 
     labels = train[1]
     return DataSource(

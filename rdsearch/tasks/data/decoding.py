@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from rdsearch.errors import TaskError
+from rdsearch.tasks.data.sizing import Sizing, sized
 from rdsearch.tasks.folders import cache_folder, cache_subfolder
 
 Encoded = tuple[str, bytes | None, int]
@@ -61,14 +62,16 @@ class Images:
         return hashlib.sha256("\n".join([RULES, self.settings, *map(str, more), *stamps]).encode()).hexdigest()[:32]
 
 
-def decode_cached(images: Images, size: int | None, form: Form | None = None) -> tuple[np.ndarray, np.ndarray]:
+def decode_cached(
+    images: Images, size: int | Sizing | None, form: Form | None = None, channels: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Decode images, or read back what was decoded before.
 
     Args:
         images: Read only when nothing is cached.
-        size: Images are scaled and cropped to ``size`` x ``size``; ``None`` when they all have one shape.
-        form: What the training images have come to, and these are to; ``None`` for the training images: one channel
-            when all of them are grey and three otherwise.
+        size: How they are brought to one size, see `rdsearch.tasks.data.sizing.sized`; ``None`` when they have one.
+        form: What the training images have come to, and these are to; ``None`` for the training images.
+        channels: Of the training images, 1 or 3; one when all of them are grey and three otherwise when not given.
 
     Returns:
         Images (count, channels, height, width) uint8; labels (count,) int64. Both read-only memory maps.
@@ -76,13 +79,13 @@ def decode_cached(images: Images, size: int | None, form: Form | None = None) ->
     Raises:
         TaskError: An image that cannot be decoded, holds more than 8 bits, or has another shape than the others.
     """
-    key = images.key(size, form)
+    key = images.key(size, form, *([] if channels is None else [channels]))
     folder = cache_folder() / DECODED / key
     if not folder.is_dir():
         cache_subfolder(DECODED)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
         try:
-            _decode_into(temporary, images, size, form)
+            _decode_into(temporary, images, size, form, channels)
             temporary.rename(folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
@@ -96,7 +99,7 @@ def decode_cached(images: Images, size: int | None, form: Form | None = None) ->
     )
 
 
-def check_cached(images: Images, size: int | None, form: Form) -> None:
+def check_cached(images: Images, size: int | Sizing | None, form: Form) -> None:
     """Check, by the headers of images alone, that they can be decoded to ``form``; remembered until the files change.
 
     Raises:
@@ -119,9 +122,12 @@ def form_of(images: np.ndarray) -> Form:
     return channels, height, width
 
 
-def _decode_into(folder: Path, images: Images, size: int | None, form: Form | None) -> None:
+def _decode_into(
+    folder: Path, images: Images, size: int | Sizing | None, form: Form | None, channels: int | None
+) -> None:
     iterator = iter(images.read())
-    grey = form[0] == 1 if form else all(_opened(entry).mode in GREY_MODES for entry in images.read())
+    channels = form[0] if form else channels
+    grey = channels == 1 if channels else all(_opened(entry).mode in GREY_MODES for entry in images.read())
     others = "the training images" if form else "the first image"
     labels = np.empty(images.count, dtype=np.int64)
     pixels: np.memmap[Any, Any] | None = None
@@ -187,14 +193,11 @@ def open_image(entry: Encoded) -> Image.Image:
     return image
 
 
-def decode_image(entry: Encoded, *, grey: bool, size: int | None) -> np.ndarray:
+def decode_image(entry: Encoded, *, grey: bool, size: int | Sizing | None) -> np.ndarray:
     """Decode one image to (1 or 3, height, width) uint8.
 
     Raises:
         TaskError: It cannot be decoded.
     """
-    image = open_image(entry).convert("L" if grey else "RGB")
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
+    pixels = np.asarray(sized(open_image(entry).convert("L" if grey else "RGB"), size))
     return pixels[None] if grey else pixels.transpose(2, 0, 1)

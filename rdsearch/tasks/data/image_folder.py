@@ -10,8 +10,9 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from rdsearch.errors import MissingDataError, TaskError
-from rdsearch.tasks.data.arrays import ImageOptions, source_of
+from rdsearch.tasks.data.arrays import ImageOptions, checked_channels, source_of
 from rdsearch.tasks.data.decoding import Encoded, Images, check_cached, decode_cached, form_of, open_image
+from rdsearch.tasks.data.sizing import Sizing, described
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.data.visible import is_visible, visible_files
 from rdsearch.tasks.folders import DATA_VARIABLE, data_folders
@@ -27,7 +28,8 @@ IMAGENET_CLASSES = 1000
 def image_folder(
     path: Path,
     *,
-    size: int | None = None,
+    size: int | Sizing | None = None,
+    channels: int | None = None,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
     augmentation: str | None = None,
@@ -43,6 +45,7 @@ def image_folder(
     Args:
         path: The folder that holds ``train``. Classes are numbered by name.
         size: Scale and crop to ``size`` x ``size`` pixels; needed when the images differ in size.
+        channels: 1 for grey, 3 for colour; grey where all training images are when not given.
         mean: For each channel, in units of 1; the training images' own when not given.
         std: Likewise.
         augmentation: ``crop_and_flip``, or none.
@@ -52,7 +55,7 @@ def image_folder(
     """
     test, validation = _held_out(path)
     classes = _classes(path / "train")
-    train = decode_cached(_images(path / "train", classes), size)
+    train = decode_cached(_images(path / "train", classes), size, channels=checked_channels(channels))
     form = form_of(train[0])
     held_out = {role: _images(path / role, classes) for role in (test, validation) if role is not None}
     if test is not None:
@@ -61,7 +64,7 @@ def image_folder(
         train,
         None if test is None else partial(decode_cached, held_out[test], size, form),
         None if validation is None else decode_cached(held_out[validation], size, form),
-        ImageOptions(mean, std, augmentation),
+        ImageOptions(mean, std, augmentation, described(size)),
         str(path),
     )
 

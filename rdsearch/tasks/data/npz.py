@@ -52,6 +52,14 @@ def npz(
     )
 
 
+def holds_images(path: Path) -> bool:
+    """Whether the training inputs are uint8 pixels; not so of a file that cannot be read."""
+    try:
+        return _header(path, KEYS["train"][0])[1] == np.uint8
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+
+
 def _names(path: Path) -> list[str]:
     try:
         with np.load(path, allow_pickle=False) as arrays:

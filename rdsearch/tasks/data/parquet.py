@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.data.arrays import ImageOptions, source_of
+from rdsearch.tasks.data.arrays import ImageOptions, checked_channels, source_of
 from rdsearch.tasks.data.decoding import Encoded, Images, check_cached, decode_cached, form_of
+from rdsearch.tasks.data.sizing import Sizing, described
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.data.visible import visible_files
 
@@ -35,7 +36,8 @@ def parquet(
     *,
     image: str | None = None,
     label: str | None = None,
-    size: int | None = None,
+    size: int | Sizing | None = None,
+    channels: int | None = None,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
     augmentation: str | None = None,
@@ -47,6 +49,7 @@ def parquet(
         image: Column of ``{bytes, path}`` or of bytes; ``image`` or ``img`` when not given.
         label: Column of integer labels; ``label``, ``labels`` or ``fine_label`` when not given.
         size: Scale and crop to ``size`` x ``size`` pixels; needed when the images differ in size.
+        channels: 1 for grey, 3 for colour; grey where all training images are when not given.
         mean: For each channel, in units of 1; the training images' own when not given.
         std: Likewise.
         augmentation: ``crop_and_flip``, or none.
@@ -59,7 +62,7 @@ def parquet(
         raise TaskError(f"{path} has shards for {', '.join(shards)} but none for train")
 
     images = {role: _images(files, image, label) for role, files in shards.items()}
-    train = decode_cached(images["train"], size)
+    train = decode_cached(images["train"], size, channels=checked_channels(channels))
     form = form_of(train[0])
     if "test" in images:
         check_cached(images["test"], size, form)
@@ -67,7 +70,7 @@ def parquet(
         train,
         partial(decode_cached, images["test"], size, form) if "test" in images else None,
         decode_cached(images["validation"], size, form) if "validation" in images else None,
-        ImageOptions(mean, std, augmentation),
+        ImageOptions(mean, std, augmentation, described(size)),
         str(path),
     )
 

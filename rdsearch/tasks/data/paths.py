@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rdsearch.errors import TaskError
-from rdsearch.tasks.calls import call_with_options
+from rdsearch.tasks.calls import call_with_options, taken_by
 from rdsearch.tasks.data.image_folder import image_folder
-from rdsearch.tasks.data.npz import npz
+from rdsearch.tasks.data.npz import holds_images, npz
 from rdsearch.tasks.data.parquet import parquet
 from rdsearch.tasks.data.source import DataSource
 from rdsearch.tasks.folders import data_folders
 
 
-def open_path(name: str, root: Path | None, options: dict[str, Any]) -> DataSource:
+def open_path(
+    name: str, root: Path | None, options: dict[str, Any], usual: Mapping[str, Any] | None = None
+) -> DataSource:
     """Read a parquet file or folder, an image folder, or an ``.npz`` file.
 
     Args:
         name: The path; a relative one is looked for here first, then in the folders of the data.
         root: Folder of the data, where one is named.
         options: Arguments of the reader.
+        usual: Arguments that go before these where the reader takes them and the data is images.
 
     Raises:
         TaskError: Nothing is there, or nothing that can be read.
     """
-    path = _find(Path(name).expanduser(), root)
+    path, usual = _find(Path(name).expanduser(), root), usual or {}
     if path.suffix == ".npz":
-        return call_with_options(npz, options, str(path), path)
+        usual = usual if holds_images(path) else {}
+        return call_with_options(npz, taken_by(npz, usual) | options, str(path), path)
     if path.suffix == ".parquet" or (path.is_dir() and next(path.rglob("*.parquet"), None) is not None):
-        return call_with_options(parquet, options, str(path), path)
+        return call_with_options(parquet, taken_by(parquet, usual) | options, str(path), path)
     if path.is_dir():
-        return call_with_options(image_folder, options, str(path), path)
+        return call_with_options(image_folder, taken_by(image_folder, usual) | options, str(path), path)
     raise TaskError(f"{path} is no data set: known are .parquet, .npz, and folders of parquet files or of images")
 
 

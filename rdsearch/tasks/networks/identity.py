@@ -96,4 +96,7 @@ def build_network(network_id: str) -> nn.Module:
             f"network id {network_id!r}: {', '.join(starting)} says how a network starts, not which one it is; "
             "leave it out"
         )
+    if not name.startswith(TORCHVISION_PREFIX) and name in NETWORKS and not NETWORKS.is_own(name):
+        # A file could give any options to somebody else's function; none that is written here names such a network.
+        raise TaskError(f"network id {network_id!r}: {name} is a network of another package, which files do not name")
     return RegisteredNetwork(name, options)()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +57,7 @@ class _Arrays:
         mean: Sequence[float] | float | None,
         std: Sequence[float] | float | None,
         augmentation: Augmentation | None,
+        resized: Mapping[str, Any],
     ) -> None:
         if inputs.ndim == 0 or targets.ndim == 0:
             raise TaskError("inputs and targets are single numbers: arrays with one entry for each example are needed")
@@ -70,7 +71,7 @@ class _Arrays:
         if std is not None:
             self.shift = self.shift / self._per_channel(std, lambda std: std)
         self.augmentation = augmentation
-        self.preprocessing: dict[str, Any] = {"shape": list(self.inputs.shape[1:])}
+        self.preprocessing: dict[str, Any] = {"shape": list(self.inputs.shape[1:]), **resized}
         if unit != 1.0:
             self.preprocessing["divided_by"] = unit
         for name, given in (("mean", mean), ("std", std)):
@@ -149,6 +150,7 @@ class ArraySplit:
         mean: Subtracted from the inputs, for each channel or one for all, in units of 1 (not of 255).
         std: The inputs are divided by it after that.
         augmentation: Applied to the stored inputs, on the device, when a pass asks for it.
+        resized: What brought images to their size before they were stored, ready for YAML; told by `preprocessing`.
 
     Raises:
         TaskError: Lengths or shapes that do not fit, or arrays that do not hold numbers.
@@ -162,8 +164,9 @@ class ArraySplit:
         mean: Sequence[float] | float | None = None,
         std: Sequence[float] | float | None = None,
         augmentation: Augmentation | None = None,
+        resized: Mapping[str, Any] | None = None,
     ) -> None:
-        self._arrays = _Arrays(inputs, targets, mean, std, augmentation)
+        self._arrays = _Arrays(inputs, targets, mean, std, augmentation, resized or {})
         self._indices: np.ndarray | None = None
         if len(self) == 0:
             raise TaskError("an empty split: at least one example is needed")
