@@ -16,7 +16,7 @@ from rdsearch.cli.output import INTERRUPTED, echo
 from rdsearch.cli.reporting import report
 from rdsearch.cli.results import front, test
 from rdsearch.cli.running import resume, search
-from rdsearch.cli.shipping import ship
+from rdsearch.cli.shipping import pull, push, ship
 from rdsearch.errors import RdsearchError
 
 
@@ -45,6 +45,8 @@ for _command in (
     test,
     report,
     ship,
+    push,
+    pull,
     train,
     compress,
     decode,

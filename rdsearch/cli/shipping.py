@@ -1,4 +1,4 @@
-"""The command that makes a folder for others of a point of a front."""
+"""The commands that give files of a front to others: as a folder, or as a repository."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ship(
     from rdsearch.search.outcome.results import read_results
     from rdsearch.shipping.package import ship as ship_point
 
-    if knee + (number is not None) + (max_drop is not None or max_bytes is not None) != 1:
+    if _ways(max_drop, max_bytes, knee, number) != 1:
         raise click.UsageError("say which point: one of --knee, --point, and limits (--max-drop, --max-bytes)")
     point = _chosen(read_results(directory).front, max_drop, max_bytes, knee, number)
     done = ship_point(directory, point, output, command=shlex.join(["rdsearch", *sys.argv[1:]]))
@@ -43,6 +43,64 @@ def ship(
     say(
         console, f"{output}: {point.size_bytes:,} bytes for trial {point.trial}, round {point.round}; see its README.md"
     )
+
+
+@click.command()
+@click.argument("directory")
+@click.argument("repo")
+@bounds
+@click.option("--knee", is_flag=True, help="The point where the front bends.")
+@click.option("--point", "number", type=click.IntRange(min=1), help="The point of this number in `rdsearch front`.")
+@click.option("--safetensors", is_flag=True, help="Put the decoded weights beside each file.")
+@click.option("--private", is_flag=True, help="Where a repository is made on the Hub: one that others do not see.")
+def push(
+    directory: str,
+    repo: str,
+    max_drop: float | None,
+    max_bytes: str | None,
+    knee: bool,
+    number: int | None,
+    safetensors: bool,
+    private: bool,
+) -> None:
+    """Put the front's files, or a chosen one, into a repository in Hugging Face's layout, with a model card.
+
+    REPO is owner/name on the Hugging Face Hub, or a folder as ./name. What was pushed there before is replaced.
+    """
+    from rdsearch.search.outcome.results import read_results
+    from rdsearch.shipping.repository import push as push_points
+
+    ways = _ways(max_drop, max_bytes, knee, number)
+    if ways > 1:
+        raise click.UsageError("say which point in one way: --knee, --point, or limits (--max-drop, --max-bytes)")
+    points = [_chosen(read_results(directory).front, max_drop, max_bytes, knee, number)] if ways else None
+    done = push_points(directory, repo, points=points, safetensors=safetensors, private=private)
+    _show(done.sizes)
+    say(make_console(), done.place)
+
+
+@click.command()
+@click.argument("repo")
+@click.argument("directory", type=click.Path(path_type=Path))
+def pull(repo: str, directory: Path) -> None:
+    """Fetch a repository that `rdsearch push` has made into a new folder, and check its files."""
+    from rdsearch.shipping.repository import pull as pull_repository
+
+    done = pull_repository(repo, directory)
+    _show(done.sizes)
+    first = next(name for name in done.sizes if name.endswith(".rdz"))
+    say(make_console(), f"{directory}: `rdsearch info {shlex.quote(str(directory / first))}` says what is in a file")
+
+
+def _show(sizes: dict[str, int]) -> None:
+    width = max(map(len, sizes))
+    for name, size in sizes.items():
+        say(make_console(), f"  {name:<{width}}  {size:>11,} bytes")
+
+
+def _ways(max_drop: float | None, max_bytes: str | None, knee: bool, number: int | None) -> int:
+    """In how many ways a point is chosen."""
+    return knee + (number is not None) + (max_drop is not None or max_bytes is not None)
 
 
 def _chosen(

@@ -63,12 +63,12 @@ def card(facts: Facts) -> str:
     name = facts.manifest["task"]
     sections = [
         f"# {name}, compressed to {format_size(facts.point.size_bytes)}",
-        _table(["figure", "value"], _figures(facts)),
+        table(["figure", "value"], _figures(facts)),
         _choice(facts),
         "## Use it",
         _use(facts),
         "## Files",
-        _table(
+        table(
             ["file", "bytes", "what it is", "checked"],
             [
                 [f"`{file}`", f"{size:,}", _FILES[file], facts.checked.get(file, "")]
@@ -80,7 +80,7 @@ def card(facts: Facts) -> str:
         "## Recipe",
         f"```yaml\n{facts.recipe.strip()}\n```",
         "## Provenance",
-        _table(["", ""], _provenance(facts)),
+        table(["", ""], _provenance(facts)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -150,7 +150,8 @@ def _provenance(facts: Facts) -> list[list[str]]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
