@@ -17,7 +17,15 @@ from pydantic import BaseModel
 from rdsearch.cli import app
 from rdsearch.config import defaults
 from rdsearch.config.recipe import ProfileRecipe, PruningRecipe, QuantizationRecipe, SurpRecipe
-from rdsearch.config.searchfile import AT_LEAST, AT_MOST, SAMPLERS, HalvingConfig, ResourceConfig, SearchConfig
+from rdsearch.config.searchfile import (
+    AT_LEAST,
+    AT_MOST,
+    SAMPLERS,
+    TRACKERS,
+    HalvingConfig,
+    ResourceConfig,
+    SearchConfig,
+)
 from rdsearch.pruning import METHODS, SCHEDULES
 from rdsearch.retraining import GATES, PENALTIES
 from rdsearch.retraining.settings import (
@@ -59,6 +67,7 @@ ALLOWED: dict[str, Iterable[str]] = {
     "recipe.retrain.penalty.method": PENALTIES,
     "recipe.retrain.gates.method": GATES,
     "search.sampler": SAMPLERS,
+    "search.trackers": TRACKERS,
     "search.constraints": (*AT_MOST, *AT_LEAST),
 }
 ALLOWED_TEXT = {

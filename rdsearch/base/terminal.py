@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LOGGER = logging.getLogger("rdsearch")
+"""Hears, at level INFO, all that is said to people."""
 
 _ASCII = {
     "×": "x",
@@ -40,6 +44,7 @@ def say(console: Console, text: object, style: str = "") -> None:
     """Print text as it is: in brackets or not, it is no markup; lines are not broken where a window ends."""
     from rich.text import Text
 
+    LOGGER.info("%s", text)
     console.print(Text(lines(text), style=style), soft_wrap=True)
 
 

@@ -17,6 +17,7 @@ from rdsearch.cli.reporting import report
 from rdsearch.cli.results import front, test
 from rdsearch.cli.running import resume, search
 from rdsearch.cli.shipping import pull, push, ship
+from rdsearch.cli.watching import watch
 from rdsearch.errors import RdsearchError
 
 
@@ -44,6 +45,7 @@ for _command in (
     front,
     test,
     report,
+    watch,
     ship,
     push,
     pull,

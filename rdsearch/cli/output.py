@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +14,9 @@ from rdsearch.base.terminal import lines
 from rdsearch.base.units import parse_share
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rdsearch.base.voice import Voice
     from rdsearch.search.store.folder import SearchFolder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,11 +67,31 @@ def voice(function: F) -> F:
     """The options that say how a run speaks; at most one of them."""
     for option in (
         click.option("--quiet", "voice", flag_value="quiet", help="Say nothing before the end."),
+        click.option(
+            "--verbose", "voice", flag_value="verbose", help="Show all of search.log: each round, and Ray's lines."
+        ),
         click.option("--json", "voice", flag_value="json", help="Speak in lines of JSON, for other programs."),
         click.option("--text", "voice", flag_value="text", default="text", hidden=True),
     ):
         function = option(function)
     return function
+
+
+@contextlib.contextmanager
+def speaking(voice: Voice) -> Iterator[Console]:
+    """The console for a voice, on which the libraries that take seconds to load are loaded.
+
+    What a verbose one shows beside what is said is what stands in the log alone.
+    """
+    from rdsearch.base.voice import console_of, phase
+
+    console = console_of(voice)
+    with phase(console, "loading torch, Ray and Optuna"):
+        importlib.import_module("rdsearch.search.api")
+    from rdsearch.search.run.log import OnConsole
+
+    with OnConsole(console).listening() if voice == "verbose" else contextlib.nullcontext():
+        yield console
 
 
 trust = click.option(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console
-from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, trust, voice
+from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, speaking, trust, voice
 from rdsearch.errors import SearchStoppedError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rdsearch.base.voice import Voice
     from rdsearch.search.api import Run
     from rdsearch.search.run.runner import Limits
@@ -44,18 +46,17 @@ def search(
     """Run a search. SPACE is a search file, or the name of a ready one (see `rdsearch spaces`)."""
     from rdsearch.search.run.signals import stoppable
 
-    with stoppable():
-        from rdsearch.base.voice import console_of
+    with stoppable(), speaking(voice) as console:
         from rdsearch.search.api import limits_of, start
 
-        until, console = limits_of(trials, time), console_of(voice)
+        until = limits_of(trials, time)
         if dry_run:
             _say_what_it_takes(space, out, overrides, until, address)
             return
         folder, task = start(
             space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
         )
-        _run(folder, until, address, voice, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
+        _run(folder, until, address, voice, console, task=task, command=shlex.join(["rdsearch", *sys.argv[1:]]))
 
 
 def _say_what_it_takes(
@@ -85,42 +86,47 @@ def resume(
     """Go on with a search after an interruption, or add trials to a finished one."""
     from rdsearch.search.run.signals import stoppable
 
-    with stoppable():
+    with stoppable(), speaking(voice) as console:
         from rdsearch.search.api import limits_of
         from rdsearch.search.store.folder import SearchFolder
 
         folder, until = SearchFolder.open(directory), limits_of(trials, time)
         ask_for_trust(folder, trust)
-        _run(folder, until, address, voice, task=None, command=None)
+        _run(folder, until, address, voice, console, task=None, command=None)
 
 
 def _run(
-    folder: SearchFolder, until: Limits, address: str | None, voice: Voice, *, task: Task | None, command: str | None
+    folder: SearchFolder,
+    until: Limits,
+    address: str | None,
+    voice: Voice,
+    console: Console,
+    *,
+    task: Task | None,
+    command: str | None,
 ) -> None:
-    from rdsearch.base.voice import console_of
     from rdsearch.search.api import go_on
     from rdsearch.search.run.signals import last_words
 
-    console = console_of(voice)
-
     def show(run: Run) -> None:
-        _show(run, voice)
+        _show(run, voice, console)
 
     run = go_on(folder, until, task=task, address=address, console=console, command=command, farewell=show)
     with last_words():
-        failed = _show(run, voice)
+        failed = _show(run, voice, console)
     if status := _STATUS.get(run.ending, 1 if failed else 0):
         sys.exit(status)
 
 
-def _show(run: Run, voice: Voice) -> bool:
+def _show(run: Run, voice: Voice, console: Console) -> bool:
     """What a run has found and how to go on; whether all of its trials failed."""
-    from rdsearch.base.voice import JsonConsole
+    from rdsearch.base.voice import JsonConsole, phase
     from rdsearch.report.search import show_end, write_pictures
     from rdsearch.report.table import front_record
 
     if run.results is not None:
-        write_pictures(run.results)
+        with phase(console, "writing the report"):
+            write_pictures(run.results)
         if voice == "json":
             found = {"folder": run.folder.address, **front_record(run.results.front)}
             JsonConsole().event("end", ending=run.ending, **found)

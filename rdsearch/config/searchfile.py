@@ -31,6 +31,14 @@ SAMPLERS: Registry[Any] = Registry(
     group="rdsearch.samplers",
 )
 """Samplers by name."""
+TRACKERS: Registry[Any] = Registry(
+    "tracker",
+    {
+        name: f"rdsearch.search.run.trackers.{name}:{attribute}"
+        for name, attribute in {"tensorboard": "TensorBoard", "mlflow": "MLflow", "wandb": "WeightsAndBiases"}.items()
+    },
+)
+"""Experiment trackers by name."""
 GRID = "grid"
 LEARNING = frozenset({"tpe", "gp"})
 """Samplers that learn from every observation of the study, whoever proposed it."""
@@ -141,6 +149,8 @@ class SearchConfig(Settings):
     """Whether trials that others beat are stopped early: ``halving`` is asynchronous successive halving."""
     halving: HalvingConfig = HalvingConfig()
     """When ``halving`` stops a trial."""
+    trackers: tuple[Annotated[str, Known(TRACKERS)], ...] = ()
+    """Experiment trackers that hear of every trial and round."""
 
 
 class ResourceConfig(Settings):

@@ -72,14 +72,23 @@ def write_report(directory: Path, summary: SearchSummary) -> Path:
     return page
 
 
-def render_report(summary: SearchSummary, directory: Path) -> str:
-    """The page as text; see :func:`write_report`."""
+def render_report(summary: SearchSummary, directory: Path, *, live: int | None = None, status: str = "") -> str:
+    """The page as text; see :func:`write_report`.
+
+    Args:
+        summary: What the search found.
+        directory: Where the page lies, or what is served with it.
+        live: See `rdsearch.report.templating.rendered`.
+        status: How far the search is, for a live page.
+    """
     figures = _figures(summary)
     front = summary.front
     return rendered(
         "report.html.j2",
         summary.name,
         figures,
+        live=live,
+        status=status,
         summary=summary,
         front=front,
         parameters=[name for name in figures if name.startswith("parameter-")],

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from rdsearch.base.terminal import printable
 from rdsearch.base.units import format_duration, format_size
@@ -17,26 +17,41 @@ from rdsearch.points.scalars import format_cell
 from rdsearch.report.labels import format_value
 from rdsearch.report.table import format_ratio
 
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""Content security policy of a page that asks nothing of anybody."""
+LIVE_POLICY = POLICY.replace("script-src", "connect-src 'self'; script-src 'self'")
+"""That of a page which a server of ours serves, and which asks it whether something has changed."""
+PLOTLY_NAME = f"plotly-{get_plotlyjs_version()}.js"
+"""Where a live page finds the plots' library, so that it comes but once."""
 
-def rendered(template: str, title: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
+
+def rendered(
+    template: str, title: str, figures: Mapping[str, go.Figure], *, live: int | None = None, **values: Any
+) -> str:
     """A page as text.
 
     Args:
         template: Name of a template that extends ``page.html.j2``.
         title: Of the page.
         figures: By the id of the element that shows each.
+        live: Number of this state of the page, where it is served and shows the next one of its own accord.
         values: What else the template shows; text is escaped.
     """
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            title=title,
-            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own source
-            figures={name: _harmless(str(figure.to_json())) for name, figure in figures.items()},
-            **values,
-        )
+    return rendered_text(
+        template,
+        title=title,
+        plotly=Markup(get_plotlyjs()) if live is None else None,  # noqa: S704 - the library's own source
+        figures={name: _harmless(str(figure.to_json())) for name, figure in figures.items()},
+        live=live,
+        **values,
     )
+
+
+def rendered_text(template: str, *, live: int | None = None, **values: Any) -> str:
+    """Any template as text; see `rendered`."""
+    policy = POLICY if live is None else LIVE_POLICY
+    known = {"live": live, "policy": Markup(policy), "plotly_name": PLOTLY_NAME}  # noqa: S704 - a constant
+    return _environment().get_template(template).render(**known, **values)
 
 
 def script_text(value: Any) -> Markup:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdsearch.base.terminal import make_console, say
+from rdsearch.base.terminal import LOGGER, make_console, say
 from rdsearch.base.units import parse_duration
 from rdsearch.base.voice import phase
 from rdsearch.compression.coverage import left_aside
 from rdsearch.compression.rehearsal import rehearse, samples_of
 from rdsearch.config.ready import find_space
 from rdsearch.config.searchfile import GRID, SearchFile, check_search, load_search_file
-from rdsearch.errors import ConfigError, RdsearchError, SearchStoppedError, TaskError, TrialError
+from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError, TaskError, TrialError
 from rdsearch.points.front import Front
 from rdsearch.search.choice import completed_for
 from rdsearch.search.memory import WORKER, Peak, crowded, machine_memory
@@ -26,8 +26,10 @@ from rdsearch.search.outcome.results import Results, read_results, write_results
 from rdsearch.search.outcome.warm_start import warm_start as read_warm_start
 from rdsearch.search.outlook import Outlook, local_slots, look_ahead
 from rdsearch.search.run.cluster import available_cores
+from rdsearch.search.run.log import Log
 from rdsearch.search.run.runner import Ending, Limits, run_search
 from rdsearch.search.run.signals import last_words, stoppable
+from rdsearch.search.run.trackers import require_trackers
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.trust import trust as give_trust
 from rdsearch.search.task import task_of
@@ -140,14 +142,16 @@ def start(
     """
     cores = available_cores() if address is None else None
     file = _search_file(space, task, overrides, cores)
+    require_trackers(file.search.trackers)
     if out is not None:
         SearchFolder.check_free(out)
     if warm_start is not None:
         _taken_over(warm_start, file)  # that can fail more cheaply than what follows
-    console = console or make_console()
-    file, task = _tried_out(file, task, console, local=address is None)
-    taken_over = _taken_over(warm_start, file) if warm_start is not None else None
-    folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+    with Log().listening() as log:
+        file, task = _tried_out(file, task, console or make_console(), local=address is None)
+        taken_over = _taken_over(warm_start, file) if warm_start is not None else None
+        folder = SearchFolder.create(out if out is not None else _free_folder(file.name), file, taken_over)
+        log.into(folder.log)
     give_trust(folder)
     return folder, task
 
@@ -268,7 +272,11 @@ def go_on(
         run = Run(folder, "stopped", reason, _written(folder, "stopped"))
         (farewell or _say_way_on)(run)
 
-    with stoppable():
+    with stoppable(), Log().listening() as log:
+        folder.refuse_links()
+        with contextlib.suppress(SearchError):
+            folder.fetch(folder.log)
+        log.into(folder.log)
         try:
             ending = run_search(
                 folder,
@@ -282,6 +290,7 @@ def go_on(
             reason = ""
         except SearchStoppedError as error:
             ending, reason = "stopped", str(error)
+        LOGGER.info("the run has ended: %s%s", ending, f", {reason}" if reason else "")
         with last_words():
             return Run(folder, ending, reason, _written(folder, ending))
 

@@ -62,3 +62,15 @@ def test_every_point_has_a_cell(places: list[tuple[float, float]], width: int, h
     assert len(rows) == height
     assert max(map(len, rows)) <= width
     assert 1 <= "".join(rows).count("•") <= len(places)
+
+
+def test_programs_hear_how_long_a_phase_took_and_so_does_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    out = io.StringIO()
+    with caplog.at_level("INFO", logger="rdsearch"), phase(JsonConsole(file=out), "starting Ray"):
+        pass
+    begun, ended = (json.loads(line) for line in out.getvalue().splitlines())
+    assert begun == {"event": "message", "text": "Starting Ray …"}
+    assert (ended["event"], ended["name"]) == ("phase", "starting Ray")
+    assert 0 <= ended["seconds"] < 1
+    assert caplog.messages[0] == "Starting Ray …"
+    assert caplog.messages[1].startswith("starting Ray: 0.")

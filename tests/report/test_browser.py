@@ -17,7 +17,8 @@ from rdsearch.report.summary import SearchSummary
 Summarize = Callable[..., SearchSummary]
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+pytestmark = needs_browser
 
 # Where the points of the front are on the screen, in pixels of the window.
 PLACES = """
@@ -60,11 +61,11 @@ def move_to(browser: Any, x: float, y: float) -> None:
     time.sleep(0.15)
 
 
-def opened(browser: Any, page: Path, width: int) -> Any:
+def opened(browser: Any, page: Path | str, width: int) -> Any:
     # Chrome has no window narrower than 500 pixels of its own accord.
     metrics = {"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(page.as_uri())
+    browser.get(page if isinstance(page, str) else page.as_uri())
     return browser
 
 

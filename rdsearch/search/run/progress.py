@@ -1,4 +1,4 @@
-"""Live progress of a search: a panel on a terminal, plain lines elsewhere."""
+"""Live progress of a search: a panel on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ray.tune import Callback
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rdsearch.base.live import display_on
 from rdsearch.base.terminal import say
 from rdsearch.base.textplot import staircase
 from rdsearch.base.units import format_duration, format_size
@@ -20,15 +19,13 @@ from rdsearch.base.voice import JsonConsole
 from rdsearch.compression.measure import Baseline
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint
-from rdsearch.search.run.trainable import ROUND
-from rdsearch.search.store.rounds import RoundStore
+from rdsearch.search.run.events import Listener
 from rdsearch.search.study.constraints import feasible, reference_accuracy
 from rdsearch.search.study.ledger import Ledger
 
 _SECONDS_BETWEEN_LINES = 5.0
 _GROWTH = 0.05
 """Lines come rarer as a search grows longer: at least this share of its time lies between two."""
-_REFRESHES_PER_SECOND = 4
 _SHOWN_POINTS = 5
 _FEWEST_PLOTTED = 3
 _PLOT = (60, 8)
@@ -168,37 +165,23 @@ def _spread(front: list[OperatingPoint], count: int) -> list[OperatingPoint]:
     return [front[round(index * (len(front) - 1) / (count - 1))] for index in range(count)]
 
 
-class ProgressCallback(Callback):
-    """Keeps a `Progress` up to date from Tune's events, and on the screen.
+class Screen(Listener):
+    """Keeps a `Progress` up to date, and shows it.
 
     Args:
         progress: What to keep up to date.
-        store: Where the reported points are read from.
         console: Where it is shown.
-        known: Unfinished trials, with the last round of each that ``progress`` has already.
     """
 
-    def __init__(self, progress: Progress, store: RoundStore, console: Console, known: Mapping[int, int]) -> None:
+    def __init__(self, progress: Progress, console: Console) -> None:
         self._progress = progress
-        self._store = store
         self._console = console
-        self._newest = dict(known)
-        self._running: set[str] = set()
         self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-        self._live = (
-            Live(
-                get_renderable=progress.panel,
-                console=console,
-                refresh_per_second=_REFRESHES_PER_SECOND,
-                transient=True,
-            )
-            if console.is_terminal
-            else None
-        )
+        self._display = display_on(console, progress.panel)
 
-    def __enter__(self) -> ProgressCallback:
-        if self._live is not None:
-            self._live.start(refresh=True)
+    def __enter__(self) -> Screen:
+        if self._display is not None:
+            self._display.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,8 +189,8 @@ class ProgressCallback(Callback):
 
     def stop(self) -> None:
         """Leave the last line on the screen, and the screen to others."""
-        if self._live is not None:
-            self._live.stop()
+        if self._display is not None:
+            self._display.stop()
         self._tell()
 
     def _tell(self) -> None:
@@ -216,42 +199,16 @@ class ProgressCallback(Callback):
         else:
             say(self._console, self._progress.line())
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """A round was reported; a replayed one is known already."""
-        number, round_ = result.get("number"), result.get(ROUND)
-        if number is None or round_ is None or round_ <= self._newest.get(number, 0):
-            return
-        self._newest[number] = round_
-        self._progress.add([self._store.point(number, round_)])
+    def stored(self, point: OperatingPoint) -> None:
+        """A round is on the front, or not."""
+        self._progress.add([point])
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker takes up a trial."""
-        self._running.add(trial.trial_id)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has ended, or was stopped."""
-        self._running.discard(trial.trial_id)
-        self._newest.pop(trial.config.get("number"), None)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial is given up."""
-        self.on_trial_complete(iteration, trials, trial)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has lost its worker, and waits for another one."""
-        self._running.discard(trial.trial_id)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Once a turn of Tune's loop."""
-        # Not counted from `trials`: that holds every trial of this run.
-        self._progress.running = len(self._running)
+    def turned(self, running: int) -> None:
+        """The panel, or else a line now and then."""
+        self._progress.running = running
         now = time.monotonic()
-        if self._live is None and now >= self._next_line:
+        if self._display is not None:
+            self._display.turned()
+        elif now >= self._next_line:
             self._next_line = now + max(_SECONDS_BETWEEN_LINES, _GROWTH * self._progress.elapsed)
             self._tell()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks into a file that nothing reads.
-        return {}

@@ -26,6 +26,7 @@ from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.signals import listeners_restored
 from rdsearch.search.run.sizes import require_trainable
+from rdsearch.search.run.trackers import Tracked, require_trackers, tracked
 from rdsearch.search.run.trainable import TrialContext, run_trial
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
@@ -102,6 +103,7 @@ def run_search(
     file = folder.search_file()
     study = folder.study(file)
     folder.refuse_links()
+    require_trackers(file.search.trackers)
     lock = FolderLock(folder.lock)
     with lock.held(), study.locked():
         study.guard = lock.check
@@ -130,7 +132,11 @@ def _go_on(
     if limits.trials is not None:
         _check_not_fewer(folder.store, limits.trials)
         folder.write_target(limits.trials)  # training may take hours, and be interrupted
-    task = searched_task(folder, task)
+    if task is None:
+        with phase(console, "loading the network and its data"):
+            task = searched_task(folder, None)
+    else:
+        task = searched_task(folder, task)
     baseline = _prepare(folder, file, task, address, console, command)
     require_trainable(file.space, task, baseline)
     seconds = limits.seconds if limits.seconds is not None else file.search.time
@@ -183,7 +189,8 @@ def _judge_members(folder: SearchFolder, file: SearchFile, task: Task, console: 
     before, baseline = folder.read_whole_part(), baseline_of(folder.read_manifest())
     folder.refresh()
     points = folder.rounds.all_points()
-    scores = score_members(task, points, file.search.constraints, baseline, before, folder.fetch)
+    with phase(console, "scoring the front's files on the whole validation part"):
+        scores = score_members(task, points, file.search.constraints, baseline, before, folder.fetch)
     folder.write_whole_part(scores)
     say(
         console,
@@ -240,14 +247,17 @@ def _run(
     console: Console,
     farewell: Callable[[str], None],
 ) -> None:
-    from rdsearch.search.run.progress import Progress, ProgressCallback
+    from rdsearch.search.run.answer import Answer
+    from rdsearch.search.run.events import Events
+    from rdsearch.search.run.log import TrialLog
+    from rdsearch.search.run.progress import Progress, Screen
 
     places = slots(file.resources, grows=nodes is not None)
     store = ledger.store
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
     for line in store.damaged.values():
-        console.print(f"Warning: {line}", highlight=False, style="yellow", soft_wrap=True, markup=False)
+        say(console, f"Warning: {line}", style="yellow")
     _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)
@@ -265,17 +275,19 @@ def _run(
         places.gpu,
         taken_by_others(),
     )
-    with ProgressCallback(progress, store, console, known) as callback:
+    search = Tracked(file.name, folder.identity or file.name, folder.path)
+    with tracked(file.search.trackers, search, console) as trackers, Screen(progress, console) as screen:
+        callbacks = [Events(store, known, [screen, TrialLog(), *trackers]), Answer(console)]
 
         def lost(reason: str) -> None:
-            callback.stop()
+            screen.stop()
             _let_go(ledger)
             abandon_session()
             farewell(reason)
 
         try:
             with RayWatch(lost) as watch:
-                _fit(folder, context, ledger, places, nodes, deadline, callback, watch, console)
+                _fit(folder, context, ledger, places, nodes, deadline, callbacks, watch, console)
         except Exception as error:
             _keep(folder, error)
             raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
@@ -317,19 +329,19 @@ def _fit(
     places: Slots,
     nodes: NodeCheck | None,
     deadline: float | None,
-    callback: Any,
+    callbacks: list[Any],
     watch: RayWatch,
     console: Console,
 ) -> None:
     """Run trials until there are enough, and those that need the machine for themselves after all others."""
-    set_aside = _tune(folder, context, ledger, places, nodes, deadline, callback, watch)
+    set_aside = _tune(folder, context, ledger, places, nodes, deadline, callbacks, watch)
     if not set_aside or sorted(set_aside) != sorted(ledger.unfinished):
         return
     count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
-    console.print(f"{count} killed for memory: tried again, one at a time", highlight=False, soft_wrap=True)
+    say(console, f"{count} killed for memory: tried again, one at a time")
     for number in set_aside:
         ledger.put_back(number)
-    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), nodes, deadline, callback, watch)
+    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), nodes, deadline, callbacks, watch)
 
 
 def _tune(
@@ -339,7 +351,7 @@ def _tune(
     places: Slots,
     nodes: NodeCheck | None,
     deadline: float | None,
-    callback: Any,
+    callbacks: list[Any],
     watch: RayWatch,
 ) -> list[int]:
     """Let Tune run trials; those that it set aside, since they ran out of memory beside others."""
@@ -371,7 +383,7 @@ def _tune(
                     name="run",
                     storage_path=str(folder.tune),
                     failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                    callbacks=[Bookkeeping(ledger, searcher, room, watch), callback],
+                    callbacks=[Bookkeeping(ledger, searcher, room, watch), *callbacks],
                     verbose=0,
                 ),
             ).fit()

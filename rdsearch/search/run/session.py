@@ -15,6 +15,7 @@ from typing import Any
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.cluster import available_cores
+from rdsearch.search.run.log import worker_lines
 from rdsearch.search.run.nodes import own_modules
 from rdsearch.search.run.signals import listeners_restored
 
@@ -50,7 +51,7 @@ def ray_session(address: str | None) -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
-    with _without_tracebacks():
+    with _unseen():
         if ray.is_initialized():
             _check_connected_to(address)
             yield
@@ -60,15 +61,39 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_tracebacks() -> Iterator[None]:
-    """Tune reports trials that failed as log lines with tracebacks; they are in the trials' own folders."""
-    logger = logging.getLogger("ray.tune")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _unseen() -> Iterator[None]:
+    """Of Ray's log lines a user sees errors alone, and none of Tune's, which reports failed trials by tracebacks.
+
+    The lines are there all the same, for the search's log.
+    """
+    from ray._private.log import PlainRayHandler
+
+    handlers = [one for one in logging.getLogger("ray").handlers if isinstance(one, PlainRayHandler)]
+    for handler in handlers:
+        handler.addFilter(_is_for_users)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for handler in handlers:
+            handler.removeFilter(_is_for_users)
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR and not record.name.startswith("ray.tune")
+
+
+@contextlib.contextmanager
+def _lines_logged() -> Iterator[None]:
+    """What workers write to their standard output and error, which Ray would print here, goes to the search's log."""
+    from ray._private import worker
+
+    changed = vars(worker)
+    before = changed["print_to_stdstream"]
+    changed["print_to_stdstream"] = lambda data, **_: worker_lines(data)
+    try:
+        yield
+    finally:
+        changed["print_to_stdstream"] = before
 
 
 @contextlib.contextmanager
@@ -140,13 +165,13 @@ def _start(folder: Path) -> None:
     import ray
 
     try:
-        with _apart():
+        with _apart(), _lines_logged():
             ray.init(
                 address="local",
                 num_cpus=available_cores(),
                 include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+                log_to_driver=True,
+                logging_level=logging.INFO,  # for the search's log; `_unseen` has what a user sees of it
                 # Ray lets everybody into its folder; nobody gets past the one around it.
                 _temp_dir=str(folder / "ray"),
                 _node_ip_address=_LOOPBACK,
@@ -228,13 +253,14 @@ def _connect(address: str) -> None:
         if port.isdigit() and "/" not in host:
             # Ray itself would try for minutes.
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            # Its nodes were started with an environment of their own, and the user's modules are here.
-            runtime_env={"env_vars": _WORKERS} | ({"py_modules": modules} if modules else {}),
-        )
+        with _lines_logged():
+            ray.init(
+                address=address,
+                log_to_driver=True,
+                logging_level=logging.INFO,
+                # Its nodes were started with an environment of their own, and the user's modules are here.
+                runtime_env={"env_vars": _WORKERS} | ({"py_modules": modules} if modules else {}),
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise SearchError(
             f"no Ray cluster answers at {address!r}: {error}; start one with `ray start --head`, or leave --address "

@@ -26,7 +26,8 @@ from rdsearch.search.store.studies import STUDY_NAME, JournalStudy, ShippedJourn
 
 _DRAFT_SECONDS = 600.0
 """A command that reads the search may be writing a table just now."""
-_NOT_BEGUN = {CONFIG, "warm_start.json", ".lock"}
+_LOG = "search.log"
+_NOT_BEGUN = {CONFIG, "warm_start.json", ".lock", _LOG}
 """All that a search has written before it measures its dense network."""
 
 
@@ -162,13 +163,19 @@ class SearchFolder:
         """The traceback of what stopped the driver, where nobody had foreseen it."""
         return self.path / "errors.log"
 
+    @property
+    def log(self) -> Path:
+        """What was said in every run, the phases and rounds with their times, and what workers wrote."""
+        return self.path / _LOG
+
     def refuse_links(self) -> None:
         """See that what is written into the folder stays in it.
 
         Raises:
             SearchError: A part of it that is written through is a symbolic link.
         """
-        for path in (self.front_files, self.trials, self.tune, self.journal, self.errors):
+        trackers = (self.path / name for name in ("tensorboard", "wandb"))
+        for path in (self.front_files, self.trials, self.tune, self.journal, self.errors, self.log, *trackers):
             if path.is_symlink():
                 raise SearchError(
                     f"{path} is a symbolic link: what a search writes stays in its folder; put the real thing there, "
@@ -244,7 +251,7 @@ class SearchFolder:
     def study(self, file: SearchFile) -> StudyPlace:
         """Where the study lies."""
         if file.search.storage is not None:
-            return DatabaseStudy(file.search.storage, f"{STUDY_NAME}-{file.name}-{self._identity()}")
+            return DatabaseStudy(file.search.storage, f"{STUDY_NAME}-{file.name}-{self.identity}")
         if self.mirror:
             return ShippedJournal(self.journal, self.mirror.place, self.address)
         return JournalStudy(self.journal)
@@ -272,7 +279,9 @@ class SearchFolder:
         if self.mirror:
             self.mirror.push(file)
 
-    def _identity(self) -> str:
+    @property
+    def identity(self) -> str:
+        """What no other search has; empty where a folder was made by hand."""
         return str(read_yaml(self.config).get("id", ""))
 
     def search_file(self) -> SearchFile:
