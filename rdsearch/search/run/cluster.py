@@ -7,13 +7,17 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from rdsearch.base.units import format_duration
 from rdsearch.config.searchfile import ResourceConfig
 from rdsearch.errors import SearchError
 
 _JOIN_SECONDS = 300
 """A node of a cluster that is just starting is waited for as long as this."""
+_RETURN_SECONDS = 3600
+"""So long a search in the middle waits for a node that holds a trial, once all have gone."""
 _LOOK_SECONDS = 2.0
 _FOLLOW_SECONDS = 5.0
 """Time between two looks at the nodes of a cluster that is followed."""
@@ -50,7 +54,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
+def slots(resources: ResourceConfig, *, grows: bool = False, tell: Callable[[str], None] = print) -> Slots:
     """How many trials the connected Ray can run at once, and on what.
 
     A trial runs on one node. Whether it gets a share of a GPU depends on the nodes that are there when the search
@@ -60,6 +64,7 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
         resources: What a trial takes.
         grows: Whether nodes may join later. One that holds a trial is then asked of the autoscaler and waited for,
             and ``resources.concurrent`` counts for nodes that are not there yet.
+        tell: Gets the line that says what is waited for.
 
     Raises:
         SearchError: No node holds a trial; Ray would wait for ever.
@@ -79,7 +84,9 @@ def slots(resources: ResourceConfig, *, grows: bool = False) -> Slots:
                 f"a trial asks for {resources.cpu:g} cores and {gpu:g} GPUs on one node, and Ray's nodes have "
                 f"{_described(nodes)}: lower resources.cpu or resources.gpu, or add a node that holds a trial"
             )
-        _ask_for_nodes([{"CPU": resources.cpu} | ({"GPU": gpu} if gpu else {})])
+        if not asked:
+            tell(_waiting("no node of the cluster holds a trial yet", resources.cpu, gpu, _JOIN_SECONDS))
+        _ask_for_nodes([_trial(resources.cpu, gpu)])
         asked = True
         time.sleep(_LOOK_SECONDS)
     if resources.concurrent is None:
@@ -124,6 +131,52 @@ class Room:
         Where the number follows the nodes, it is one more than they hold: an autoscaler hears of one that waits.
         """
         return self.at_most if self._places.limited else self.running + 1
+
+
+class Desertion:
+    """The times in which no node of a cluster holds a trial, because all such nodes have gone.
+
+    Args:
+        room: What the nodes hold.
+        places: What a trial takes.
+        tell: Gets a line when such a time begins, and when it ends.
+
+    Attributes:
+        reason: Why the search has to stop, once no node has come for an hour; empty until then.
+    """
+
+    def __init__(self, room: Room, places: Slots, tell: Callable[[str], None]) -> None:
+        self._room = room
+        self._places = places
+        self._tell = tell
+        self._since: float | None = None
+        self.reason = ""
+
+    def look(self) -> None:
+        """See whether there is a node that holds a trial."""
+        cpu, gpu = self._places.cpu, self._places.gpu
+        if self._room.running:
+            if self._since is not None:
+                self._tell(
+                    f"a node that holds a trial has joined after {format_duration(time.monotonic() - self._since)}"
+                )
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+            self._tell(_waiting("every node of the cluster that held a trial has gone", cpu, gpu, _RETURN_SECONDS))
+        elif time.monotonic() - self._since >= _RETURN_SECONDS:
+            self.reason = (
+                f"no node of the cluster has held a trial ({_described([_trial(cpu, gpu)])}) for "
+                f"{format_duration(_RETURN_SECONDS)}: have one join"
+            )
+
+
+def _waiting(fact: str, cpu: float, gpu: float, seconds: float) -> str:
+    return f"{fact} ({_described([_trial(cpu, gpu)])}): waiting up to {format_duration(seconds)} for one to join"
+
+
+def _trial(cpu: float, gpu: float) -> dict[str, float]:
+    return {"CPU": cpu} | ({"GPU": gpu} if gpu else {})
 
 
 def _nodes() -> list[dict[str, float]]:

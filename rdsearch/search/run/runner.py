@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from rdsearch.base.terminal import say
 from rdsearch.base.voice import phase
@@ -19,15 +18,15 @@ from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStopp
 from rdsearch.points.point import Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
-from rdsearch.search.run.cluster import Room, Slots, slots
+from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.dense import prepare_dense, train_dense
 from rdsearch.search.run.device import taken_by_others
+from rdsearch.search.run.fit import fit
 from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
-from rdsearch.search.run.signals import listeners_restored
 from rdsearch.search.run.sizes import require_trainable
 from rdsearch.search.run.trackers import Tracked, require_trackers, tracked
-from rdsearch.search.run.trainable import TrialContext, run_trial
+from rdsearch.search.run.trainable import TrialContext
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.lock import FolderLock
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
 Ending = Literal["finished", "out of time", "interrupted", "stopped"]
 """The last one where something came up in the middle of it."""
-MAX_FAILURES = 2
-"""Times that Tune starts a trial again after its worker or node has died."""
 
 
 @dataclass(frozen=True)
@@ -252,12 +249,15 @@ def _run(
     from rdsearch.search.run.log import TrialLog
     from rdsearch.search.run.progress import Progress, Screen
 
-    places = slots(file.resources, grows=nodes is not None)
+    def warn(line: str) -> None:
+        say(console, f"Warning: {line}", style="yellow")
+
+    places = slots(file.resources, grows=nodes is not None, tell=warn)
     store = ledger.store
     deadline = time.monotonic() + seconds if seconds is not None else None
     progress = Progress(ledger, baseline, file.search.constraints, store.all_points(), deadline)
     for line in store.damaged.values():
-        say(console, f"Warning: {line}", style="yellow")
+        warn(line)
     _announce(console, task, baseline_of(folder.read_manifest()), ledger, places)
     if task.has_subset:
         scored = task.on_subset().score_text(baseline.accuracy)
@@ -287,7 +287,7 @@ def _run(
 
         try:
             with RayWatch(lost) as watch:
-                _fit(folder, context, ledger, places, nodes, deadline, callbacks, watch, console)
+                fit(folder, context, ledger, places, nodes, deadline, callbacks, watch, warn)
         except Exception as error:
             _keep(folder, error)
             raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
@@ -320,80 +320,6 @@ def _announce(console: Console, task: Task, baseline: Baseline, ledger: Ledger, 
     trials = f"{ledger.target} trial{'s' * (ledger.target != 1)}{resumed}"
     joining = "; nodes that join are used as well" if not places.limited else ""
     say(console, f"{trials}, {places.concurrent} at a time on {places.cpu:g} core{gpu} each{joining}")
-
-
-def _fit(
-    folder: SearchFolder,
-    context: TrialContext,
-    ledger: Ledger,
-    places: Slots,
-    nodes: NodeCheck | None,
-    deadline: float | None,
-    callbacks: list[Any],
-    watch: RayWatch,
-    console: Console,
-) -> None:
-    """Run trials until there are enough, and those that need the machine for themselves after all others."""
-    set_aside = _tune(folder, context, ledger, places, nodes, deadline, callbacks, watch)
-    if not set_aside or sorted(set_aside) != sorted(ledger.unfinished):
-        return
-    count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
-    say(console, f"{count} killed for memory: tried again, one at a time")
-    for number in set_aside:
-        ledger.put_back(number)
-    _tune(folder, context, ledger, replace(places, concurrent=1, limited=True), nodes, deadline, callbacks, watch)
-
-
-def _tune(
-    folder: SearchFolder,
-    context: TrialContext,
-    ledger: Ledger,
-    places: Slots,
-    nodes: NodeCheck | None,
-    deadline: float | None,
-    callbacks: list[Any],
-    watch: RayWatch,
-) -> list[int]:
-    """Let Tune run trials; those that it set aside, since they ran out of memory beside others."""
-    from ray import tune
-
-    from rdsearch.search.run.actors import forgiving_actors
-    from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
-
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
-    )
-    room = Room(places)
-    searcher = LedgerSearcher(ledger, room, nodes)
-    try:
-        with listeners_restored(), forgiving_actors():
-            tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=LedgerScheduler(ledger, room),
-                    num_samples=-1,
-                    max_concurrent_trials=room.at_most,
-                    time_budget_s=max(1.0, deadline - time.monotonic()) if deadline is not None else None,
-                    reuse_actors=True,
-                    trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
-                    trial_dirname_creator=lambda trial: str(trial.trial_id),
-                ),
-                run_config=tune.RunConfig(
-                    name="run",
-                    storage_path=str(folder.tune),
-                    failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                    callbacks=[Bookkeeping(ledger, searcher, room, watch), *callbacks],
-                    verbose=0,
-                ),
-            ).fit()
-        watch.rest_if_lost()
-    finally:
-        searcher.settle()
-        shutil.rmtree(folder.tune, ignore_errors=True)
-    if searcher.storage_error is not None:
-        raise SearchStoppedError(searcher.storage_error)
-    return searcher.set_aside
 
 
 def _reason(error: Exception) -> str:

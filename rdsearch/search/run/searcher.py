@@ -11,10 +11,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from rdsearch.errors import SearchError
 from rdsearch.search.run.actors import KILLED_FOR_MEMORY, error_of, was_killed_for_memory
-from rdsearch.search.run.cluster import Room
+from rdsearch.search.run.cluster import Desertion, Room
 from rdsearch.search.run.nodes import NodeCheck
 from rdsearch.search.run.trainable import NEWS, ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
@@ -35,15 +36,19 @@ class LedgerSearcher(Searcher):
             sampler then knows one trial less, which is one more of those that are running. With one, what is proposed
             follows from all trials before it.
         nodes: Looks at the nodes of a cluster; one that cannot do the work ends the run with its reason.
+        desertion: Looks whether there is any node that can do it.
 
     Attributes:
         set_aside: Trials whose workers were killed for memory beside others; they are to be tried alone.
     """
 
-    def __init__(self, ledger: Ledger, room: Room, nodes: NodeCheck | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, room: Room, nodes: NodeCheck | None = None, desertion: Desertion | None = None
+    ) -> None:
         super().__init__()
         self._ledger = ledger
         self._nodes = nodes
+        self._desertion = desertion
         self._errors: dict[int, str] = {}
         self._room = room
         self._alone = room.alone
@@ -102,10 +107,18 @@ class LedgerSearcher(Searcher):
         self._errors[number] = error
 
     def look_at_nodes(self, wait: bool = False) -> None:
-        """Ask new nodes whether they can do the work."""
+        """Ask new nodes whether they can do the work, and see whether there are any."""
+        if self._desertion is not None and self.storage_error is None:
+            self._desertion.look()
+            self.storage_error = self._desertion.reason or None
         if self._nodes is not None and self.storage_error is None:
             (self._nodes.wait if wait else self._nodes.look)()
             self.storage_error = self._nodes.fault or None
+
+    @property
+    def deserted(self) -> bool:
+        """Whether trials wait for nodes that will not come."""
+        return self._desertion is not None and bool(self._desertion.reason)
 
     def _settle(self, number: int, crashed: bool) -> None:
         if crashed:
@@ -209,6 +222,24 @@ class Bookkeeping(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks into a file that nothing reads.
+        return {}
+
+
+class Deserted(Stopper):
+    """Ends a run whose trials wait for nodes that will not come: Tune itself would wait with them for ever."""
+
+    def __init__(self, searcher: LedgerSearcher) -> None:
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial ends by this alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether all trials end."""
+        return self._searcher.deserted
+
+    def __getstate__(self) -> dict[str, Any]:
         return {}
 
 

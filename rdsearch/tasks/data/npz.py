@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from functools import partial
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from rdsearch.base.units import format_size
 from rdsearch.errors import TaskError
 from rdsearch.tasks.data.arrays import ImageOptions, Pair, source_of
 from rdsearch.tasks.data.source import DataSource
 
 KEYS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 IMAGE_CHANNELS = (1, 3)
+_MOST_DEFLATED = 1032
+"""Bytes that one byte of a deflated file stands for at the most."""
 
 
 def npz(
@@ -90,10 +94,24 @@ def _header(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _pair(path: Path, role: str) -> Pair:
     inputs, targets = KEYS[role]
     try:
+        for name in (inputs, targets):
+            _check_length(path, name)
         with np.load(path, allow_pickle=False) as arrays:
             return _channels_first(arrays[inputs]), arrays[targets]
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise TaskError(f"{path}, {role}: {error}") from None
+    except MemoryError as error:
+        raise TaskError(f"{path}, {role}: it does not fit into this machine's memory: {error}") from None
+
+
+def _check_length(path: Path, name: str) -> None:
+    """Check that an array's header declares no more than the file can hold, before memory is taken for it."""
+    shape, dtype = _header(path, name)
+    declared, held = math.prod(shape) * dtype.itemsize, path.stat().st_size
+    if declared > held * _MOST_DEFLATED:
+        raise ValueError(
+            f"{name} declares {format_size(declared)}, and the whole file has {format_size(held)}: it is damaged"
+        )
 
 
 def _channels_first(inputs: np.ndarray) -> np.ndarray:

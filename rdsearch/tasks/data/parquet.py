@@ -101,6 +101,13 @@ def _images(files: list[Path], image: str | None, label: str | None) -> Images:
     columns = tables[0].schema_arrow.names
     image = _column(columns, image, IMAGE_COLUMNS, files[0], "image")
     label = _column(columns, label, LABEL_COLUMNS, files[0], "label")
+    for file, table in zip(files, tables, strict=True):
+        kind = table.schema_arrow.field(image).type if image in table.schema_arrow.names else pa.null()
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") < 0:
+            raise TaskError(
+                f"{file}: its column {image} holds {', '.join(field.name for field in kind)} and no bytes: images are "
+                "read from the file itself"
+            )
     count = sum(table.metadata.num_rows for table in tables)
     return Images(files, f"{image} {label}", count, partial(_rows, files, tables, image, label))
 

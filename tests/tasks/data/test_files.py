@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -417,6 +418,33 @@ def test_npz_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no archive")
     with pytest.raises(TaskError, match=r"no readable \.npz"):
         open_path(str(path), None, {})
+
+
+@pytest.mark.parametrize("role", ["train", "test"])
+def test_an_npz_array_that_declares_more_than_its_file_can_hold_takes_no_memory(tmp_path: Path, role: str) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, x_train=np.zeros((2, 3), np.uint8), y_train=np.zeros(2, int))
+    header = {"descr": "|u1", "fortran_order": False, "shape": (59_000_000_000, 3)}
+    with zipfile.ZipFile(path, "w" if role == "train" else "a") as archive:
+        for name, fields in (("x", header), ("y", {**header, "shape": (3,)})):
+            with archive.open(f"{name}_{role}.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, fields)  # type: ignore[arg-type]
+                file.write(b"abc")
+    said = rf"x\.npz, {role}: x_{role} declares 177 GB, and the whole file has [0-9.]+ k?B"
+
+    def read() -> None:
+        test = open_path(str(path), None, {}).test
+        assert test is not None
+        test()
+
+    with pytest.raises(TaskError, match=said):
+        read()
+
+
+def test_images_that_are_named_and_not_held_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [{"path": "a.png"}, {"path": "b.png"}], "label": [0, 1]}), tmp_path / "x.parquet")
+    with pytest.raises(TaskError, match=r"x\.parquet: its column image holds path and no bytes"):
+        open_path(str(tmp_path / "x.parquet"), None, {})
 
 
 def test_paths_and_options_that_name_nothing_are_refused(tmp_path: Path) -> None:
