@@ -109,7 +109,7 @@ class BitReader:
             if not 0 <= exponent <= _LARGEST_EXPONENT:
                 raise FileFormatError(f"{what} have an impossible step; the file is damaged")
             patterns.append(exponent << _MANTISSA_BITS | self.bits(_MANTISSA_BITS))
-        steps = (np.array(patterns, np.uint32) << 16).view(np.float32).tolist()
+        steps: list[float] = (np.array(patterns, np.uint32) << 16).view(np.float32).tolist()
         return steps if own else steps * count
 
     def flags(self, count: int) -> set[int]:
