@@ -303,14 +303,21 @@ typedef struct gains { /* of the predictor, for kernels of so many taps */
     i32 of[POSITIONS][MOST_TAPPED];
 } gains;
 
-typedef struct {
-    i32 stretch[65536], squash[2 * SLOPES + 1], octave[4096], rate[MOST_SEEN + 1];
+typedef struct { /* what is learnt of the tensors of one form */
     u32 counters[COUNTERS]; /* 22 bits of probability, 10 of how often it was adapted */
     i32 weights[2][KINDS * SETS][INPUTS + 1], maps[KINDS][TOP + 1][33];
-    int level;
-    rows *latest, *remembered; /* the tensor before, which may be none of those remembered */
+    int level; /* 0: it has not begun */
     gains *gains;
-    const u8 *data; /* the payload and the range decoder */
+} model;
+
+typedef struct {
+    int16_t stretch[65536]; /* narrow: most of the time goes into waiting for it */
+    uint16_t squash[2 * SLOPES + 1];
+    u8 octave[4096];
+    i32 rate[MOST_SEEN + 1];
+    model models[2], *model;   /* of vectors and of all other tensors, and the one at work */
+    rows *latest, *remembered; /* the tensor before, which may be none of those remembered */
+    const u8 *data;            /* the payload and the range decoder */
     u64 size, at, words, range, offset;
     int fault;
 } decoder;
@@ -333,15 +340,15 @@ static void make_tables(decoder *d) {
     for (i64 p = 0; p < 65536; p++) {
         i64 apart = log2_24(2 * p + 1) - log2_24(131071 - 2 * p);
         i64 nats = ((size_of(apart) * 11629080 >> 24) + 32768) >> 16;
-        d->stretch[p] = (i32)(apart < 0 ? -nats : nats);
+        d->stretch[p] = (int16_t)(apart < 0 ? -nats : nats);
     }
     i64 below = 0, within = 0;
     for (i64 s = -SLOPES; s <= SLOPES; s++) {
         while (below < 65536 && d->stretch[below] < s) below++;
         while (within < 65536 && d->stretch[within] <= s) within++;
-        d->squash[s + SLOPES] = (i32)clip((below + within) / 2, 1, 65535);
+        d->squash[s + SLOPES] = (uint16_t)clip((below + within) / 2, 1, 65535);
     }
-    for (i64 n = 0; n < 4096; n++) d->octave[n] = (i32)(log2_24(n ? n : 1) >> 22);
+    for (i64 n = 0; n < 4096; n++) d->octave[n] = (u8)(log2_24(n ? n : 1) >> 22);
     for (i32 n = 0; n <= MOST_SEEN; n++) d->rate[n] = 655360 / (10 * n + 18);
 }
 
@@ -353,16 +360,7 @@ static void forget_rows(decoder *d) {
     d->latest = NULL;
 }
 
-static void forget(decoder *d) { /* the model as it is at first */
-    for (int i = 0; i < COUNTERS; i++) d->counters[i] = 1u << 31;
-    for (int i = 0; i < 2 * KINDS * SETS; i++) {
-        i32 *row = d->weights[i / (KINDS * SETS)][i % (KINDS * SETS)];
-        for (int j = 0; j < INPUTS; j++) row[j] = 8430;
-        row[INPUTS] = 0;
-    }
-    for (int i = 0; i < KINDS * (TOP + 1); i++)
-        for (int j = 0; j < 33; j++) d->maps[i / (TOP + 1)][i % (TOP + 1)][j] = d->squash[176 * j];
-    d->level = 20;
+static void forget(decoder *d) { /* all that was learnt */
     forget_rows(d);
     while (d->remembered) {
         rows *one = d->remembered;
@@ -370,11 +368,29 @@ static void forget(decoder *d) { /* the model as it is at first */
         free(one->levels);
         free(one);
     }
-    while (d->gains) {
-        gains *one = d->gains;
-        d->gains = one->next;
-        free(one);
+    for (int i = 0; i < 2; i++) {
+        d->models[i].level = 0;
+        while (d->models[i].gains) {
+            gains *one = d->models[i].gains;
+            d->models[i].gains = one->next;
+            free(one);
+        }
     }
+}
+
+/* Take up the model of vectors or of other tensors, which has learnt nothing at first. */
+static void choose(decoder *d, int vector) {
+    model *m = d->model = &d->models[vector];
+    if (m->level) return;
+    m->level = vector ? 28 : 20;
+    for (int i = 0; i < COUNTERS; i++) m->counters[i] = 1u << 31;
+    for (int i = 0; i < 2 * KINDS * SETS; i++) {
+        i32 *row = m->weights[i / (KINDS * SETS)][i % (KINDS * SETS)];
+        for (int j = 0; j < INPUTS; j++) row[j] = 8430;
+        row[INPUTS] = 0;
+    }
+    for (int i = 0; i < KINDS * (TOP + 1); i++)
+        for (int j = 0; j < 33; j++) m->maps[i / (TOP + 1)][i % (TOP + 1)][j] = d->squash[176 * j];
 }
 
 static u64 next_word(decoder *d) {
@@ -396,17 +412,14 @@ static void begin(decoder *d, const u8 *data, u64 size) {
 static int overrun(const decoder *d) { return d->fault || d->at > d->words + 2; }
 
 static int decision(decoder *d, i64 p) {
-    u64 scale = d->range >> 24, none = scale * ((((u64)(65536 - p) * 16777214) >> 16) + 1);
-    int bit = d->offset >= none;
-    if (!bit) {
-        d->range = none;
-    } else {
+    const u64 scale = d->range >> 24, none = scale * ((((u64)(65536 - p) * 16777214) >> 16) + 1);
+    const int bit = d->offset >= none;
+    if (bit) {
         d->offset -= none;
         d->range = (scale << 24) - none;
-        if (d->offset >= d->range) {
-            d->fault = 1;
-            d->offset = d->range - 1;
-        }
+        if (d->offset >= d->range) d->fault = 1, d->offset = d->range - 1;
+    } else {
+        d->range = none;
     }
     if (d->range < (u64)1 << 32) {
         d->range <<= 32;
@@ -429,33 +442,45 @@ static void adapt(decoder *d, u32 *counter, int bit) {
 }
 
 static int adaptive(decoder *d, int h) {
-    u32 *counter = &d->counters[HEADER_AT + h];
+    u32 *counter = &d->model->counters[HEADER_AT + h];
     int bit = decision(d, clip(*counter >> 16, FLOOR, 65536 - FLOOR));
     adapt(d, counter, bit);
     return bit;
 }
 
-static int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i64 bias, i64 x) {
-    i32 *A = d->weights[0][kind * SETS + a], *B = d->weights[1][kind * SETS + b], *M = d->maps[kind][x];
-    i32 v[INPUTS + 1];
-    i64 sum_a = 0, sum_b = 0;
-    for (int j = 0; j < INPUTS; j++) v[j] = d->stretch[d->counters[slots[j]] >> 16];
-    v[INPUTS] = (i32)bias;
-    for (int j = 0; j <= INPUTS; j++) sum_a += (i64)A[j] * v[j], sum_b += (i64)B[j] * v[j];
-    const i32 odds_a = (i32)clip(shifted(sum_a, 16), -SLOPES, SLOPES), odds_b = (i32)clip(shifted(sum_b, 16), -SLOPES, SLOPES);
-    const u32 odds = (u32)(shifted32(odds_a + odds_b, 1) + SLOPES), l = odds / 176 < 31 ? odds / 176 : 31, o = odds - 176 * l;
-    const u32 refined = ((u32)M[l] * (176 - o) + (u32)M[l + 1] * o) / 176;
-    const int bit = decision(d, clip((3 * (u32)d->squash[odds] + refined) >> 2, FLOOR, 65536 - FLOOR));
-    const i32 target = 65535 * bit; /* a step's products are below 2^30 */
-    const i32 step_a = (target - d->squash[odds_a + SLOPES]) * 4, step_b = (target - d->squash[odds_b + SLOPES]) * 4;
+typedef struct { /* votes, the numbers that they were mixed by, and what came of it */
+    i32 *a, *b, *map, votes[INPUTS + 1], odds_a, odds_b;
+} mixture;
+
+static void learn(decoder *d, const mixture *m, const u32 *slots, i32 target) {
+    const i32 step_a = (target - d->squash[m->odds_a + SLOPES]) * 4; /* products with it are below 2^30 */
+    const i32 step_b = (target - d->squash[m->odds_b + SLOPES]) * 4;
     for (int j = 0; j <= INPUTS; j++) {
-        A[j] = (i32)((u32)A[j] + (u32)shifted32(v[j] * step_a + 131072, 18));
-        B[j] = (i32)((u32)B[j] + (u32)shifted32(v[j] * step_b + 131072, 18));
+        m->a[j] = (i32)((u32)m->a[j] + (u32)shifted32(m->votes[j] * step_a + 131072, 18));
+        m->b[j] = (i32)((u32)m->b[j] + (u32)shifted32(m->votes[j] * step_b + 131072, 18));
     }
-    for (int j = 0; j < INPUTS; j++) adapt(d, &d->counters[slots[j]], bit);
-    const u32 n = 2 * o > 176 ? l + 1 : l;
-    M[n] += shifted32(target - M[n], 6);
-    return bit;
+    for (int j = 0; j < INPUTS; j++) adapt(d, &d->model->counters[slots[j]], target > 0);
+    *m->map += shifted32(target - *m->map, 6);
+}
+
+static int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i64 bias, i64 x) {
+    model *in = d->model;
+    mixture m = {in->weights[0][kind * SETS + a], in->weights[1][kind * SETS + b], in->maps[kind][x], {0}, 0, 0};
+    i64 sum_a = 0, sum_b = 0;
+    for (int j = 0; j < INPUTS; j++) m.votes[j] = d->stretch[in->counters[slots[j]] >> 16];
+    m.votes[INPUTS] = (i32)bias;
+    for (int j = 0; j <= INPUTS; j++) sum_a += (i64)m.a[j] * m.votes[j], sum_b += (i64)m.b[j] * m.votes[j];
+    m.odds_a = (i32)clip(shifted(sum_a, 16), -SLOPES, SLOPES), m.odds_b = (i32)clip(shifted(sum_b, 16), -SLOPES, SLOPES);
+    const u32 odds = (u32)(shifted32(m.odds_a + m.odds_b, 1) + SLOPES), l = odds / 176 < 31 ? odds / 176 : 31, o = odds - 176 * l;
+    const u32 refined = ((u32)m.map[l] * (176 - o) + (u32)m.map[l + 1] * o) / 176;
+    m.map += 2 * o > 176 ? l + 1 : l;
+    /* A branch, with what follows from it on either side: a processor goes ahead with the one that it expects. */
+    if (decision(d, clip((3 * (u32)d->squash[odds] + refined) >> 2, FLOOR, 65536 - FLOOR))) {
+        learn(d, &m, slots, 65535);
+        return 1;
+    }
+    learn(d, &m, slots, 0);
+    return 0;
 }
 
 /* ---- a tensor --------------------------------------------------------------------------------------------------- */
@@ -503,21 +528,21 @@ static int remember(decoder *d, u64 count, u64 extent, u8 *levels) {
 }
 
 static gains *gains_of(decoder *d, u64 taps) {
-    for (gains *one = d->gains; one; one = one->next)
+    for (gains *one = d->model->gains; one; one = one->next)
         if (one->taps == taps) return one;
     gains *one = zeros(1, sizeof *one);
-    if (one) one->taps = taps, one->next = d->gains, d->gains = one;
+    if (one) one->taps = taps, one->next = d->model->gains, d->model->gains = one;
     return one;
 }
 
 typedef struct {
     u64 rows, columns, taps, width; /* of the tensor */
     u64 live_rows, live_columns;    /* in use */
-    int level, predicted, distance, ordered;
+    int level, predicted, distance, ordered, vector;
 } matrix;
 
 static matrix matrix_of(int dims, const u64 *shape) {
-    matrix m = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    matrix m = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, dims < 2};
     if (dims < 2) {
         if (dims) m.columns = shape[0];
         return m;
@@ -546,7 +571,8 @@ static rows *before(const decoder *d, u64 columns, u64 *each) {
 }
 
 static void read_header(decoder *d, matrix *m) {
-    int previous = d->level;
+    choose(d, m->vector);
+    const int previous = d->model->level;
     if (!adaptive(d, 0)) return;
     m->level = previous;
     if (adaptive(d, 1)) {
@@ -561,7 +587,7 @@ static void read_header(decoder *d, matrix *m) {
     m->live_columns = in_use(d, m->columns, columns_guess ? columns_guess : 1, 26);
     m->predicted = adaptive(d, 28);
     if (m->predicted && m->taps == 1 && adaptive(d, 30)) m->distance = (int)plain(d, 8);
-    d->level = m->level;
+    d->model->level = m->level;
 }
 
 /* What the predictor looks at: (rows back, entries back); how many. */
@@ -781,8 +807,6 @@ rdz_stream *rdz_open(const u8 *data, size_t size) {
     return s;
 }
 
-void rdz_forget(rdz_stream *s) { forget(&s->decoder); }
-
 int rdz_next(rdz_stream *s, int dims, const u64 *shape) {
     s->next = matrix_of(dims, shape);
     read_header(&s->decoder, &s->next);
@@ -806,7 +830,7 @@ void rdz_close(rdz_stream *s) {
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    int dims, ordered, anew; /* `anew`: the model forgets before it */
+    int dims, ordered;
     const u64 *shape;
     u64 size;
     i32 *values;
@@ -851,8 +875,6 @@ static int segments(decoder *d, coded *list, size_t count, cursor *lengths, curs
                 TRY(take(streams, length, &data));
                 begin(d, data, length);
                 held = 0;
-            } else if (one->anew) {
-                forget(d);
             }
             TRY(read_tensor(d, m, one->values + first * m.columns * m.taps));
             held += one->size;
@@ -869,12 +891,9 @@ static int read_coded(decoder *d, cursor payload, coded *list, size_t count) {
     for (size_t i = 0; i < count; i++) total += list[i].size;
     if (!total) return payload.left ? RDZ_DAMAGED : RDZ_OK;
     if (total <= ALONE) {
-        int first = 1;
         begin(d, payload.at, payload.left);
         for (size_t i = 0; i < count; i++) {
             if (!list[i].size) continue;
-            if (list[i].anew && !first) forget(d);
-            first = 0;
             matrix m = matrix_of(list[i].dims, list[i].shape);
             m.ordered = list[i].ordered;
             TRY(read_tensor(d, m, list[i].values));
@@ -1149,11 +1168,39 @@ static int room_for(rdz_network *n, u64 limit) {
     return RDZ_OK;
 }
 
-static float step_at(const u8 *bytes) {
-    u32 pattern = (u32)bytes[0] << 16 | (u32)bytes[1] << 24;
-    float step;
-    memcpy(&step, &pattern, 4);
-    return step;
+typedef struct { /* bits, the highest of a byte first */
+    cursor rest;
+    int held, bad;
+    u32 byte;
+} bit_reader;
+
+static u32 bits_of(bit_reader *r, int count) {
+    u32 value = 0;
+    for (const u8 *next; count-- > 0; value = value << 1 | (r->byte >> --r->held & 1)) {
+        if (r->held) continue;
+        if (take(&r->rest, 1, &next)) {
+            r->bad = 1;
+            return 0;
+        }
+        r->byte = *next, r->held = 8;
+    }
+    return value;
+}
+
+static int read_steps(bit_reader *r, size_t count, float *steps) {
+    const size_t stored = count > 1 && !bits_of(r, 1) ? 1 : count;
+    int exponent = 122;
+    for (size_t i = 0; i < stored; i++) {
+        int ones = 0;
+        while (ones < 15 && bits_of(r, 1)) ones++;
+        if (ones == 15) exponent = (int)bits_of(r, 8);
+        else exponent += bits_of(r, 1) ? ones + 1 : -ones;
+        if (exponent < 0 || exponent > 254) return RDZ_DAMAGED;
+        const u32 pattern = (u32)exponent << 23 | bits_of(r, 7) << 16;
+        memcpy(&steps[i], &pattern, 4);
+    }
+    for (size_t i = stored; i < count; i++) steps[i] = steps[0];
+    return r->bad ? RDZ_DAMAGED : RDZ_OK;
 }
 
 static int scale(const rdz_tensor *tensor, float step) { /* levels to values, in place */
@@ -1168,47 +1215,31 @@ static int scale(const rdz_tensor *tensor, float step) { /* levels to values, in
     return RDZ_OK;
 }
 
-static int read_levels(layout *l, cursor c, coded *list, const u8 **steps_of) {
+static int read_levels(layout *l, cursor c, coded *list, float *steps) {
     rdz_network *n = l->network;
-    size_t counts[2] = {0, 0}, at = 0, flags_size = 0;
-    const u8 *flags = c.at, *byte, *steps[2];
+    size_t counts[2] = {0, 0}, seen[2] = {0, 0}, at = 0;
     for (size_t i = 0; i < n->count; i++)
         if (l->entries[i].kind <= VECTOR) counts[l->entries[i].kind]++;
-    const size_t most = 3 + 2 * counts[WEIGHT];
-#define FLAG(i) ((i) / 7 < flags_size && flags[(i) / 7] >> (i) % 7 & 1)
-    do {
-        if (7 * flags_size >= most) return RDZ_DAMAGED;
-        TRY(take(&c, 1, &byte));
-        flags_size++;
-    } while (*byte & 0x80);
-    for (size_t i = most; i < 7 * flags_size; i++)
-        if (FLAG(i)) return RDZ_DAMAGED;
-    for (size_t k = 0; k < 2; k++) {
-        const size_t stored = FLAG(k) ? counts[k] : counts[k] > 0;
-        TRY(take(&c, 2 * (u64)stored, &steps[k]));
-        for (size_t i = 0; i < stored; i++) {
-            const float step = step_at(steps[k] + 2 * i);
-            if (!isfinite(step) || step < 0) return RDZ_DAMAGED;
-        }
+    bit_reader r = {c, 0, 0, 0};
+    TRY(read_steps(&r, counts[WEIGHT], steps));
+    TRY(read_steps(&r, counts[VECTOR], steps + counts[WEIGHT]));
+    const u32 any = bits_of(&r, 1);
+    for (size_t i = 0; i < n->count; i++) {
+        const int kind = l->entries[i].kind;
+        if (kind > VECTOR) continue;
+        coded *one = &list[at++];
+        one->ordered = kind == WEIGHT && any && bits_of(&r, 1);
+        one->dims = n->tensors[i].dims, one->shape = n->tensors[i].shape;
+        one->size = l->entries[i].values, one->values = n->tensors[i].data;
     }
-    size_t seen[2] = {0, 0};
-    const int behind = FLAG(2);
-    for (int pass = WEIGHT; pass <= (behind ? WEIGHT : VECTOR); pass++)
-        for (size_t i = 0; i < n->count; i++) {
-            const int kind = l->entries[i].kind;
-            if (kind > VECTOR || (!behind && kind != pass)) continue;
-            const size_t index = seen[kind]++;
-            coded *one = &list[at++];
-            one->ordered = kind == WEIGHT && FLAG(3 + index);
-            one->anew = !behind && kind == VECTOR && index == 0;
-            one->dims = n->tensors[i].dims, one->shape = n->tensors[i].shape;
-            one->size = l->entries[i].values, one->values = n->tensors[i].data;
-            steps_of[i] = steps[kind] + (FLAG((size_t)kind) ? 2 * index : 0);
-        }
-#undef FLAG
-    TRY(with_decoder(c, list, at));
-    for (size_t i = 0; i < n->count; i++)
-        if (l->entries[i].kind <= VECTOR) TRY(scale(&n->tensors[i], step_at(steps_of[i])));
+    if (bits_of(&r, 1))
+        for (size_t i = 0; i < counts[WEIGHT]; i++) bits_of(&r, 1); /* sorted in parts: for people */
+    if (r.bad || bits_of(&r, r.held)) return RDZ_DAMAGED;
+    TRY(with_decoder(r.rest, list, at));
+    for (size_t i = 0; i < n->count; i++) {
+        const int kind = l->entries[i].kind;
+        if (kind <= VECTOR) TRY(scale(&n->tensors[i], steps[(kind ? counts[WEIGHT] : 0) + seen[kind]++]));
+    }
     return RDZ_OK;
 }
 
@@ -1271,12 +1302,17 @@ static int read_file(const u8 *file, size_t size, cursor given, u64 limit, layou
     cursor c = {file, size}, network = {NULL, 0}, sections[5] = {{NULL, 0}};
     const u8 *payload, *kind;
     u64 length;
-    if (size < 4 || memcmp(file, "RDZ\x02", 4)) return RDZ_FOREIGN;
+    if (size < 4 || memcmp(file, "RDZ\x03", 4)) return RDZ_FOREIGN;
     TRY(take(&c, 4, &payload));
     TRY(varint(&c, &length));
     const int form = (int)(length & 1);
-    network.left = (size_t)(length >> 1);
-    TRY(take(&c, length >> 1, &network.at));
+    const int bare = (int)(length >> 1 & 1); /* levels alone follow */
+    network.left = (size_t)(length >> 2);
+    TRY(take(&c, length >> 2, &network.at));
+    if (bare && c.left >= 4) {
+        sections[2].left = c.left - 4;
+        TRY(take(&c, c.left - 4, &sections[2].at));
+    }
     while (c.left > 4) {
         TRY(take(&c, 1, &kind));
         if (*kind == 128) return RDZ_LAYERS;
@@ -1291,7 +1327,7 @@ static int read_file(const u8 *file, size_t size, cursor given, u64 limit, layou
     TRY(read_network(l, form, network, given));
     TRY(room_for(l->network, limit));
     coded *list = zeros(l->network->count, sizeof *list);
-    const u8 **steps = zeros(l->network->count, sizeof *steps);
+    float *steps = zeros(l->network->count, sizeof *steps);
     int status = list && steps ? read_levels(l, sections[2], list, steps) : RDZ_MEMORY;
     free(list), free(steps);
     if (!status) status = read_buffers(l, &sections[3]);
@@ -1325,7 +1361,7 @@ int rdz_read_payload(const u8 *payload, size_t size, u64 limit, rdz_network *net
     coded *list = zeros(network->count, sizeof *list);
     if (!list) return RDZ_MEMORY;
     for (size_t i = 0; i < network->count; i++)
-        list[i] = (coded){network->tensors[i].dims, 0, 0, network->tensors[i].shape, network->tensors[i].bytes / 4,
+        list[i] = (coded){network->tensors[i].dims, 0, network->tensors[i].shape, network->tensors[i].bytes / 4,
                           network->tensors[i].data};
     int status = with_decoder(c, list, network->count);
     free(list);
@@ -1341,7 +1377,7 @@ void rdz_free(rdz_network *network) {
 const char *rdz_message(int status) {
     static const char *const messages[] = {
         "the file was read",
-        "not a .rdz file of format version 2",
+        "not a .rdz file of format version 3",
         "the file is damaged, or was made for other shapes",
         "the file is in quality layers, which this decoder does not read: use rdsearch",
         "the file is of a registered network: give its layout's JSON text, which has to be that of the file's network",

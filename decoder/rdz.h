@@ -42,7 +42,6 @@ int rdz_read_payload(const uint8_t *payload, size_t size, uint64_t limit, rdz_ne
 typedef struct rdz_stream rdz_stream;
 
 rdz_stream *rdz_open(const uint8_t *data, size_t size); /* NULL: no memory */
-void rdz_forget(rdz_stream *stream);                    /* start the model anew */
 
 /* The header of the next tensor, which has values; at most 32 dims. 0: all its values are zero, and it is read. */
 int rdz_next(rdz_stream *stream, int dims, const uint64_t *shape);

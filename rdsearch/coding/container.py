@@ -2,8 +2,11 @@
 
 ::
 
-    file     = "RDZ" version:u8 network section* (crc:u32 | layer+)
-    network  = head:varint payload                       head is twice the payload's length, plus its kind, 0 or 1
+    file     = "RDZ" version:u8 network levels crc:u32                    where there is nothing else
+             | "RDZ" version:u8 network section* (crc:u32 | layer+)
+    network  = head:varint payload                       head is four times the payload's length, plus its kind, 0 or
+                                                         1, plus 2 in the first form
+    levels   = payload                                   of the section of kind 2, up to the checksum
     section  = kind:u8 length:varint payload             kind is 2 .. 127
     layer    = kind:u8 length:varint payload crc:u32     kind is 128 .. 255
 
@@ -21,11 +24,14 @@ from collections.abc import Iterable, Iterator
 from rdsearch.errors import FileFormatError
 
 SIGNATURE = b"RDZ"
-VERSION = 2
-"""Version 1 was never released."""
+VERSION = 3
+"""Earlier ones were never released."""
+LEVELS = 2
+"""The kind of a section that a file need not name, nor give the length of, where it has no other."""
 FIRST_LAYER = 128
 """Sections of this kind and above are quality layers."""
 _KINDS_OF_NETWORK = 2
+_BARE, _HEADS = 2, 4
 _MAX_VARINT_BYTES = 9
 _CRC_BYTES = 4
 
@@ -89,7 +95,10 @@ def varint(value: int) -> bytes:
 def write_sections(sections: Iterable[tuple[int, bytes]]) -> bytes:
     """A whole file from (kind, payload) pairs: the network, of kind 0 or 1, then others, quality layers last."""
     (kind, network), *others = sections
-    parts = [SIGNATURE, bytes([VERSION]), varint(_KINDS_OF_NETWORK * len(network) + kind), network]
+    bare = [other for other, _ in others] == [LEVELS]
+    parts = [SIGNATURE, bytes([VERSION]), varint(_HEADS * len(network) + _BARE * bare + kind), network]
+    if bare:
+        parts.append(others.pop()[1])
     crc = zlib.crc32(b"".join(parts))
     for kind, payload in others:
         head = bytes([kind]) + varint(len(payload))
@@ -144,9 +153,12 @@ def walk(data: bytes) -> Iterator[tuple[int, memoryview, int]]:
         FileFormatError: As for `read_sections`, once the faulty part is reached.
     """
     cursor = _opened(data)
-    length, kind = divmod(cursor.varint(), _KINDS_OF_NETWORK)
+    length, head = divmod(cursor.varint(), _HEADS)
     payload = cursor.view(length)
-    yield kind, payload, cursor.position
+    yield head % _KINDS_OF_NETWORK, payload, cursor.position
+    if head & _BARE:
+        payload = cursor.view(max(cursor.left - _CRC_BYTES, 0))
+        yield LEVELS, payload, cursor.position
     crc, summed, layered = 0, 0, False
     while cursor.left > (0 if layered else _CRC_BYTES):
         kind = cursor.byte()

@@ -35,7 +35,6 @@ def library() -> Library | None:
         stream, values = ctypes.c_void_p, ctypes.c_void_p
         for name, result, arguments in (
             ("rdz_open", stream, [ctypes.c_char_p, ctypes.c_size_t]),
-            ("rdz_forget", None, [stream]),
             ("rdz_next", ctypes.c_int, [stream, ctypes.c_int, ctypes.c_void_p]),
             ("rdz_weights", ctypes.c_int, [stream, ctypes.c_int, values]),
             ("rdz_words", ctypes.c_uint64, [stream]),
@@ -62,10 +61,6 @@ class NativeDecoder(Reader):
 
     def __del__(self) -> None:
         self._library.rdz_close(self._stream)
-
-    def forget(self) -> None:
-        """Start the model anew."""
-        self._library.rdz_forget(self._stream)
 
     def _next(self, shape: tuple[int, ...]) -> bool:
         sizes = np.array(shape, np.uint64)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rdsearch.coding.arrays import is_void
-from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, walk, write_sections
+from rdsearch.coding.container import FIRST_LAYER, LEVELS, Cursor, layer_ends, walk, write_sections
 from rdsearch.coding.layout import Entry, Layout, part_of
 from rdsearch.coding.levels import Head, Levels, Shapes, decode_head, decode_levels, encode_levels
 from rdsearch.coding.progressive import (
@@ -21,6 +21,7 @@ from rdsearch.coding.progressive import (
     refinement_parts,
     weight_steps,
 )
+from rdsearch.coding.registered import decode_id, encode_id
 from rdsearch.coding.zipped import MAX_TEXT, decode_buffers, decode_recipe, encode_buffers, encode_recipe, inflate
 from rdsearch.errors import FileFormatError
 
@@ -29,7 +30,7 @@ Sections = tuple[tuple[int, memoryview], dict[int, memoryview], list[memoryview]
 LayoutOf = Callable[[str], Layout]
 """Finds the layout of a registered network by its id; raises LookupError for an unknown one."""
 
-REGISTERED, LISTED, LEVELS, BUFFERS, RECIPE, REFINEMENT = 0, 1, 2, 3, 4, FIRST_LAYER
+REGISTERED, LISTED, BUFFERS, RECIPE, REFINEMENT = 0, 1, 3, 4, FIRST_LAYER
 SECTION_NAMES = {
     REGISTERED: "network",
     LISTED: "network",
@@ -358,7 +359,7 @@ def vector_shapes(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
 
 def _encode_network(network: NetworkFile) -> tuple[int, bytes]:
     if network.network_id is not None:
-        return REGISTERED, network.network_id.encode() + network.layout.fingerprint()
+        return REGISTERED, encode_id(network.network_id) + network.layout.fingerprint()
     return LISTED, zlib.compress(network.layout.to_json(), 9)
 
 
@@ -367,7 +368,7 @@ def _decode_network(kind: int, payload: memoryview, layout_of: LayoutOf) -> tupl
         return None, Layout.from_json(inflate(payload, "the list of tensors"))
     if len(payload) < FINGERPRINT_BYTES:
         raise FileFormatError("the file does not say which network it is of; it is damaged")
-    network_id = bytes(payload[:-FINGERPRINT_BYTES]).decode(errors="replace")
+    network_id = decode_id(bytes(payload[:-FINGERPRINT_BYTES]))
     return network_id, _registered(network_id, payload[-FINGERPRINT_BYTES:], layout_of)
 
 

@@ -3,7 +3,7 @@
 ::
 
     layer   = size:varint first? shift:varint length:varint cells weights vectors
-    first   = layers:varint steps of the weights          in the first layer alone
+    first   = layers:varint steps of the weights (`steps`)   in the first layer alone
     cells   = dead widths, widths and points of the weights' cells (`cells`), of `length` bytes; 0 in the last layer
     vectors = steps? levels                               of `size` bytes; steps in the first layer alone
 
@@ -22,7 +22,8 @@ import numpy as np
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
 from rdsearch.coding.cells import FINEST, OFFSET_UNIT, Cells
 from rdsearch.coding.container import Cursor, varint
-from rdsearch.coding.levels import Levels, Shapes, decode_steps, encode_steps, shared_step
+from rdsearch.coding.levels import Levels, Shapes
+from rdsearch.coding.steps import BitReader, BitWriter
 from rdsearch.errors import FileFormatError
 
 MAX_REFINEMENTS = 64
@@ -76,23 +77,24 @@ def encode_progressive(
     for layer, cells, levels in zip(layers, coded, encode_differences(differences), strict=True):
         head, tail = b"", levels
         if layer is layers[0]:
-            head = varint(len(layers)) + _with_form([step for _, step in weights])
-            tail = _with_form([step for _, step in vectors]) + levels
+            head = varint(len(layers)) + _encode_steps([step for _, step in weights])
+            tail = _encode_steps([step for _, step in vectors]) + levels
         known = _encode_cells(layer) if layer is not layers[-1] else b""
         payloads.append(varint(len(tail)) + head + varint(layer.shift) + varint(len(known)) + known + cells + tail)
     return payloads
 
 
-def _with_form(steps: Sequence[float]) -> bytes:
-    """Steps, and ahead of them 0 where all share one, 1 where each has its own."""
-    return bytes([not shared_step(steps)]) + encode_steps(steps)
+def _encode_steps(steps: Sequence[float]) -> bytes:
+    bits = BitWriter()
+    bits.put_steps(steps)
+    return bits.data()
 
 
 def _steps(cursor: Cursor, count: int, what: str) -> list[float]:
-    form = cursor.byte()
-    if form > 1:
-        raise FileFormatError(f"{what} have steps of unknown form {form}; the file is damaged")
-    return decode_steps(cursor, count, what, shared=form == 0)
+    bits = BitReader(cursor)
+    steps = bits.steps(count, what)
+    bits.finish()
+    return steps
 
 
 def _finest(weights: Sequence[Levels], vectors: Sequence[Levels]) -> Refinement:

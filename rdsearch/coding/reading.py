@@ -39,10 +39,6 @@ class Reader(ABC):
         self._size = len(data)
 
     @abstractmethod
-    def forget(self) -> None:
-        """Start the model anew."""
-
-    @abstractmethod
     def _next(self, shape: tuple[int, ...]) -> bool:
         """Read the next tensor's header: whether it has a weight that is not zero."""
 

@@ -115,7 +115,7 @@ class _Encoder(Encoder):
                 matrix_of_kernels(after.shape),
                 *options,
                 level,
-                self._model.state,
+                self._model.weights.state,
                 self._coder,
                 self._tape,
             )
@@ -151,7 +151,7 @@ class _Decoder(Decoder):
                 matrix_of_kernels(before.shape),
                 *coarse.split(fine),
                 level,
-                self._model.state,
+                self._model.weights.state,
                 self._coder,
                 self._tape,
             )

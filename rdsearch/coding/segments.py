@@ -7,7 +7,7 @@
 
 A tensor of more than SEGMENT weights is cut between rows into pieces of at most as many (of one row where a row has
 more), each of them a segment. Other tensors go into one segment with those before them, as far as their weights are no
-more than SEGMENT together. Each segment's model starts anew, so that any can be read without the others.
+more than SEGMENT together. Each segment's models start anew, so that any can be read without the others.
 """
 
 from __future__ import annotations
@@ -44,21 +44,18 @@ class Piece:
     rows: slice | None = None
 
 
-def encode_tensors(tensors: Sequence[Array], ordered: Collection[int] = (), anew: int | None = None) -> bytes:
+def encode_tensors(tensors: Sequence[Array], ordered: Collection[int] = ()) -> bytes:
     """Code tensors.
 
     Args:
         tensors: Integers within int32, of any type; a segment at a time is made C-ordered int32.
         ordered: Indices of tensors whose rows descend lexicographically in their magnitudes (`stream.in_order`).
-        anew: Index of the tensor before which the model forgets what it has learnt.
     """
     from rdsearch.coding.stream import Encoder
 
     def encoded(pieces: Sequence[Piece]) -> bytes:
         encoder = Encoder()
-        for number, piece in enumerate(pieces):
-            if piece.tensor == anew and number:
-                encoder.forget()
+        for piece in pieces:
             tensor = tensors[piece.tensor]
             part = tensor if piece.rows is None else tensor[piece.rows]
             # Of an array without dimensions it would make one with a single one.
@@ -77,7 +74,6 @@ def decode_tensors(
     data: bytes,
     shapes: Sequence[Shape],
     ordered: Collection[int] = (),
-    anew: int | None = None,
     wanted: Collection[int] | None = None,
 ) -> list[Array]:
     """Read what `encode_tensors` wrote.
@@ -86,7 +82,6 @@ def decode_tensors(
         data: The payload.
         shapes: Of all tensors.
         ordered: As when encoding.
-        anew: As when encoding.
         wanted: Indices of the tensors that are returned, all by default. Segments without them are not read, and of
             others nothing behind the last of them.
 
@@ -103,9 +98,7 @@ def decode_tensors(
         decoder = reader_of(stream)
         found: list[Array] = []
         last = max(number for number, piece in enumerate(pieces) if wanted is None or piece.tensor in wanted)
-        for number, piece in enumerate(pieces[: last + 1]):
-            if piece.tensor == anew and number:
-                decoder.forget()
+        for piece in pieces[: last + 1]:
             levels = decoder.get(_shape_of(piece, shapes), in_order=piece.tensor in ordered)
             found.append(levels if is_void(levels) else narrowed(levels))
         if len(found) == len(pieces):

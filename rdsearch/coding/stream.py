@@ -1,4 +1,4 @@
-"""The coder's state between tensors: what the model has learnt, and where the range coder stands."""
+"""The coder's state between tensors: what its model has learnt, and where the range coder stands."""
 
 from __future__ import annotations
 
@@ -30,34 +30,30 @@ class _Stream:
         self._tape = tape
         self._coder = np.zeros(state.CODER_FIELDS, np.uint64)
 
-    def forget(self) -> None:
-        """Start the model anew."""
-        self._model = state.Model()
-
     def _code_level(self, level: int) -> int:
-        model = self._model
-        level = header.code_level(self._decoding, level, model.level, model.state, self._coder, self._tape)
-        model.level = level or model.level
+        learnt = self._model.weights
+        level = header.code_level(self._decoding, level, learnt.level, learnt.state, self._coder, self._tape)
+        learnt.level = level or learnt.level
         return level
 
-    def _code_header(self, fields: state.Ints, shape: tuple[int, int, int, int]) -> None:
-        model = self._model
-        rows, columns, _, _ = shape
+    def _code_header(self, fields: state.Ints, shape: tuple[int, ...]) -> None:
+        model, learnt, matrix = self._model, self._model.of(shape), matrix_of_kernels(shape)
+        rows, columns, _, _ = matrix
         before, repeat = model.before(columns)
         header.code_header(
             self._decoding,
             fields,
-            shape,
-            model.level,
+            matrix,
+            learnt.level,
             (max(model.beside(rows).extent, 1), max(before.extent * repeat, 1)),
-            model.state,
+            learnt.state,
             self._coder,
             self._tape,
         )
-        model.level = int(fields[header.LEVEL]) or model.level
+        learnt.level = int(fields[header.LEVEL]) or learnt.level
 
     def _code_weights(self, values: NDArray[np.int32], fields: state.Ints, *, in_order: bool) -> int:
-        model, shape = self._model, matrix_of_kernels(values.shape)
+        model, learnt, shape = self._model, self._model.of(values.shape), matrix_of_kernels(values.shape)
         rows, columns, taps, _ = shape
         level, live_rows, live_columns, predicted, distance = map(int, fields)
         row_levels = np.ones(rows, np.int64)
@@ -75,8 +71,8 @@ class _Stream:
             model.beside(rows).levels,
             row_levels,
             reach,
-            model.gains(taps, prediction.inputs(taps)),
-            model.state,
+            learnt.gains(taps, prediction.inputs(taps)),
+            learnt.state,
             self._coder,
             self._tape,
         )
@@ -96,9 +92,8 @@ class Encoder(_Stream):
     def put(self, tensor: NDArray[np.int32], *, in_order: bool = False) -> None:
         """Code one tensor that has weights: C-ordered, any shape; ``in_order``: its rows are (see `in_order`)."""
         self._make_room()
-        shape = matrix_of_kernels(tensor.shape)
-        fields = describe(tensor.reshape(shape[:3]))
-        self._code_header(fields, shape)
+        fields = describe(tensor.reshape(matrix_of_kernels(tensor.shape)[:3]))
+        self._code_header(fields, tensor.shape)
         if fields[header.LEVEL]:
             self._code_weights(tensor, fields, in_order=in_order)
         self._flush()
@@ -154,7 +149,7 @@ class Decoder(_Stream, Reader):
 
     def _next(self, shape: tuple[int, ...]) -> bool:
         self._fields[:] = 0
-        self._code_header(self._fields, matrix_of_kernels(shape))
+        self._code_header(self._fields, shape)
         return bool(self._fields[header.LEVEL])
 
     def _read(self, values: NDArray[np.int32], *, in_order: bool) -> int:

@@ -158,11 +158,11 @@ def forged_stream(data: bytes, random: Random) -> bytes:
 
 
 def forged_flags(data: bytes, random: Random) -> bytes:
-    """Rows in order that are not, vectors elsewhere."""
+    """Rows in order that are not, other steps."""
     sections = read_sections(data)
     index = next(index for index, (kind, _) in enumerate(sections) if kind >= LEVELS)
     kind, payload = sections[index]
-    sections[index] = kind, bytes([payload[0] ^ 1 << random.choice([2, 3, 4])]) + payload[1:]
+    sections[index] = kind, flip(payload[:8], random) + payload[8:]
     return write_sections(sections)
 
 
@@ -209,7 +209,8 @@ def forged_huge(data: bytes, random: Random) -> bytes:
         shape.append(1)
     real = dict(read_sections(random.choice(CORPUS[:-1])))[LEVELS]
     levels = random.choice([real[9:], random.randbytes(30), b"\0"])
-    sections: Sections = [(LISTED, b""), (LEVELS, random.choice([b"\0", b"\4", b"\14"]) + b"\x80\x3f" + levels)]
+    # A step, and rows in order or not: a zero, another, seven of the mantissa, two or three flags, zeros.
+    sections: Sections = [(LISTED, b""), (LEVELS, random.choice([b"\0\0", b"\0\x60"]) + levels)]
     return _with_layout(write_sections(sections), json.dumps([["weight", "w", shape, ""]]).encode())
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdsearch.coding.container import FIRST_LAYER, Cursor, layer_ends, read_sections, varint, write_sections
+from rdsearch.coding.container import FIRST_LAYER, LEVELS, Cursor, layer_ends, read_sections, varint, write_sections
 from rdsearch.errors import FileFormatError
 
 Sections = list[tuple[int, bytes]]
@@ -16,6 +16,7 @@ others_ = st.lists(st.tuples(st.integers(2, FIRST_LAYER - 1), payloads), max_siz
 sections_ = st.builds(lambda network, others: [network, *others], networks_, others_)
 layers_ = st.lists(st.tuples(st.integers(FIRST_LAYER, 255), payloads), min_size=1, max_size=4)
 SMALL = write_sections([(1, b"network"), (2, b""), (3, bytes(range(200)))])
+BARE = write_sections([(0, b"network"), (LEVELS, bytes(range(50)))])
 
 
 @given(sections_)
@@ -80,32 +81,36 @@ def test_reading_past_the_end_is_refused() -> None:
 
 
 def test_the_layout_of_a_file_is_what_the_format_says() -> None:
-    plain = b"RDZ\x02\x07net\x07\x05hello"
+    bare = b"RDZ\x03\x0enetlevels"
+    assert write_sections([(0, b"net"), (LEVELS, b"levels")]) == bare + zlib.crc32(bare).to_bytes(4, "little")
+    plain = b"RDZ\x03\x0dnet\x07\x05hello"
     assert write_sections([(1, b"net"), (7, b"hello")]) == plain + zlib.crc32(plain).to_bytes(4, "little")
-    first, second = b"RDZ\x02\x06net\x80\x02ab", b"\x80\x01c"
+    first, second = b"RDZ\x03\x0cnet\x80\x02ab", b"\x80\x01c"
     ends = [zlib.crc32(data).to_bytes(4, "little") for data in (first, first + second)]
     layered = [(0, b"net"), (FIRST_LAYER, b"ab"), (FIRST_LAYER, b"c")]
     assert write_sections(layered) == first + ends[0] + second + ends[1]
 
 
-@pytest.mark.parametrize("length", range(len(SMALL)))
-def test_every_truncation_is_refused(length: int) -> None:
-    with pytest.raises(FileFormatError):
-        read_sections(SMALL[:length])
-
-
-@pytest.mark.parametrize("position", range(len(SMALL)))
-def test_every_flipped_bit_is_found(position: int) -> None:
-    for bit in range(8):
-        damaged = bytearray(SMALL)
-        damaged[position] ^= 1 << bit
+@pytest.mark.parametrize("data", [SMALL, BARE], ids=["sections", "bare"])
+def test_every_truncation_is_refused(data: bytes) -> None:
+    for length in range(len(data)):
         with pytest.raises(FileFormatError):
-            read_sections(bytes(damaged))
+            read_sections(data[:length])
+
+
+@pytest.mark.parametrize("data", [SMALL, BARE], ids=["sections", "bare"])
+def test_every_flipped_bit_is_found(data: bytes) -> None:
+    for position in range(len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(FileFormatError):
+                read_sections(bytes(damaged))
 
 
 @given(st.binary(max_size=60))
 def test_whatever_the_bytes_there_is_a_result_or_a_clear_error(data: bytes) -> None:
-    for candidate in (data, b"RDZ\x02" + data):
+    for candidate in (data, b"RDZ\x03" + data):
         try:
             sections = read_sections(candidate)
         except FileFormatError:
@@ -120,12 +125,13 @@ def test_whatever_the_bytes_there_is_a_result_or_a_clear_error(data: bytes) -> N
         (b"PK\x03\x04 a zip", r"not a \.rdz file: it begins with b'PK"),
         (b"R", "cut short"),
         (b"RDZ", "cut short"),
-        (b"RDZ\x03\x00", "format version 3; this rdsearch reads version 2: install a newer rdsearch"),
-        (b"RDZ\x01\x00", "format version 1; this rdsearch reads version 2: it was written before the first release"),
+        (b"RDZ\x04\x00", "format version 4; this rdsearch reads version 3: install a newer rdsearch"),
+        (b"RDZ\x02\x00", "format version 2; this rdsearch reads version 3: it was written before the first release"),
         (SMALL + b"\x00", "cut short"),
         (SMALL + SMALL, "cut short"),
         (SMALL[:-4] + b"\x00\x00\x00\x00", "the file is damaged: its checksum does not match"),
-        (b"RDZ\x02\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short: 4611686018427387903 bytes are needed"),
+        (b"RDZ\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short: 2305843009213693951 bytes are needed"),
+        (b"RDZ\x03\x02lev", "the file is cut short: 4 bytes are needed"),
     ],
 )
 def test_each_kind_of_damage_has_its_message(data: bytes, said: str) -> None:

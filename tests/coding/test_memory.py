@@ -16,6 +16,7 @@ from rdsearch.coding.container import read_sections, write_sections
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import LEVELS, LISTED, NetworkFile, decode_file, encode_file
 from rdsearch.coding.progressive import Refinement
+from rdsearch.coding.steps import BitWriter
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3 << 30
@@ -38,8 +39,16 @@ print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
 
+def head(weights: int) -> bytes:
+    bits = BitWriter()
+    bits.put_steps([1.0] * weights)
+    for _ in range(2):
+        bits.put_flags((), weights)
+    return bits.data()
+
+
 def file_of(layout: Layout, weights: bytes) -> bytes:
-    return write_sections([(LISTED, zlib.compress(layout.to_json(), 9)), (LEVELS, b"\x00\x80\x3f" + weights)])
+    return write_sections([(LISTED, zlib.compress(layout.to_json(), 9)), (LEVELS, head(len(layout.entries)) + weights)])
 
 
 def zeros_of(*shapes: tuple[int, ...]) -> bytes:

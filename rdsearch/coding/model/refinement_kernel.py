@@ -151,7 +151,7 @@ def refine_tensor(
                         up_right = weight(values, here - width + 1) if line_before and x + 1 < width else 0
                         down_left = weight(values, here + width - 1) if line_after and x else 0
                         down_right = weight(values, here + width + 1) if line_after and x + 1 < width else 0
-                        around = (kernel_sum - abs(before)) * 4096 + 2 * row_mean
+                        around = (kernel_sum - counted(abs(before))) * 4096 + 2 * row_mean
                         local = around // (taps + 1)
                         tap_mean = tap_sums[tap] * 4096 + 2 * PRIOR_WEIGHTS * mean
                         tap_level = level_of(tap_mean // (kernels + 2 * PRIOR_WEIGHTS), quarter_octaves)

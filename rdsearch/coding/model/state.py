@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,7 @@ DECISIONS_PER_WEIGHT = 96  # at most: LAST_CLASS for the class, 29 bits of the r
 
 OK, OVERRUN, OUT_OF_RANGE = range(3)
 FIRST_LEVEL = 20  # the first tensor's mean magnitude is coded as the difference from 2^10/4096 = 1/4
+FIRST_LEVEL_OF_VECTORS = 28  # 4
 LAST_LEVEL = 47
 _EVEN_ODDS = 1 << 31  # a probability of 1/2, never adapted
 _FIRST_WEIGHT = 8430  # 0.13 for each of seven votes
@@ -103,10 +105,15 @@ class State(NamedTuple):
     quarter_octaves: NDArray[np.int32]
 
 
-class Model:
-    """Adaptive probabilities, mixing weights and maps, and what the tensors so far say about the next ones."""
+class Learnt:
+    """What the tensors of one form have taught: adaptive probabilities, mixing weights and maps, and the predictor.
 
-    def __init__(self) -> None:
+    Attributes:
+        state: The first three.
+        level: Half octaves of the mean magnitude of the latest of them that was not all zero.
+    """
+
+    def __init__(self, level: int) -> None:
         weights = np.full((2 * KINDS * SETS, INPUTS + 1), _FIRST_WEIGHT, np.int32)
         weights[:, INPUTS] = 0
         bins = np.arange(APM_BINS + 1) * APM_WIDTH
@@ -120,10 +127,36 @@ class Model:
             rates=tables.adaptation_rates(COUNT_LIMIT),
             quarter_octaves=tables.quarter_octaves(),
         )
-        self.level = FIRST_LEVEL
+        self.level = level
+        self._gains: dict[int, NDArray[np.int32]] = {}
+
+    def gains(self, taps: int, inputs: int) -> NDArray[np.int32]:
+        """The predictor's weights for kernels of so many taps, as the latest tensor of such kernels has left them."""
+        if taps not in self._gains:
+            self._gains[taps] = np.zeros((min(taps, POSITIONS), inputs), np.int32)
+        return self._gains[taps]
+
+
+class Model:
+    """What is learnt of vectors and of other tensors, apart, and what all of them say about the tensors to come."""
+
+    def __init__(self) -> None:
         self._rows: dict[int, Rows] = {}
         self._last = Rows(np.zeros(0, np.int64), 0)
-        self._gains: dict[int, NDArray[np.int32]] = {}
+
+    @cached_property
+    def weights(self) -> Learnt:
+        """Of tensors of two or more dimensions."""
+        return Learnt(FIRST_LEVEL)
+
+    @cached_property
+    def vectors(self) -> Learnt:
+        """Of tensors of fewer: biases and normalisation have little in common with weights."""
+        return Learnt(FIRST_LEVEL_OF_VECTORS)
+
+    def of(self, shape: tuple[int, ...]) -> Learnt:
+        """Of tensors like one of this shape."""
+        return self.weights if len(shape) > 1 else self.vectors
 
     def before(self, columns: int) -> tuple[Rows, int]:
         """The rows that seem to be these columns' inputs, all unknown where there are none; and columns for each.
@@ -145,9 +178,3 @@ class Model:
         self._last = rows
         if rows.levels.size > 1:
             self._rows[rows.levels.size] = rows
-
-    def gains(self, taps: int, inputs: int) -> NDArray[np.int32]:
-        """The predictor's weights for kernels of so many taps, as the latest tensor of such kernels has left them."""
-        if taps not in self._gains:
-            self._gains[taps] = np.zeros((min(taps, POSITIONS), inputs), np.int32)
-        return self._gains[taps]
