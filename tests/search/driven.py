@@ -94,7 +94,7 @@ class Search:
         storage = JournalStorage(JournalFileBackend(str(journal)))
         if not storage.get_all_studies():
             return []
-        study = optuna.load_study(study_name="rdsearch", storage=storage)
+        study = optuna.load_study(study_name=None, storage=storage)
         return [trial.state for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
 

@@ -64,7 +64,7 @@ def wait_for_rounds(
 
 def trial_states(folder: Path) -> list[TrialState]:
     backend = optuna.storages.journal.JournalFileBackend(str(SearchFolder.open(folder).journal))
-    study = optuna.load_study(study_name="rdsearch", storage=optuna.storages.JournalStorage(backend))
+    study = optuna.load_study(study_name=None, storage=optuna.storages.JournalStorage(backend))
     return [trial.state for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
 

@@ -69,6 +69,11 @@ class Progress:
         self._front = pareto([*self._front, *(point for point in new if feasible(point, self._constraints))])
 
     @property
+    def front(self) -> list[OperatingPoint]:
+        """The points found so far that keep the bounds and that no other beats, by rising size."""
+        return self._front
+
+    @property
     def hypervolume(self) -> float:
         """Area that the front dominates, in accuracy times octaves of compression."""
         return hypervolume(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,7 @@ from rdsearch.base.voice import phase
 from rdsearch.compression.measure import Baseline
 from rdsearch.config.searchfile import SearchFile
 from rdsearch.errors import ConfigError, RdsearchError, SearchError, SearchStoppedError
-from rdsearch.points.point import Scalar
+from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.outcome.manifest import baseline_of, make_manifest, trials_baseline
 from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
@@ -281,7 +281,7 @@ def _run(
 
         def lost(reason: str) -> None:
             screen.stop()
-            _let_go(ledger)
+            _let_go(ledger, progress.front)
             abandon_session()
             farewell(reason)
 
@@ -292,13 +292,14 @@ def _run(
             _keep(folder, error)
             raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
         finally:
-            _let_go(ledger)
+            _let_go(ledger, progress.front)
 
 
-def _let_go(ledger: Ledger) -> None:
+def _let_go(ledger: Ledger, front: Sequence[OperatingPoint]) -> None:
     """The trials that were running are not to blame for the end; only a crash of this process leaves this out."""
     with contextlib.suppress(OSError, SearchError):
         ledger.interrupted()
+        ledger.show_front(front)
         ledger.commit()
 
 

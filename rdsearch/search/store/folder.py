@@ -253,8 +253,8 @@ class SearchFolder:
         if file.search.storage is not None:
             return DatabaseStudy(file.search.storage, f"{STUDY_NAME}-{file.name}-{self.identity}")
         if self.mirror:
-            return ShippedJournal(self.journal, self.mirror.place, self.address)
-        return JournalStudy(self.journal)
+            return ShippedJournal(self.journal, self.mirror.place, self.address, file.name)
+        return JournalStudy(self.journal, file.name)
 
     def refresh(self) -> None:
         """Bring a copy up to date."""

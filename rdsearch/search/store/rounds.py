@@ -179,6 +179,10 @@ class RoundStore:
         """The stored point of one round."""
         return self._read_point(self._round(trial, number))
 
+    def file_name(self, point: OperatingPoint) -> str:
+        """Where the file of a stored point lies in the search's folder."""
+        return f"trials/{self._round(point.trial or 0, point.round)}/{point.path.name if point.path else NETWORK}"
+
     def all_points(self) -> list[OperatingPoint]:
         """The stored points of every trial, by trial and round; of the copy, where there is one."""
         if self._copy is not None:

@@ -76,10 +76,12 @@ class JournalStudy(StudyPlace):
 
     Args:
         journal: The file; made when it is not there.
+        name: What to call a new study; the one that is there keeps its name.
     """
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, name: str = STUDY_NAME) -> None:
         self.journal = journal
+        self.name = name
         self._file: BatchedJournal | None = None
 
     @property
@@ -95,7 +97,10 @@ class JournalStudy(StudyPlace):
         """
         mend(self.journal)
         self._file = BatchedJournal(self.journal)
-        return _read(self.journal, self._file)
+        storage = _read(self.journal, self._file)
+        for study in storage.get_all_studies():
+            self.name = study.study_name
+        return storage
 
     def locked(self) -> AbstractContextManager[None]:
         """Nothing beyond the folder's own lock."""
@@ -121,10 +126,11 @@ class ShippedJournal(JournalStudy):
         journal: The file on this machine; what it holds before `open` does not count.
         place: The search's place.
         address: How messages call it.
+        name: What to call a new study.
     """
 
-    def __init__(self, journal: Path, place: Place, address: str) -> None:
-        super().__init__(journal)
+    def __init__(self, journal: Path, place: Place, address: str, name: str = STUDY_NAME) -> None:
+        super().__init__(journal, name)
         self._place = place
         self._address = address
         self._lease = Lease(place, address)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from rdsearch.search.study.samplers import Setting
 MAX_ATTEMPTS = 5
 """A trial whose worker or driver crashed so often without finishing one more round is given up."""
 _ATTEMPTS = "attempts"
+_FRONT = "front"
 BEATEN = Outcome("stopped", "other trials beat it by far at the same round")
 
 
@@ -202,6 +204,15 @@ class Ledger:
         del self._open[number]
         return True
 
+    def show_front(self, front: Sequence[OperatingPoint]) -> None:
+        """Put the front into the study, for who looks at it there: of each trial the study has one point alone."""
+        lines = [
+            f"{point.size_bytes:,} bytes, val {point.val_accuracy:.4f}, {self.store.file_name(point)}"
+            for point in front
+        ]
+        if self._study.user_attrs.get(_FRONT) != lines:
+            self._study.set_user_attr(_FRONT, lines)
+
     def commit(self) -> None:
         """Make safe what the study was told; what `propose` gave is worth nothing before that.
 
@@ -216,6 +227,9 @@ class Ledger:
         if config.heuristics and config.sampler != GRID:
             for proposal in heuristics(self._space, at_most=max(1, target // 2)):
                 self._study.enqueue_trial(proposal, skip_if_exists=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names(list(config.objectives))
         # Last, so that a crash before it makes the next run begin again.
         self._study.set_user_attr("space", _space_text(self._space, config.seed))
 
@@ -235,6 +249,10 @@ class Ledger:
         for name, value in violations(chosen, self._constraints).items():
             if name not in known:
                 trial.set_constraint(name, value)
+        # For who looks at the study: of which round its values are, and where that file is.
+        trial.set_user_attr("file", self.store.file_name(chosen))
+        trial.set_user_attr("sparsity", round(chosen.sparsity, 4))
+        trial.set_user_attr("accuracy_drop", round(chosen.accuracy_drop, 4))
         self._study.tell(trial, [chosen.size_bytes, chosen.val_accuracy], skip_if_finished=True)
 
     def _tell_prefixes(self, number: int, trial: Trial, points: Sequence[OperatingPoint]) -> None:
