@@ -22,7 +22,9 @@ class WeightsAndBiases:
         self._search = search
         self._runs: dict[int, Any] = {}
         project, mode = os.environ.get("WANDB_PROJECT", _PROJECT), os.environ.get("WANDB_MODE", "online")
-        self._options: dict[str, Any] = {"project": project} | ({} if "WANDB_DIR" in os.environ else {"dir": str(search.folder)})
+        self._options: dict[str, Any] = {"project": project}
+        if "WANDB_DIR" not in os.environ:
+            self._options["dir"] = str(search.folder)
         sent = f"; `wandb sync {search.folder}/wandb/offline-*` sends them" if mode == "offline" else ""
         self.where = f"Weights & Biases: group {search.name} of project {project}, {mode}{sent}"
 
