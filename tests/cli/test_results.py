@@ -134,7 +134,7 @@ def test_a_run_speaks_to_programs_or_not_at_all(run: Run, search_copy: Path) -> 
     status, out, err = run("resume", search_copy, "--json")
     assert (status, err) == (0, "")
     *messages, end = [json.loads(line) for line in out.splitlines()]
-    assert {message["event"] for message in messages} <= {"message"}
+    assert {message["event"] for message in messages} <= {"message", "phase"}
     front = read_results(search_copy).front
     assert (end["event"], end["ending"], len(end["points"])) == ("end", "finished", len(front))
     assert end["points"][0]["size_bytes"] == front[0].size_bytes
