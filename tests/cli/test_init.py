@@ -104,10 +104,10 @@ def test_a_folder_of_hugging_face_and_photos_of_any_size(begun: Run, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("vit", "./photos"), "'vit' is no registered network, and a folder here: give './vit'"),
-        (("nets", "digits"), "'nets' is no registered network, and a module here: name its function, as nets:FUNCTION"),
-        (("digits_cnn", "nets"), "'nets' is no registered data set, and a module here: name its function, as nets:"),
-        (("digits_cnn", "vit"), "'vit' is no registered data set, and a path here: give './vit'"),
+        (("vit", "./photos"), "'vit' is no registered network but a folder here: give './vit'"),
+        (("nets", "digits"), "'nets' is no registered network but a module here: give its function, as nets:FUNCTION"),
+        (("digits_cnn", "nets"), "'nets' is no registered data set but a module here: give its function, as nets:"),
+        (("digits_cnn", "vit"), "'vit' is no registered data set but a path here: give './vit'"),
         (("digits_cnn", "./vit"), "vit holds no folder 'train' with one folder of images for each class"),
         (("./vit", "digits"), "is no network: a folder that save_pretrained has written"),
         (("digits_cnn", "./nothing"), "no data at"),
