@@ -33,8 +33,8 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
-    commands = ["init", "search", "resume", "front", "test", "report", "ship", "push", "pull", "train"]
-    commands += ["compress", "decode", "info", "evaluate", "truncate", "validate", "spaces", "schema"]
+    commands = ["init", "search", "resume", "front", "test", "report", "watch", "ship", "push", "pull"]
+    commands += ["train", "compress", "decode", "info", "evaluate", "truncate", "validate", "spaces", "schema"]
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
