@@ -33,8 +33,8 @@ def task_file(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
-    commands = ["init", "search", "resume", "front", "test", "report", "ship", "train", "compress", "decode", "info"]
-    commands += ["evaluate", "truncate", "validate", "spaces", "schema"]
+    commands = ["init", "search", "resume", "front", "test", "report", "watch", "ship", "push", "pull"]
+    commands += ["train", "compress", "decode", "info", "evaluate", "truncate", "validate", "spaces", "schema"]
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
@@ -73,6 +73,9 @@ def test_decode_writes_the_weights(run: Run, rdz: Path, tmp_path: Path) -> None:
     assert status == 0
     state = load(rdz)
     assert f"{len(state)} tensors" in out
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert output.stat().st_mode == ordinary.stat().st_mode
     for name, array in load_file(output).items():
         np.testing.assert_array_equal(array, state[name].numpy())
 
@@ -225,6 +228,7 @@ def test_validate_shows_what_is_wrong_with_a_task(run: Run, tmp_path: Path) -> N
     status, out, err = run("validate", space)
     assert status == 2
     assert "not trained yet" in out
+    assert "is fine" not in out
     assert "only 30 validation examples" in err
     assert "270 of 300 test examples compared are in the train split too" in err
     assert "Traceback" not in err

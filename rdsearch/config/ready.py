@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rdsearch.base.registry import among
+from rdsearch.base.registry import among, suggest
 from rdsearch.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -42,6 +42,10 @@ def find_space(name_or_path: str) -> Path:
     ready = ready_spaces()
     if path.name == name_or_path and path.suffix == "" and name_or_path in ready:
         return ready[name_or_path]
+    if path.suffix or path.name != name_or_path:
+        beside = [file.name for file in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        near = suggest(path.name, beside) or suggest(path.stem, ready)
+        raise ConfigError(name_or_path, [f"there is no such file.{near} `rdsearch spaces` lists the ready ones."])
     raise ConfigError(
         name_or_path,
         [f"is no file, and no ready search file either{among(path.stem, ready, 'ready ones are')}"],

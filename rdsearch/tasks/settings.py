@@ -47,8 +47,10 @@ def _check_registered(registry: Registry[Any], name: str, other_forms: str) -> s
 def _check_network(name: str) -> str:
     if is_import_path(name) or name.startswith(TORCHVISION_PREFIX) or is_folder(name):
         return name
+    if name not in NETWORKS and Path(f"{name}.py").is_file():
+        raise ValueError(f"{name!r} is no registered network but a module here: give its function, as {name}:FUNCTION")
     if name not in NETWORKS and Path(name).is_dir():
-        raise ValueError(f"{name!r} is no registered network, and a folder here: give './{name}' if it is meant")
+        raise ValueError(f"{name!r} is no registered network but a folder here: give './{name}' if it is meant")
     others = "give 'torchvision:NAME', a folder of transformers as './NAME', or your own as 'package.module:factory'"
     return _check_registered(NETWORKS, name, others)
 
@@ -56,8 +58,10 @@ def _check_network(name: str) -> str:
 def _check_dataset(name: str) -> str:
     if is_import_path(name) or is_data_path(name):
         return name
+    if name not in DATASETS and Path(f"{name}.py").is_file():
+        raise ValueError(f"{name!r} is no registered data set but a module here: give its function, as {name}:FUNCTION")
     if name not in DATASETS and Path(name).exists():
-        raise ValueError(f"{name!r} is no registered data set, and a path here: give './{name}' if it is meant")
+        raise ValueError(f"{name!r} is no registered data set but a path here: give './{name}' if it is meant")
     return _check_registered(
         DATASETS,
         name,

@@ -104,8 +104,10 @@ def test_a_folder_of_hugging_face_and_photos_of_any_size(begun: Run, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("vit", "./photos"), "'vit' is no registered network, and a folder here: give './vit'"),
-        (("digits_cnn", "vit"), "'vit' is no registered data set, and a path here: give './vit'"),
+        (("vit", "./photos"), "'vit' is no registered network but a folder here: give './vit'"),
+        (("nets", "digits"), "'nets' is no registered network but a module here: give its function, as nets:FUNCTION"),
+        (("digits_cnn", "nets"), "'nets' is no registered data set but a module here: give its function, as nets:"),
+        (("digits_cnn", "vit"), "'vit' is no registered data set but a path here: give './vit'"),
         (("digits_cnn", "./vit"), "vit holds no folder 'train' with one folder of images for each class"),
         (("./vit", "digits"), "is no network: a folder that save_pretrained has written"),
         (("digits_cnn", "./nothing"), "no data at"),
@@ -115,6 +117,7 @@ def test_a_folder_of_hugging_face_and_photos_of_any_size(begun: Run, tmp_path: P
 )
 def test_a_wrong_name_is_told_with_the_way_out(begun: Run, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     (tmp_path / "vit").mkdir()
+    (tmp_path / "nets.py").touch()
     status, _, err = begun("init", *words)
     assert status == 2
     assert said in err

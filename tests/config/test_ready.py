@@ -65,10 +65,22 @@ def test_a_file_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest
 
 def test_an_unknown_name_lists_the_ready_ones() -> None:
     with pytest.raises(ConfigError) as error:
-        find_space("digit.yaml")
-    assert "digit.yaml: 1 mistake" in str(error.value)
+        find_space("digit")
+    assert "digit: 1 mistake" in str(error.value)
     assert "Ready ones are digits, " in str(error.value)
     assert "Did you mean 'digits'?" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("mine.yml", "mine.yaml"), ("./mien.yaml", "mine.yaml"), ("digit.yaml", "digits")]
+)
+def test_a_path_that_is_no_file_is_told_the_file_beside_it_or_the_ready_one(
+    given: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"there is no such file\. Did you mean '{meant}'\?"):
+        find_space(given)
 
 
 def test_a_file_without_a_comment_says_nothing(tmp_path: Path) -> None:
