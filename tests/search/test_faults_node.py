@@ -55,9 +55,10 @@ class Nodes:
     """A head without trials, a node that is there from the beginning, and those that join it as elsewhere."""
 
     def __init__(self, folder: Path) -> None:
-        self.made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        few = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False}
+        self.made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **few})
         self.address = self.made.address
-        self.first = self.made.add_node(num_cpus=1)
+        self.first = self.made.add_node(num_cpus=1, include_log_monitor=False)
         self.made.wait_for_nodes()
         self._log = folder / "log"
         self._late: list[subprocess.Popen[bytes]] = []

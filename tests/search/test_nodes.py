@@ -49,7 +49,10 @@ pytestmark = pytest.mark.timeout(900)
 def cluster(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head without trials and a node, which can reach the store, and know nothing of the user's working directory."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "no_monitor": True, "include_log_monitor": False},
+    )
     try:
         made.add_node(num_cpus=1, num_gpus=1, env_vars={"RDSEARCH_CACHE": str(tmp_path / "cache of the node")})
         made.wait_for_nodes()

@@ -70,7 +70,10 @@ def test_workers_of_a_node_share_one_copy_of_weights_and_data(tmp_path: Path, mo
     # More than what Ray sends beside its objects instead of through the object store.
     train = rng.normal(size=(2000, 64)).astype(np.float32), rng.integers(0, 4, 2000)
     task = Task(network=nn.Linear(64, 4), train=train, validation=100, evaluate=Telling(folder), name="told")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "no_monitor": True, "include_log_monitor": False},
+    )
     try:
         for _ in range(NODES):
             cluster.add_node(num_cpus=WORKERS_A_NODE)

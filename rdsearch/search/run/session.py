@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,11 @@ _TEMPORARY = Path("/tmp")  # noqa: S108 - Ray's own default
 _PREFIX = "rdsearch-ray-"
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10
+_START_SECONDS = 120.0
+"""So long a busy machine may take to start Ray, which itself gives up after 30."""
+_PORTS = (20_000, 32_000)
+_UNUSED_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
+"""Of agents of a node, without a dashboard; Ray's own mark for that is -1."""
 _WORKERS = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """What workers need in their environment, wherever they run."""
 _QUIET = {
@@ -185,25 +192,69 @@ def _start(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _apart() -> Iterator[None]:
-    """What Ray starts inside leads process groups of its own, and listens on the loopback interface alone.
+    """What Ray starts inside leads process groups of its own, listens on the loopback interface alone, and may be slow.
 
     A signal to the group of this process (`timeout`, a batch system, a supervisor) would end Ray before this
     process can end the search. And Ray puts an address that others can reach in place of ``127.0.0.1``. It has no
     options for either; its processes still die with this one, by the kernel's parent-death signal.
-    """
-    from ray._private import services
 
-    changed = vars(services)
-    before = {name: changed[name] for name in ("ConsolePopen", "resolve_ip_for_localhost")}
+    Nor has it an option to do without two processes, which take seconds to start and 90 MB each: the head of a
+    dashboard that is not included, and an autoscaler for one machine. And its node manager would wait until two agents
+    have said which ports they took, and abort after 15 seconds, which a busy machine needs: it is told before.
+    """
+    from ray import _raylet
+    from ray._private import services
+    from ray._private.node import Node
+
+    node_of: Any = services.get_node
+    popen, raylet = services.ConsolePopen, Node.start_raylet
+    persist_port: Any = vars(_raylet)["persist_port"]
+    deadline = time.monotonic() + _START_SECONDS
+    started: list[Any] = []
 
     def start(*args: Any, **options: Any) -> Any:
-        return before["ConsolePopen"](*args, **{"process_group": 0, **options})
+        started.append(popen(*args, **{"process_group": 0, **options}))
+        return started[-1]
 
-    changed |= {"ConsolePopen": start, "resolve_ip_for_localhost": lambda host: host}
-    try:
+    def start_raylet(node: Any, *args: Any, **options: Any) -> None:
+        for name in _UNUSED_PORTS:
+            persist_port(node._session_dir, node._node_id, name, -1)
+        node._ray_params.runtime_env_agent_port = _free_port()
+        raylet(node, *args, **options)
+
+    def node_in_time(*args: Any) -> Any:
+        while True:
+            try:
+                return node_of(*args)
+            except RuntimeError:  # it is not there yet
+                if time.monotonic() > deadline or any(process.poll() is not None for process in started):
+                    raise
+                time.sleep(0.1)
+
+    def nothing(node: Any, **_: Any) -> None:
+        """In place of a method that starts a process."""
+
+    changes: list[tuple[Any, str, Any]] = [
+        (services, "ConsolePopen", start),
+        (services, "resolve_ip_for_localhost", lambda host: host),
+        (Node, "start_raylet", start_raylet),
+        (services, "get_node", node_in_time),
+        *((Node, name, nothing) for name in ("start_monitor", "start_api_server")),
+    ]
+    with contextlib.ExitStack() as undo:
+        for where, name, value in changes:
+            undo.callback(setattr, where, name, getattr(where, name))
+            setattr(where, name, value)
         yield
-    finally:
-        changed |= before
+
+
+def _free_port() -> int:
+    """A port at which nobody listens here, not of those that the kernel hands out."""
+    while True:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((_LOOPBACK, port))
+            return port
 
 
 def _session_folder() -> Path:

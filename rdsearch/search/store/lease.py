@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -42,7 +43,7 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._beats = 0
         self._lost = ""
-        self._seen = _clock()
+        self._seen = math.inf  # before it is held nobody can take it over
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

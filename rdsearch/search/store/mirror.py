@@ -6,8 +6,11 @@ paths as they do everywhere: what is written here is uploaded at once, and round
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from rdsearch.base.files import write_atomically
@@ -52,20 +55,19 @@ class Mirror:
         """
         try:
             # An object may be called ../../x, which here would be outside of the copy.
-            names = [name for name in self.place.tree() if ".." not in PurePosixPath(name).parts]
+            names = [name for name in self.place.tree() if ".." not in name.split("/")]
             settings = [name for name in names if "/" not in name and name.endswith(_SETTINGS)]
             content = dict(zip(settings, self.place.each(self.place.read, settings), strict=True))
             if not self._is_of(content):
                 self.clear()
             figures = [name for name in names if name.startswith(f"{TRIALS}/") and name.endswith(_FIGURES)]
-            missing = {name for name in figures if not _has_content(self.path / name)}
+            missing = {name for name in figures if not _has_content(f"{self.path}/{name}")}
             content |= self._bundled(names, missing)
             single = sorted(missing - content.keys())
             content |= zip(single, self.place.each(self.place.read, single), strict=True)
         except OSError as error:
             raise SearchError(f"{self.place.where('')} cannot be read: {error}") from error
-        for name, data in content.items():
-            self._write(name, data)
+        self._write_all(content)
 
     def fetch(self, path: Path) -> None:
         """See that a file of the search is here."""
@@ -112,16 +114,40 @@ class Mirror:
     def _write(self, name: str, data: bytes) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of the rounds' figures there are many; what a loss of power leaves empty is fetched again.
-        write_atomically(path, data, flush=not name.startswith(f"{TRIALS}/"))
+        write_atomically(path, data)
+
+    def _write_all(self, content: Mapping[str, bytes]) -> None:
+        """Write many files: figures of rounds at once, of which what a crash leaves empty is fetched again."""
+        folders: set[str] = set()
+        for name, data in content.items():
+            if not name.startswith(f"{TRIALS}/"):
+                self._write(name, data)
+                continue
+            path = f"{self.path}/{name}"
+            folder = os.path.dirname(path)  # noqa: PTH120 - a path object takes as long as the file
+            if folder not in folders:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+                folders.add(folder)
+            _write_small(path, data)
 
 
 def _identity(config: bytes) -> object:
     return parse_yaml(config.decode(), CONFIG).get("id") if config else None
 
 
-def _has_content(path: Path) -> bool:
+def _has_content(path: str) -> bool:
     try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
+        return os.stat(path).st_size > 0  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _write_small(path: str, data: bytes) -> None:
+    """Write a file in one call: it is empty, or whole, whenever this process is killed."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        if os.write(descriptor, data) != len(data):
+            os.ftruncate(descriptor, 0)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    finally:
+        os.close(descriptor)

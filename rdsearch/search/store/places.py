@@ -101,7 +101,7 @@ class Folder(Place):
 
     def read(self, name: str) -> bytes:
         """A file's content; a symbolic link is none."""
-        return read_without_links(self.root / name)
+        return read_without_links(f"{self.root}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file by way of a temporary one."""
@@ -116,7 +116,7 @@ class Folder(Place):
     def names(self, folder: str) -> list[str]:
         """What is in a folder, without the drafts of `publish`."""
         try:
-            return [path.name for path in (self.root / folder).iterdir() if not path.name.startswith(".")]
+            return [name for name in os.listdir(f"{self.root}/{folder}") if not name.startswith(".")]  # noqa: PTH208
         except FileNotFoundError:
             return []
 
@@ -132,10 +132,10 @@ class Folder(Place):
     def published(self, folder: str, marker: str) -> list[str]:
         """Every folder: `publish` renames them into their place, so one that lacks its marker is damaged."""
         try:
-            found = [path.name for path in (self.root / folder).iterdir() if path.is_dir()]
+            with os.scandir(f"{self.root}/{folder}") as found:
+                return [f"{folder}/{entry.name}" for entry in found if entry.is_dir() and entry.name[0] != "."]
         except FileNotFoundError:
             return []
-        return [f"{folder}/{name}" for name in found if not name.startswith(".")]
 
     def publish(self, folder: str, parts: Mapping[str, bytes], marker: str) -> bool:
         """Write the files into a folder with a temporary name, flush it to disk, and rename it."""
@@ -183,7 +183,7 @@ class Folder(Place):
         return [function(item) for item in items]
 
 
-def read_without_links(path: Path) -> bytes:
+def read_without_links(path: Path | str) -> bytes:
     """A file's content; where it is a symbolic link, somebody else may have said which file is read, so none is."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

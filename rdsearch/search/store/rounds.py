@@ -312,17 +312,16 @@ class RoundStore:
             return None
 
     def _read_point(self, name: str) -> OperatingPoint:
-        where = self.place.where(f"{name}/{POINT}")
+        file = f"{name}/{POINT}"
         try:
-            data = self._read(f"{name}/{POINT}")
+            data = self._read(file)
         except FileNotFoundError:
-            raise DamagedRoundError(f"{where} is missing; the round counts for nothing") from None
+            raise DamagedRoundError(f"{self.place.where(file)} is missing; the round counts for nothing") from None
         except OSError as error:
-            raise SearchError(f"{where} cannot be read: {error}") from None
+            raise SearchError(f"{self.place.where(file)} cannot be read: {error}") from None
         return self._point_of(name, data)
 
     def _point_of(self, name: str, data: bytes) -> OperatingPoint:
-        where = self.place.where(f"{name}/{POINT}")
         try:
             fields = unsealed(data)
             file = fields.pop(_FILE)
@@ -333,6 +332,7 @@ class RoundStore:
             _check(point, name)
             return point
         except (ValueError, TypeError, LookupError) as error:
+            where = self.place.where(f"{name}/{POINT}")
             raise DamagedRoundError(f"{where} is damaged: {error}; the round counts for nothing") from None
 
 

@@ -36,7 +36,7 @@ def test_address_without_a_cluster_is_a_clear_error() -> None:
         pass
 
 
-def test_a_local_ray_has_a_token_of_its_own_a_private_folder_and_no_door_to_the_network(
+def test_a_local_ray_has_a_token_of_its_own_a_private_folder_no_door_to_the_network_and_no_needless_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import ray
@@ -54,6 +54,9 @@ def test_a_local_ray_has_a_token_of_its_own_a_private_folder_and_no_door_to_the_
         mine = [line.split()[3] for line in listening.splitlines() if any(f"pid={pid}," in line for pid in family())]
         assert any(place.endswith(address.rpartition(":")[2]) for place in mine)
         assert not [place for place in mine if not place.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:"))]
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in family()]
+        assert any("raylet" in command for command in commands)
+        assert not [command for command in commands if "dashboard.py" in command or "/monitor.py" in command]
         stranger = subprocess.Popen(
             [sys.executable, "-c", f"import ray; ray.init({address!r}, log_to_driver=False); print('in', flush=True)"],
             env={**os.environ, "RAY_AUTH_TOKEN": "0" * 64},
