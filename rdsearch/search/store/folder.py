@@ -93,7 +93,7 @@ class SearchFolder:
             place = folder.mirror.place if folder.mirror else Folder(folder.path)
             names = set(place.names(""))
             if place.exists(CONFIG):
-                if not folder.mirror and names <= _NOT_BEGUN and folder._identity():
+                if not folder.mirror and names <= _NOT_BEGUN and folder.identity:
                     with FolderLock(folder.lock).held():
                         return folder
                 raise SearchError(
