@@ -18,9 +18,12 @@ import yaml
 from optuna.trial import TrialState
 
 from rdsearch.search.outcome.results import read_results
+from rdsearch.search.run.answer import STOPPING
 from rdsearch.search.store.folder import SearchFolder
 from tests.searches import SPACE
 
+PROMPT_SECONDS = 60
+"""An answer comes at once; other work on the machine may hold it up."""
 RDSEARCH = str(Path(sys.executable).with_name("rdsearch"))
 
 
@@ -100,6 +103,13 @@ def test_interrupted_search_ends_gracefully_and_says_how_to_go_on(
     with started("search", str(space_file), "--out", str(folder), "--trials", "40", log=log) as process:
         wait_for_rounds(folder, 2, process, log)
         os.kill(process.pid, signal_number)
+        sent = time.monotonic()
+        while STOPPING not in log.read_text():
+            assert time.monotonic() < sent + PROMPT_SECONDS, log.read_text()
+            time.sleep(0.05)
+        if signal_number == signal.SIGINT:
+            # A second one does not wait for the workers; what it leaves is the same.
+            os.kill(process.pid, signal_number)
         assert process.wait(timeout=400) == 130, log.read_text()
     text = log.read_text()
     assert f"rdsearch resume {folder}" in text.replace("\n", "")

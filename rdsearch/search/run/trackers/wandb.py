@@ -21,12 +21,11 @@ class WeightsAndBiases:
     def __init__(self, search: Tracked) -> None:
         self._search = search
         self._runs: dict[int, Any] = {}
-        project, mode = os.environ.get("WANDB_PROJECT", _PROJECT), os.environ.get("WANDB_MODE", "online")
-        self._options: dict[str, Any] = {"project": project}
-        if "WANDB_DIR" not in os.environ:
-            self._options["dir"] = str(search.folder)
-        sent = f"; `wandb sync {search.folder}/wandb/offline-*` sends them" if mode == "offline" else ""
-        self.where = f"Weights & Biases: group {search.name} of project {project}, {mode}{sent}"
+        mode = os.environ.get("WANDB_MODE", "online")
+        self._project = os.environ.get("WANDB_PROJECT", _PROJECT)
+        self._folder = os.environ.get("WANDB_DIR", str(search.folder))
+        sent = f"; `wandb sync {self._folder}/wandb/offline-*` sends them" if mode == "offline" else ""
+        self.where = f"Weights & Biases: group {search.name} of project {self._project}, {mode}{sent}"
 
     @staticmethod
     def missing() -> str | None:
@@ -43,6 +42,8 @@ class WeightsAndBiases:
         import wandb
 
         self._runs[trial] = wandb.init(
+            project=self._project,
+            dir=self._folder,
             id=f"{self._search.identity}-{trial}",
             resume="allow",
             name=f"trial_{trial}",
@@ -50,7 +51,6 @@ class WeightsAndBiases:
             config=dict(config),
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
-            **self._options,
         )
 
     def log(self, trial: int, step: int, figures: Mapping[str, float]) -> None:
