@@ -70,12 +70,13 @@ static int varint(cursor *c, u64 *value) {
     return RDZ_DAMAGED;
 }
 
-static u32 crc32(const u8 *data, size_t size) {
-    u32 table[256], crc = 0xffffffff;
+static u32 crc32(u32 crc, const u8 *data, size_t size) { /* going on from that of what is before */
+    u32 table[256];
     for (u32 i = 0; i < 256; i++) {
         table[i] = i;
         for (int k = 0; k < 8; k++) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
     }
+    crc = ~crc;
     for (size_t i = 0; i < size; i++) crc = crc >> 8 ^ table[(crc ^ data[i]) & 0xff];
     return ~crc;
 }
@@ -400,13 +401,17 @@ static u64 next_word(decoder *d) {
     return word;
 }
 
-static void begin(decoder *d, const u8 *data, u64 size) {
-    forget(d);
+static void go_on(decoder *d, const u8 *data, u64 size) { /* with another payload, all that was learnt kept */
     d->data = data, d->size = size, d->at = 0, d->fault = 0;
     d->words = (size + 3) / 4 > 2 ? (size + 3) / 4 : 2;
     d->range = UINT64_MAX;
     d->offset = next_word(d) << 32;
     d->offset |= next_word(d);
+}
+
+static void begin(decoder *d, const u8 *data, u64 size) {
+    forget(d);
+    go_on(d, data, size);
 }
 
 static int overrun(const decoder *d) { return d->fault || d->at > d->words + 2; }
@@ -491,6 +496,7 @@ static int level(const decoder *d, i64 mean) {
     return (int)least(d->octave[mean] + s, TOP);
 }
 
+static i64 mean_of(int level) { return (i64)(level & 1 ? 1722 : 1218) << (level >> 1) >> 10; }
 static int few(i64 m) { return m < 3 ? (int)m : m < 5 ? 3 : m < 9 ? 4 : m < 17 ? 5 : 6; }
 static int dozen(i64 n) {
     return n < 5 ? (int)n : n < 7 ? 5 : n < 10 ? 6 : n < 14 ? 7 : n < 20 ? 8 : n < 30 ? 9 : n < 50 ? 10 : 11;
@@ -570,16 +576,19 @@ static rows *before(const decoder *d, u64 columns, u64 *each) {
     return d->latest;
 }
 
-static void read_header(decoder *d, matrix *m) {
-    choose(d, m->vector);
+static int read_level(decoder *d, int vector) {
+    choose(d, vector);
     const int previous = d->model->level;
-    if (!adaptive(d, 0)) return;
-    m->level = previous;
-    if (adaptive(d, 1)) {
-        int up = adaptive(d, 2), s = 1;
-        while (s < 47 && adaptive(d, 2 + (int)least(s, 20))) s++;
-        m->level = (int)clip(up ? previous + s : previous - s, 1, 47);
-    }
+    if (!adaptive(d, 0)) return 0;
+    if (!adaptive(d, 1)) return previous;
+    int up = adaptive(d, 2), s = 1;
+    while (s < 47 && adaptive(d, 2 + (int)least(s, 20))) s++;
+    return d->model->level = (int)clip(up ? previous + s : previous - s, 1, 47);
+}
+
+static void read_header(decoder *d, matrix *m) {
+    m->level = read_level(d, m->vector);
+    if (!m->level) return;
     u64 each;
     rows *same = beside(d, m->rows), *prior = before(d, m->columns, &each);
     u64 rows_guess = same ? same->extent : m->rows, columns_guess = prior ? prior->extent * each : m->columns;
@@ -587,7 +596,6 @@ static void read_header(decoder *d, matrix *m) {
     m->live_columns = in_use(d, m->columns, columns_guess ? columns_guess : 1, 26);
     m->predicted = adaptive(d, 28);
     if (m->predicted && m->taps == 1 && adaptive(d, 30)) m->distance = (int)plain(d, 8);
-    d->model->level = m->level;
 }
 
 /* What the predictor looks at: (rows back, entries back); how many. */
@@ -616,6 +624,10 @@ typedef struct {
     i64 sum, count, signs;
 } tally;
 
+static int quartet(i64 a, i64 b, i64 c, i64 e) {
+    return ((few(size_of(a)) * 7 + few(size_of(b))) * 7 + few(size_of(c))) * 7 + few(size_of(e));
+}
+static i64 decayed(i64 recent, i64 m) { return m ? recent + shifted(least(m, 4095) * 4096 - recent, 3) : recent - (recent >> 3); }
 static void count_in(tally *t, i64 m, int sign) { t->sum += least(m, 4095), t->count++, t->signs += sign; }
 
 typedef struct { /* memory that a tensor needs while it is read */
@@ -627,7 +639,7 @@ typedef struct { /* memory that a tensor needs while it is read */
 static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) {
     const i64 taps = (i64)m->taps, width = (i64)m->width, columns = (i64)m->live_columns, stride = (i64)m->columns * taps;
     const int T = 2 * m->level, spatial = taps > 1;
-    const i64 mean = (i64)(m->level & 1 ? 1722 : 1218) << (m->level >> 1) >> 10, unit = mean > 82 ? mean : 82;
+    const i64 mean = mean_of(m->level), unit = mean > 82 ? mean : 82;
     i64 looks[MOST_TAPPED][2], margin = 0, kernels = 0, from[MOST_TAPPED], z[MOST_TAPPED];
     const int inputs = reach(m, looks);
     u64 each;
@@ -701,7 +713,7 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
                 i64 k = 0, magnitude, value = 0;
                 u32 slots[INPUTS] = {
                     (u32)(3 * ((2 * joint + N) >> 1) + (near > 2 ? 2 : near > 0)),
-                    (u32)(((few(size_of(left)) * 7 + few(size_of(up))) * 7 + few(size_of(across))) * 7 + few(overhead)),
+                    (u32)quartet(left, up, across, above),
                     (u32)((R >> 1) * 48 + (C >> 1)),
                     (u32)((C >> 1) * 48 + (T >> 1)),
                     (u32)(dozen(near) * 96 + N),
@@ -753,10 +765,8 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
                     count_in(in_column, magnitude, sign);
                     count_in(in_tap, magnitude, sign);
                     kernel_sum += least(magnitude, 4095);
-                    recent += shifted(least(magnitude, 4095) * 4096 - recent, 3);
-                } else {
-                    recent -= recent >> 3;
                 }
+                recent = decayed(recent, magnitude);
                 if (least(magnitude, 5) != least(overhead, 5)) tight = 0;
                 if (inputs) {
                     const i64 scaled = least((magnitude * 262144 + (unit >> 1)) / unit, 512), y = value < 0 ? -scaled : scaled;
@@ -783,13 +793,167 @@ static int read_body(decoder *d, const matrix *m, i32 *values) {
     return status;
 }
 
+/* Whether the payload may hold a tensor: no weight costs less than 1/2839 of a bit, half of it where ranges are close. */
+static int fits(const decoder *d, const matrix *m) {
+    return m->rows * m->columns * m->taps <= (d->size + 16) * (16 * 2839);
+}
+
 /* The next tensor of the stream; `values` are zeros. */
 static int read_tensor(decoder *d, matrix m, i32 *values) {
     read_header(d, &m);
     if (!m.level) return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
-    /* No weight costs less than 1/2839 of a bit, half of it where ranges are close. */
-    if (m.rows * m.columns * m.taps > (d->size + 16) * (16 * 2839)) return RDZ_DAMAGED;
-    return read_body(d, &m, values);
+    return fits(d, &m) ? read_body(d, &m, values) : RDZ_DAMAGED;
+}
+
+/* ---- a refinement: docs/codec.md, "Quality layers, integer for integer" ----------------------------------------- */
+
+/* What of a tensor's magnitudes is known before, in rows, columns and taps. */
+static void count_coarse(const matrix *m, const i32 *values, i64 *rows, i64 *columns, i64 *taps) {
+    for (u64 row = 0; row < m->rows; row++)
+        for (u64 column = 0; column < m->columns; column++)
+            for (u64 tap = 0; tap < m->taps; tap++) {
+                const i64 magnitude = least(size_of(*values++), 4095);
+                rows[row] += magnitude, columns[column] += magnitude, taps[tap] += magnitude;
+            }
+}
+
+typedef struct { /* memory that a refinement needs */
+    i64 *rows, *column_sums, *tap_sums;
+    tally *columns, *taps;
+} survey;
+
+/* Split the cells that weights are in, of which `values` holds the first finer one, with its sign. */
+static int split_cells(decoder *d, const matrix *m, i32 *values, const int options[2], survey *s) {
+    const i64 rows = (i64)m->rows, columns = (i64)m->columns, taps = (i64)m->taps, width = (i64)m->width;
+    const i64 stride = columns * taps, mean = least(mean_of(m->level), 1 << 24);
+    const int T = 2 * m->level, spatial = taps > 1;
+    s->rows = zeros(m->rows, sizeof *s->rows), s->column_sums = zeros(m->columns, sizeof *s->column_sums);
+    s->tap_sums = zeros(m->taps, sizeof *s->tap_sums);
+    s->columns = zeros(m->columns, sizeof *s->columns), s->taps = zeros(m->taps, sizeof *s->taps);
+    if (!s->rows || !s->column_sums || !s->tap_sums || !s->columns || !s->taps) return RDZ_MEMORY;
+    count_coarse(m, values, s->rows, s->column_sums, s->tap_sums);
+    i64 total = 0, kernels = 0;
+    for (i64 tap = 0; tap < taps; tap++) total += s->tap_sums[tap];
+    const i64 coarse_mean = total * 4096 / (rows * stride) + 1;
+    int latest_sign = 1;
+
+    for (i64 row = 0; row < rows; row++) {
+        tally in_row = {0, 0, 0};
+        const i64 row_coarse = (s->rows[row] * 4096 + 12 * coarse_mean) / (stride + 12);
+        const i64 row_prior = least(mean * row_coarse / coarse_mean, 1 << 24);
+        const int row_known = known(level(d, row_coarse));
+        i64 recent = row_prior;
+        for (i64 column = 0; column < columns; column++) {
+            tally *in_column = &s->columns[column];
+            const i64 start = row * stride + column * taps;
+            const i64 column_coarse = (s->column_sums[column] * 4096 + 12 * coarse_mean) / (rows * taps + 12);
+            const i64 column_prior = least(mean * column_coarse / coarse_mean, 1 << 24);
+            const int C = level(d, (in_column->sum * 4096 + 12 * column_prior) / (row * taps + 12));
+            const int column_known = known(level(d, column_coarse));
+            i64 kernel_sum = 0;
+            for (i64 tap = 0; tap < taps; tap++) kernel_sum += least(size_of(values[start + tap]), 4095);
+            for (i64 tap = 0; tap < taps; tap++) {
+                const i64 here = start + tap, seen = column * taps + tap, before = values[here];
+                const int option = options[before != 0];
+                tally *in_tap = &s->taps[tap];
+                i64 magnitude = size_of(before);
+                if (option > 1) {
+#define V(condition, ahead) ((condition) ? (i64)values[here + (ahead)] : 0)
+                    const int more_rows = row + 1 < rows, more_columns = column + 1 < columns;
+                    const i64 across = V(column, -taps), beyond = V(more_columns, taps);
+                    const i64 above = V(row, -stride), below = V(more_rows, stride);
+                    const i64 row_mean = (in_row.sum * 4096 + 12 * row_prior) / (seen + 12);
+                    const int R = level(d, row_mean);
+                    const i64 joint = clip(R + C - T, 0, TOP);
+                    i64 left, right, up, down, up_left, up_right, down_left, down_right, local, x, position;
+                    if (spatial) {
+                        const int inside = tap % width > 0, before_end = tap % width + 1 < width;
+                        const int higher = tap >= width, lower = tap + width < taps;
+                        left = V(inside, -1), right = V(before_end, 1), up = V(higher, -width), down = V(lower, width);
+                        up_left = V(inside && higher, -width - 1), up_right = V(before_end && higher, 1 - width);
+                        down_left = V(inside && lower, width - 1), down_right = V(before_end && lower, width + 1);
+                        local = ((kernel_sum - least(magnitude, 4095)) * 4096 + 2 * row_mean) / (taps + 1);
+                        x = clip(joint + level(d, (in_tap->sum * 4096 + 24 * mean) / (kernels + 24)) - T, 0, TOP);
+                        position = least(tap, POSITIONS - 1);
+                    } else {
+                        left = across, right = beyond, up = above, down = below;
+                        up_left = V(row && column, -stride - 1), up_right = V(row && more_columns, 1 - stride);
+                        down_left = V(more_rows && column, stride - 1);
+                        down_right = V(more_rows && more_columns, stride + 1);
+                        local = recent, x = joint, position = POSITIONS;
+                    }
+#undef V
+                    const int N = level(d, local);
+                    const i64 near = 2 * (size_of(left) + size_of(up) + size_of(right) + size_of(down)) + size_of(up_left) +
+                                     size_of(up_right) + size_of(down_left) + size_of(down_right);
+                    const i64 far = spatial ? size_of(across) + size_of(beyond) + size_of(above) + size_of(below) : 0;
+                    const int corners = spatial ? quartet(across, beyond, above, below)
+                                                : quartet(up_left, up_right, down_left, down_right);
+                    u32 slots[INPUTS] = {
+                        (u32)(3 * ((2 * joint + N) >> 1) + (near + far > 2 ? 2 : near + far > 0)),
+                        (u32)quartet(left, up, right, down),
+                        (u32)((R >> 1) * 48 + (C >> 1)),
+                        (u32)corners,
+                        (u32)(dozen((near + 1) >> 1) * 96 + N),
+                        (u32)(row_known * 48 + column_known),
+                        (u32)(before ? least(magnitude, 47) * 48 + (T >> 1) : dozen(far) * 96 + x),
+                        (u32)(row_known * 48 + position)};
+                    const int first = before ? 10 : 0;
+                    for (int j = 0; j < INPUTS; j++) slots[j] += (u32)((first * INPUTS + j) * CONTEXTS);
+                    for (int k = 0; k < option - 1; k++) {
+                        if (!mixed(d, first + (int)least(k, 9), slots, T >> 2, (int)position, 256, x)) break;
+                        for (int j = 0; j < INPUTS && k < 9; j++) slots[j] += INPUTS * CONTEXTS;
+                        magnitude++;
+                    }
+                    int negative = before < 0;
+                    if (!before && magnitude) {
+                        const i64 slope = 2 * (left + up + right + down) - up_left - up_right;
+                        const int beside_above = ter(left) * 3 + ter(up), lean_R = lean(in_row.signs, in_row.count);
+                        const int lean_C = lean(in_column->signs, in_column->count);
+                        const i64 y[INPUTS] = {((beside_above * 3 + ter(right)) * 3 + ter(down)) * 3 + ter(up_left),
+                                               (ter(across) * 3 + ter(above)) * 9 + beside_above +
+                                                   81 * (ter(beyond) * 3 + ter(below)),
+                                               lean_R,
+                                               lean_C + 25 * few(magnitude),
+                                               3 * latest_sign + ter(up_left + up_right + down_left + down_right),
+                                               position * 25 + lean(in_tap->signs, in_tap->count),
+                                               clip(slope, -15, 15) + 15 + 31 * least(magnitude - 1, 2),
+                                               lean_R * 25 + lean_C};
+                        for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(SIGNS_AT + j * SIGN_CONTEXTS + y[j]);
+                        negative = mixed(d, SIGN, slots, 0, (int)position, 0, x);
+                    }
+                    kernel_sum += least(magnitude, 4095) - least(size_of(before), 4095);
+                    values[here] = (i32)(negative ? -magnitude : magnitude);
+                    if (overrun(d)) return RDZ_DAMAGED;
+                }
+                if (magnitude) {
+                    const int sign = values[here] < 0 ? -1 : 1;
+                    latest_sign = 1 + sign;
+                    count_in(&in_row, magnitude, sign);
+                    count_in(in_column, magnitude, sign);
+                    count_in(in_tap, magnitude, sign);
+                }
+                recent = decayed(recent, magnitude);
+            }
+            kernels++;
+        }
+    }
+    return RDZ_OK;
+}
+
+/* The next tensor's cells: zero ones and others are in so many finer ones each. */
+static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
+    m.level = read_level(d, 0);
+    if (m.level && !fits(d, &m)) return RDZ_DAMAGED;
+    for (u64 i = 0; i < m.rows * m.columns * m.taps; i++) { /* the first of the finer cells */
+        const i64 first = options[0] + (size_of(cells[i]) - 1) * options[1];
+        if (first + options[1] > INT32_MAX) return RDZ_DAMAGED;
+        if (cells[i]) cells[i] = (i32)(cells[i] < 0 ? -first : first);
+    }
+    survey s = {NULL, NULL, NULL, NULL, NULL};
+    const int status = m.level ? split_cells(d, &m, cells, options, &s) : RDZ_OK;
+    free(s.rows), free(s.column_sums), free(s.tap_sums), free(s.columns), free(s.taps);
+    return !status && overrun(d) ? RDZ_DAMAGED : status;
 }
 
 /* ---- a stream, tensor by tensor --------------------------------------------------------------------------------- */
@@ -1215,32 +1379,196 @@ static int scale(const rdz_tensor *tensor, float step) { /* levels to values, in
     return RDZ_OK;
 }
 
-static int read_levels(layout *l, cursor c, coded *list, float *steps) {
-    rdz_network *n = l->network;
-    size_t counts[2] = {0, 0}, seen[2] = {0, 0}, at = 0;
-    for (size_t i = 0; i < n->count; i++)
-        if (l->entries[i].kind <= VECTOR) counts[l->entries[i].kind]++;
-    bit_reader r = {c, 0, 0, 0};
-    TRY(read_steps(&r, counts[WEIGHT], steps));
-    TRY(read_steps(&r, counts[VECTOR], steps + counts[WEIGHT]));
-    const u32 any = bits_of(&r, 1);
-    for (size_t i = 0; i < n->count; i++) {
-        const int kind = l->entries[i].kind;
-        if (kind > VECTOR) continue;
-        coded *one = &list[at++];
-        one->ordered = kind == WEIGHT && any && bits_of(&r, 1);
-        one->dims = n->tensors[i].dims, one->shape = n->tensors[i].shape;
-        one->size = l->entries[i].values, one->values = n->tensors[i].data;
+static size_t count_of(const layout *l, int kind) {
+    size_t count = 0;
+    for (size_t i = 0; i < l->network->count; i++) count += l->entries[i].kind == kind;
+    return count;
+}
+
+/* What is coded: in the order of the layout with their places for steps, or without, all weights before all vectors. */
+static void list_coded(layout *l, coded *list, size_t *places) {
+    size_t at[2] = {0, count_of(l, WEIGHT)}, number = 0;
+    for (size_t i = 0; i < l->network->count; i++) {
+        const rdz_tensor *tensor = &l->network->tensors[i];
+        if (l->entries[i].kind > VECTOR) continue;
+        const size_t place = at[l->entries[i].kind]++;
+        list[places ? number : place] = (coded){tensor->dims, 0, tensor->shape, l->entries[i].values, tensor->data};
+        if (places) places[number] = place;
+        number++;
     }
-    if (bits_of(&r, 1))
-        for (size_t i = 0; i < counts[WEIGHT]; i++) bits_of(&r, 1); /* sorted in parts: for people */
-    if (r.bad || bits_of(&r, r.held)) return RDZ_DAMAGED;
-    TRY(with_decoder(r.rest, list, at));
-    for (size_t i = 0; i < n->count; i++) {
-        const int kind = l->entries[i].kind;
-        if (kind <= VECTOR) TRY(scale(&n->tensors[i], steps[(kind ? counts[WEIGHT] : 0) + seen[kind]++]));
+}
+
+static int read_levels(layout *l, cursor c, coded *list, float *steps) {
+    const size_t weights = count_of(l, WEIGHT), vectors = count_of(l, VECTOR);
+    size_t *places = zeros(weights + vectors, sizeof *places);
+    if (!places) return RDZ_MEMORY;
+    list_coded(l, list, places);
+    bit_reader r = {c, 0, 0, 0};
+    int status = read_steps(&r, weights, steps);
+    if (!status) status = read_steps(&r, vectors, steps + weights);
+    for (int flag = 0; flag < 2; flag++) /* rows in order; rows sorted in parts, which is for people */
+        if (bits_of(&r, 1))
+            for (size_t i = 0; i < weights + vectors; i++)
+                if (places[i] < weights) list[i].ordered |= (int)bits_of(&r, 1) & !flag;
+    free(places);
+    if (status || r.bad || bits_of(&r, r.held)) return RDZ_DAMAGED;
+    return with_decoder(r.rest, list, weights + vectors);
+}
+
+static int to_values(layout *l, const float *steps) {
+    size_t at[2] = {0, count_of(l, WEIGHT)};
+    for (size_t i = 0; i < l->network->count; i++)
+        if (l->entries[i].kind <= VECTOR) TRY(scale(&l->network->tensors[i], steps[at[l->entries[i].kind]++]));
+    return RDZ_OK;
+}
+
+/* ---- quality layers --------------------------------------------------------------------------------------------- */
+
+enum { MOST_LAYERS = 64, DEAD = 0, WIDTH, POINT };
+
+typedef struct {
+    cursor weights, vectors;
+    u64 shift;
+    i32 *cells; /* for each weight tensor: all DEADs, all WIDTHs, all POINTs */
+} layer;
+
+static int first_steps(cursor *c, size_t count, float *steps) {
+    bit_reader r = {*c, 0, 0, 0};
+    TRY(read_steps(&r, count, steps));
+    if (bits_of(&r, r.held)) return RDZ_DAMAGED;
+    *c = r.rest;
+    return RDZ_OK;
+}
+
+/* Read what layer `number` of `found` says before its payloads. */
+static int open_layer(cursor c, size_t number, size_t found, const size_t counts[2], u64 *written, float *steps, layer *out) {
+    u64 size, length;
+    const u8 *at;
+    TRY(varint(&c, &size));
+    if (size > c.left) return RDZ_DAMAGED;
+    cursor tail = {c.at + (c.left - size), (size_t)size};
+    c.left -= (size_t)size;
+    if (!number) {
+        TRY(varint(&c, written));
+        if (*written < found || *written > MOST_LAYERS) return RDZ_DAMAGED;
+        TRY(first_steps(&c, counts[WEIGHT], steps));
+        TRY(first_steps(&tail, counts[VECTOR], steps + counts[WEIGHT]));
+    }
+    const int last = number + 1 == *written;
+    const size_t n = counts[WEIGHT];
+    TRY(varint(&c, &out->shift));
+    TRY(varint(&c, &length));
+    TRY(take(&c, length, &at));
+    if (out->shift > (last ? 0 : 16) || (length > 0) == (last || !n)) return RDZ_DAMAGED;
+    out->weights = c, out->vectors = tail;
+    if (!(out->cells = zeros(3 * (u64)n, sizeof *out->cells))) return RDZ_MEMORY;
+    for (size_t i = 0; i < 2 * n; i++) out->cells[i] = last;
+    if (!length) return RDZ_OK;
+    const u64 shape[2] = {3, n};
+    const cursor payload = {at, (size_t)length};
+    coded matrix_of_cells = {2, 0, shape, 3 * (u64)n, out->cells};
+    TRY(with_decoder(payload, &matrix_of_cells, 1));
+    for (size_t i = 0; i < n; i++) {
+        const i64 width = out->cells[WIDTH * n + i], point = out->cells[POINT * n + i];
+        if (out->cells[DEAD * n + i] < 1 || width < 1 || point < 0 || point >= 8 * width) return RDZ_DAMAGED;
     }
     return RDZ_OK;
+}
+
+/* Into how many cells of the next layer each cell of tensor i is split: cell 0, and the others. */
+static int options_of(const layer *coarse, const layer *fine, size_t n, size_t i, int options[2]) {
+    const i64 gap = (i64)coarse->cells[DEAD * n + i] - fine->cells[DEAD * n + i], width = fine->cells[WIDTH * n + i];
+    const i64 others = coarse->cells[WIDTH * n + i] / width;
+    if (gap < 0 || gap % width || gap / width >= 64 || coarse->cells[WIDTH * n + i] % width || others < 1 || others > 64)
+        return RDZ_DAMAGED;
+    options[0] = 1 + (int)(gap / width), options[1] = (int)others;
+    return RDZ_OK;
+}
+
+static int read_cells(decoder *d, const layer *layers, size_t found, const coded *list, size_t n) {
+    for (size_t k = 1; k < found; k++) {
+        go_on(d, layers[k].weights.at, layers[k].weights.left);
+        for (size_t i = 0; i < n; i++) {
+            int options[2];
+            TRY(options_of(&layers[k - 1], &layers[k], n, i, options));
+            if (list[i].size && (options[0] > 1 || options[1] > 1))
+                TRY(refine(d, matrix_of(list[i].dims, list[i].shape), list[i].values, options));
+        }
+        TRY(ended(d));
+    }
+    return RDZ_OK;
+}
+
+/* Biases and normalisation: levels, and what the others differ from the layer before. */
+static int read_differences(decoder *d, const layer *layers, size_t found, const coded *list, size_t n) {
+    for (size_t k = 0; k < found; k++) {
+        if (k && layers[k].shift > layers[k - 1].shift) return RDZ_DAMAGED;
+        const int up = k ? (int)(layers[k - 1].shift - layers[k].shift) : 0;
+        go_on(d, layers[k].vectors.at, layers[k].vectors.left);
+        for (size_t i = 0; i < n; i++) {
+            if (!list[i].size) continue;
+            i32 *new = zeros(list[i].size, sizeof *new);
+            int status = new ? read_tensor(d, matrix_of(list[i].dims, list[i].shape), new) : RDZ_MEMORY;
+            for (u64 j = 0; j < list[i].size && !status; j++) {
+                const i64 value = (i64)list[i].values[j] * ((i64)1 << up) + new[j];
+                if (k && size_of(value) > INT32_MAX) status = RDZ_DAMAGED;
+                list[i].values[j] = (i32)value;
+            }
+            free(new);
+            TRY(status);
+        }
+        TRY(ended(d));
+    }
+    return RDZ_OK;
+}
+
+/* Where a prefix reconstructs the cells, in eighths of a step. */
+static int to_points(const layer *at, const coded *one, size_t n, size_t i) {
+    for (u64 j = 0; j < one->size; j++) {
+        const i64 cell = one->values[j], beyond = (size_of(cell) - 1) * at->cells[WIDTH * n + i];
+        const i64 point = 8 * (at->cells[DEAD * n + i] + beyond) + at->cells[POINT * n + i];
+        if (!cell) continue;
+        if (point > INT32_MAX) return RDZ_DAMAGED;
+        one->values[j] = (i32)(cell < 0 ? -point : point);
+    }
+    return RDZ_OK;
+}
+
+static int with_new_decoder(int (*read)(decoder *, const layer *, size_t, const coded *, size_t), const layer *layers,
+                            size_t found, const coded *list, size_t n) {
+    decoder *d = zeros(1, sizeof *d);
+    if (!d) return RDZ_MEMORY;
+    make_tables(d);
+    const int status = read(d, layers, found, list, n);
+    forget(d);
+    free(d);
+    return status;
+}
+
+static int read_opened(layout *l, layer *layers, const cursor *payloads, size_t found, coded *list, float *steps) {
+    const size_t counts[2] = {count_of(l, WEIGHT), count_of(l, VECTOR)}, n = counts[WEIGHT];
+    u64 written = 0;
+    for (size_t k = 0; k < found; k++) TRY(open_layer(payloads[k], k, found, counts, &written, steps, &layers[k]));
+    TRY(with_decoder(layers[0].weights, list, n));
+    TRY(with_new_decoder(read_cells, layers, found, list, n));
+    TRY(with_new_decoder(read_differences, layers, found, list + n, counts[VECTOR]));
+    const layer *last = &layers[found - 1];
+    for (size_t i = 0; i < n && found < written; i++) {
+        TRY(to_points(last, &list[i], n, i));
+        steps[i] = (float)((double)steps[i] / 8);
+    }
+    for (size_t i = 0; i < counts[VECTOR]; i++) steps[n + i] = (float)((double)steps[n + i] * (double)((u64)1 << last->shift));
+    return RDZ_OK;
+}
+
+static int read_layers(layout *l, const cursor *payloads, size_t found, coded *list, float *steps) {
+    layer *layers = zeros(found, sizeof *layers);
+    if (!layers) return RDZ_MEMORY;
+    list_coded(l, list, NULL);
+    const int status = read_opened(l, layers, payloads, found, list, steps);
+    for (size_t k = 0; k < found; k++) free(layers[k].cells);
+    free(layers);
+    return status;
 }
 
 static int read_buffers(layout *l, const cursor *section) {
@@ -1298,48 +1626,76 @@ static int read_network(layout *l, int form, cursor network, cursor given) {
     return status;
 }
 
-static int read_file(const u8 *file, size_t size, cursor given, u64 limit, layout *l) {
-    cursor c = {file, size}, network = {NULL, 0}, sections[5] = {{NULL, 0}};
-    const u8 *payload, *kind;
+typedef struct {
+    cursor network, parts[5], layers[MOST_LAYERS]; /* `parts`: sections by their kinds */
+    int form;
+    size_t count; /* of layers */
+} sections;
+
+static int checked(cursor *c, u32 sum) {
+    const u8 *at;
+    TRY(take(c, 4, &at));
+    return ((u32)at[0] | (u32)at[1] << 8 | (u32)at[2] << 16 | (u32)at[3] << 24) == sum ? RDZ_OK : RDZ_DAMAGED;
+}
+
+static int find_sections(cursor c, sections *s) {
+    const u8 *file = c.at, *payload, *kind;
+    size_t summed = 0;
     u64 length;
-    if (size < 4 || memcmp(file, "RDZ\x03", 4)) return RDZ_FOREIGN;
+    u32 sum = 0;
+    if (c.left < 4 || memcmp(file, "RDZ\x03", 4)) return RDZ_FOREIGN;
     TRY(take(&c, 4, &payload));
     TRY(varint(&c, &length));
-    const int form = (int)(length & 1);
-    const int bare = (int)(length >> 1 & 1); /* levels alone follow */
-    network.left = (size_t)(length >> 2);
-    TRY(take(&c, length >> 2, &network.at));
-    if (bare && c.left >= 4) {
-        sections[2].left = c.left - 4;
-        TRY(take(&c, c.left - 4, &sections[2].at));
+    s->form = (int)(length & 1);
+    s->network.left = (size_t)(length >> 2);
+    TRY(take(&c, length >> 2, &s->network.at));
+    if (length & 2) { /* nothing but levels follow */
+        if (c.left < 4) return RDZ_DAMAGED;
+        s->parts[2].left = c.left - 4;
+        TRY(take(&c, c.left - 4, &s->parts[2].at));
     }
-    while (c.left > 4) {
+    while (c.left > (s->count ? 0 : 4)) {
         TRY(take(&c, 1, &kind));
-        if (*kind == 128) return RDZ_LAYERS;
-        if (*kind < 2 || *kind > 4 || sections[*kind].at) return RDZ_DAMAGED;
         TRY(varint(&c, &length));
         TRY(take(&c, length, &payload));
-        sections[*kind].at = payload, sections[*kind].left = (size_t)length;
+        const cursor found = {payload, (size_t)length};
+        if (*kind == 128) {
+            if (s->count == MOST_LAYERS) return RDZ_DAMAGED;
+            sum = crc32(sum, file + summed, (size_t)(c.at - file) - summed);
+            TRY(checked(&c, sum));
+            summed = (size_t)(c.at - file);
+            s->layers[s->count++] = found;
+        } else {
+            if (*kind < 2 || *kind > 4 || s->parts[*kind].at || s->count) return RDZ_DAMAGED;
+            s->parts[*kind] = found;
+        }
     }
-    if (c.left != 4 || !sections[2].at) return RDZ_DAMAGED;
-    const u32 sum = (u32)c.at[0] | (u32)c.at[1] << 8 | (u32)c.at[2] << 16 | (u32)c.at[3] << 24;
-    if (crc32(file, size - 4) != sum) return RDZ_DAMAGED;
-    TRY(read_network(l, form, network, given));
+    if (!s->parts[2].at == !s->count) return RDZ_DAMAGED;
+    return s->count ? RDZ_OK : checked(&c, crc32(0, file, (size_t)(c.at - file)));
+}
+
+static int read_file(cursor file, cursor given, u64 limit, layout *l) {
+    sections s;
+    memset(&s, 0, sizeof s);
+    TRY(find_sections(file, &s));
+    TRY(read_network(l, s.form, s.network, given));
     TRY(room_for(l->network, limit));
     coded *list = zeros(l->network->count, sizeof *list);
     float *steps = zeros(l->network->count, sizeof *steps);
-    int status = list && steps ? read_levels(l, sections[2], list, steps) : RDZ_MEMORY;
+    int status = list && steps ? RDZ_OK : RDZ_MEMORY;
+    if (!status) status = s.count ? read_layers(l, s.layers, s.count, list, steps) : read_levels(l, s.parts[2], list, steps);
+    if (!status) status = to_values(l, steps);
     free(list), free(steps);
-    if (!status) status = read_buffers(l, &sections[3]);
+    if (!status) status = read_buffers(l, &s.parts[3]);
     if (!status) fill(l);
     return status;
 }
 
 int rdz_read(const u8 *file, size_t size, const u8 *text, size_t text_size, u64 limit, rdz_network *network) {
     layout l = {network, NULL, 0};
-    const cursor given = {text, text_size};
+    const cursor whole = {file, size}, given = {text, text_size};
     network->count = 0, network->tensors = NULL;
-    int status = read_file(file, size, given, limit, &l);
+    int status = read_file(whole, given, limit, &l);
     for (size_t i = 0; i < network->count; i++) free(l.entries[i].note);
     free(l.entries);
     if (status) rdz_free(network);
@@ -1379,7 +1735,6 @@ const char *rdz_message(int status) {
         "the file was read",
         "not a .rdz file of format version 3",
         "the file is damaged, or was made for other shapes",
-        "the file is in quality layers, which this decoder does not read: use rdsearch",
         "the file is of a registered network: give its layout's JSON text, which has to be that of the file's network",
         "the file's tensors take more memory than the limit",
         "there is not enough memory",

@@ -9,7 +9,6 @@ enum rdz_status {
     RDZ_OK,
     RDZ_FOREIGN,   /* not a .rdz file, or of another version */
     RDZ_DAMAGED,   /* cut short, spliced, or with bytes that no encoder writes */
-    RDZ_LAYERS,    /* in quality layers, which this decoder does not read */
     RDZ_LAYOUT,    /* of a registered network, and the layout given is missing or another network's */
     RDZ_TOO_LARGE, /* more bytes of tensors than the limit */
     RDZ_MEMORY     /* no memory */
@@ -29,7 +28,7 @@ typedef struct {
     rdz_tensor *tensors;
 } rdz_network;
 
-/* Read a whole file. `layout`: the layout's JSON text, needed for a registered network alone, else NULL.
+/* Read a whole file, or one in quality layers up to the end of any of them. `layout`: the layout's JSON text, needed for a registered network alone, else NULL.
    `limit`: bytes of tensors at most. `network` is filled in when RDZ_OK is returned, else left empty. */
 int rdz_read(const uint8_t *file, size_t size, const uint8_t *layout, size_t layout_size, uint64_t limit,
              rdz_network *network);

@@ -76,10 +76,10 @@ class Cells:
         if is_void(cells):
             return cells
         magnitudes = np.abs(cells.astype(np.int64))
-        points = (self.dead + (magnitudes - 1) * self.width) * OFFSET_UNIT + offset
+        points = np.where(magnitudes == 0, 0, (self.dead + (magnitudes - 1) * self.width) * OFFSET_UNIT + offset)
         if points.max(initial=0) > _LARGEST:
             raise FileFormatError("a quality layer has a level outside int32; the file is damaged")
-        return _int32(np.sign(cells) * np.where(magnitudes == 0, 0, points))
+        return _int32(np.sign(cells) * points)
 
 
 FINEST = Cells(1, 1)

@@ -21,7 +21,7 @@ from rdsearch.coding.reading import Reader
 LIBRARY = Path(__file__).parent / "librdz.so"
 """Made of `decoder/rdz.c` by `packaging/compile_decoder.py`, when a wheel is built or the package is installed."""
 _SOURCE = Path(__file__).parents[2] / "decoder" / "rdz.c"
-_NO_MEMORY = 6
+_NO_MEMORY = 5
 
 Library: TypeAlias = ctypes.CDLL
 

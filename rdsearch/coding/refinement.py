@@ -139,9 +139,7 @@ class _Decoder(Decoder):
         status = state.OK
         if level:
             self._check_room(known.shape)
-        elif is_void(known):
-            return known
-        before = coarse.first(known, fine)
+        before = coarse.first(known, fine) if level or not is_void(known) else known
         if level:
             flat = before.reshape(-1)
             status, self._tape = refine_tensor(

@@ -50,6 +50,13 @@ def test_every_tensor_comes_back(values: list[int], first: int) -> None:
     assert_decoded(encode_refinements([tensor], chain), [tensor], chain)
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 3, 3), (8, 9)])
+def test_magnitudes_beyond_those_that_means_count(shape: tuple[int, ...]) -> None:
+    tensor = np.random.default_rng(3).integers(-(2**30), 2**30, shape).astype(np.int32)
+    chain = [[Cells(1 << 20, 1 << 20)], [Cells(1 << 16, 1 << 16)], [Cells(1 << 12, 1 << 12)]]
+    assert_decoded(encode_refinements([tensor], chain), [tensor], chain)
+
+
 def test_tensors_of_zeros_and_none_at_all_cost_next_to_nothing() -> None:
     zeros = [np.zeros((50, 40), np.int32)] * len(SHAPES)
     assert sum(map(len, encode_refinements(zeros, layers(CHAIN)))) < 12
