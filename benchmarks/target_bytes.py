@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, nargs="+", default=[500, 1000, 2000])
     parser.add_argument("--epochs", type=float, default=40)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--augmentation", type=float, default=0.3)
     parser.add_argument("--without", nargs="*", choices=[*WITHOUT, "augmentation"], default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -79,6 +80,7 @@ def main() -> None:
                     "target_bytes": target,
                     "epochs": arguments.epochs,
                     "batch_size": arguments.batch_size,
+                    "lr": arguments.lr,
                     "augmentation": augmentation,
                 }
                 recipe = merged(RECIPE, {"quantization": {"training": training}})
