@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdsearch.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 PREFIX = "rdsearch."
 """Groups of entry points are called ``rdsearch.networks``, ``rdsearch.datasets`` and so on."""
@@ -81,5 +83,7 @@ def _package(point: EntryPoint) -> str:
 @lru_cache(maxsize=4)
 def _read(path: tuple[str, ...]) -> Mapping[str, tuple[EntryPoint, ...]]:
     """The groups of entry points that are rdsearch's. Every installed package is looked at, once in a process."""
+    from importlib.metadata import entry_points
+
     found = entry_points()
     return {group: tuple(found.select(group=group)) for group in found.groups if group.startswith(PREFIX)}
