@@ -43,8 +43,11 @@ def find_space(name_or_path: str) -> Path:
     if path.name == name_or_path and path.suffix == "" and name_or_path in ready:
         return ready[name_or_path]
     if path.suffix or path.name != name_or_path:
-        beside = [file.name for file in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        near = suggest(path.name, beside) or suggest(path.stem, ready)
+        # By the stems: names that end alike seem alike.
+        beside = {file.stem: file.name for file in path.parent.glob("*.y*ml")} if path.parent.is_dir() else {}
+        near = suggest(path.stem, beside) or suggest(path.stem, ready)
+        for stem, name in beside.items():
+            near = near.replace(repr(stem), repr(name))
         raise ConfigError(name_or_path, [f"there is no such file.{near} `rdsearch spaces` lists the ready ones."])
     raise ConfigError(
         name_or_path,

@@ -324,7 +324,7 @@ class Front(Sequence[OperatingPoint]):
         if max_drop is not None and max_drop >= 1 and 0 <= self.baseline_accuracy <= 1:
             raise SearchError(
                 f"max_drop is {max_drop:g}, and a drop of 1 or more lets any network pass: drops are shares "
-                f"of 1 (for {max_drop:g} points of accuracy say {max_drop / 100:g})."
+                f"of 1 (for {max_drop:g} points of accuracy say {max_drop / 100:g}, or '{max_drop:g}%')."
             )
 
     def _nearest_misses(self, max_drop: float | None, max_bytes: int | None) -> str:
