@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,9 @@ class TensorBoard:
         """Open event files; those of an earlier run of the search stay beside them."""
         from tensorboardX import SummaryWriter
 
-        self._writers[trial] = SummaryWriter(str(self._folder / f"trial_{trial:05d}"))
+        # Its own names differ by the second alone, and a file of the same name would be written over.
+        own = f".{time.time_ns()}"
+        self._writers[trial] = SummaryWriter(str(self._folder / f"trial_{trial:05d}"), filename_suffix=own)
         # It knows numbers, texts and truth alone.
         self._configs[trial] = {name: str(value) if value is None else value for name, value in config.items()}
 
