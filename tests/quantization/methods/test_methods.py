@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import QuantizationError
-from rdsearch.quantization import METHODS, NEED_CALIBRATION
+from rdsearch.quantization import LOOK_AT_INPUTS, METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.inputs import on_input
 from rdsearch.quantization.method import Work
@@ -21,7 +21,7 @@ from rdsearch.quantization.watch import run_watched
 from tests.tasks.helpers import FORMS, AnyForm
 
 every_method = pytest.mark.parametrize("method", METHODS)
-calibrated = pytest.mark.parametrize("method", sorted(NEED_CALIBRATION))
+calibrated = pytest.mark.parametrize("method", sorted(LOOK_AT_INPUTS))
 
 
 class Small(nn.Module):

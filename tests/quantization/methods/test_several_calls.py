@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rdsearch.quantization import METHODS, NEED_CALIBRATION
+from rdsearch.quantization import LOOK_AT_INPUTS, METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics
 from rdsearch.quantization.method import Work
 
-calibrated = pytest.mark.parametrize("method", sorted(NEED_CALIBRATION))
+calibrated = pytest.mark.parametrize("method", sorted(LOOK_AT_INPUTS))
 
 
 class Steps(nn.Module):
