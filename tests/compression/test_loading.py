@@ -190,7 +190,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         "torchvision:resnet18?weights=%22DEFAULT%22",
         'torchvision:resnet18?num_classes=3&weights="DEFAULT"',
         "",
-        "\x00",
+        "\x00?classes=-3",
     ],
 )
 def test_no_network_id_from_a_file_does_harm(network_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

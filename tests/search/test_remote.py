@@ -112,7 +112,8 @@ def study_states(place: ObjectStore, folder: Path) -> list[str]:
     import optuna
 
     study = ShippedJournal(folder / "copy.journal", place, place.address)
-    opened = optuna.load_study(study_name=study.name, storage=study.open())
+    storage = study.open()  # it then knows the name
+    opened = optuna.load_study(study_name=study.name, storage=storage)
     return [trial.state.name for trial in opened.get_trials() if trial.state.name != "WAITING"]
 
 
