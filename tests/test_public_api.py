@@ -35,7 +35,7 @@ def packages(names: set[str]) -> set[str]:
         (
             "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
             "try: cli.main()\nexcept SystemExit: pass",
-            15,
+            16,
             120,
         ),
     ],
