@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rdsearch.base.randomness import isolated_rng
+from rdsearch.plugins.said import said
 from rdsearch.pruning.weights import prunable_weights
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.uniform import MAX_LEVEL, Quantized, dequantize, quantize_uniform, snap_step
@@ -28,10 +29,7 @@ def check_quantization_method(method: Callable[[Work], Any]) -> list[str]:
     Returns:
         One sentence for each problem; empty when all is well.
     """
-    try:
-        return list(dict.fromkeys(_problems(method)))
-    except Exception as error:  # whatever somebody else's code raises
-        return [f"it raises {type(error).__name__}: {error}"]
+    return said(_problems(method))
 
 
 def _problems(method: Callable[[Work], Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 
 from rdsearch.config.searchfile import SearchConfig
 from rdsearch.config.space import parse_space
+from rdsearch.plugins.said import said
 from rdsearch.search.study.distributions import distribution
 from rdsearch.search.study.samplers import Setting
 
@@ -38,10 +39,7 @@ def check_sampler(make: Callable[[Setting], BaseSampler]) -> list[str]:
     Returns:
         One sentence for each problem; empty when all is well.
     """
-    try:
-        return list(dict.fromkeys(_problems(make)))
-    except Exception as error:  # whatever somebody else's code raises
-        return [f"it raises {type(error).__name__}: {error}"]
+    return said(_problems(make))
 
 
 def _problems(make: Callable[[Setting], BaseSampler]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from rdsearch.base.terminal import say
 from rdsearch.config.searchfile import TRACKERS
 from rdsearch.errors import ConfigError
+from rdsearch.points.columns import FIGURES
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.run.events import Listener
 from rdsearch.search.store.rounds import Outcome
@@ -27,15 +28,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 60.0
 """For what a tracker has still to send when the run is over."""
-_FIGURES = (
-    "size_bytes",
-    "val_accuracy",
-    "accuracy_drop",
-    "compression_ratio",
-    "sparsity",
-    "rate_bits_per_weight",
-    "seconds",
-)
+_FIGURES = (*FIGURES, "seconds")
 
 
 @dataclass(frozen=True)
