@@ -6,8 +6,8 @@ journal and round store are the real ones; a worker is an event. The driver does
 on this machine to settle a trial and to propose the next one passes in virtual time as well, with a constant for Ray's
 share; a worker waits meanwhile.
 
---latency MS … adds what an object store costs the driver: a request a trial, in which the study is told of one trial
-and of the next. Workers' own requests pass while they work.
+--latency MS … adds what an object store costs the driver: a request a commit, in which the study is told of the trials
+that have ended and of the next ones. Workers' own requests pass while they work.
 
 --quality compares hypervolumes with and without the sampler's window, one worker, several seeds.
 """
@@ -19,6 +19,7 @@ import heapq
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,10 @@ from rdsearch.config.space import Choice, RecipeSpace
 from rdsearch.points.front import hypervolume, pareto
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.points.table import read_points
+from rdsearch.search.run.searcher import ahead
 from rdsearch.search.store.folder import SearchFolder
 from rdsearch.search.store.rounds import Outcome, RoundStore
-from rdsearch.search.study.ledger import Ledger
+from rdsearch.search.study.ledger import Ledger, Proposal
 from rdsearch.search.study.samplers import TPE_WINDOW
 from rdsearch.search.study.window import Windowed
 
@@ -142,23 +144,27 @@ class Run:
         self.utilisation = self.load = float("nan")
         with books(seed, trials, stand_in, window) as (ledger, store):
             running: list[tuple[float, int, list[OperatingPoint]]] = []
-            driver = busy = spent = 0.0
+            ready: deque[Proposal] = deque()
+            ends = driver = busy = spent = 0.0
             while True:
                 # The driver hands out what it can, one after the other, then waits for the next end.
-                while len(running) < workers:
-                    start = time.process_time()
-                    proposal = ledger.propose()
-                    took = time.process_time() - start + (RAY_SECONDS + latency if proposal is not None else 0.0)
+                while len(running) < workers and ledger.ended + len(running) < trials:
+                    start, commit = time.process_time(), 0.0
+                    if not ready:
+                        proposals = [ledger.propose() for _ in range(ahead(workers))]
+                        ready.extend(proposal for proposal in proposals if proposal is not None)
+                        commit = latency
+                    took = time.process_time() - start + commit + RAY_SECONDS
                     driver, spent = driver + took, spent + took
-                    if proposal is None:
-                        break
+                    proposal = ready.popleft()
                     points = stand_in.rounds(proposal.parameters)
                     seconds = sum(point.seconds for point in points)
                     heapq.heappush(running, (driver + seconds, proposal.number, points))
-                    busy += seconds
+                    busy, ends = busy + seconds, ends + driver + seconds
                 if not running:
                     break
                 end, number, points = heapq.heappop(running)
+                ends -= end
                 for point in points:
                     store.publish(number, point, None)
                 store.finish(number, Outcome("complete"))
@@ -169,7 +175,7 @@ class Run:
                 driver, spent = driver + took, spent + took
                 self.ended.append((end, points))
                 if ledger.ended + len(running) < trials:
-                    done = busy - sum(other - driver for other, *_ in running)
+                    done = busy - (ends - len(running) * driver)
                     self.utilisation, self.load = done / (workers * driver), spent / driver
 
     def worth_at(self, seconds: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,18 @@ _LOOK_SECONDS = 5.0
 """Time between two looks for nodes that have joined."""
 _PATIENCE_SECONDS = 1.0
 """A cluster that holds fewer trials than there may be at a time never has all of them running."""
+_RUNNING_PER_AHEAD, _MOST_AHEAD = 32, 16
+_COMMIT_SECONDS = 1.0
+"""Time between two commits where recipes are proposed several at once."""
+
+
+def ahead(running: int) -> int:
+    """How many recipes are proposed at once, of which each knows as many trials less, where so many are running.
+
+    Hundreds of running trials, whose ends it does not know either, make a few more no loss; and a commit, which every
+    worker waits for in an object store, is one for all of them. With less than 64 it is one recipe.
+    """
+    return max(1, min(_MOST_AHEAD, running // _RUNNING_PER_AHEAD))
 
 
 class LedgerSearcher(Searcher):
@@ -33,8 +46,8 @@ class LedgerSearcher(Searcher):
     Args:
         ledger: The search's books.
         room: How many trials there may be. Among several, a recipe is proposed before a worker is free for it: the
-            sampler then knows one trial less, which is one more of those that are running. With one, what is proposed
-            follows from all trials before it.
+            sampler then knows one trial less, which is one more of those that are running; among hundreds, several
+            are (see `ahead`). With one, what is proposed follows from all trials before it.
         nodes: Looks at the nodes of a cluster; one that cannot do the work ends the run with its reason.
         desertion: Looks whether there is any node that can do it.
 
@@ -56,7 +69,8 @@ class LedgerSearcher(Searcher):
         self.set_aside: list[int] = []
         self._numbers: dict[str, int] = {}
         self._ended: list[tuple[int, bool]] = []
-        self._ready: Proposal | None = None
+        self._ready: deque[Proposal] = deque()
+        self._next_commit = time.monotonic()
         self.over = False
         self.storage_error: str | None = None
 
@@ -64,10 +78,12 @@ class LedgerSearcher(Searcher):
         """The next trial's configuration, that there is none, or ``None`` where there is no room for it now."""
         if self.storage_error is None and len(self._numbers) >= self._room.handed_out:
             return None
-        proposal, self._ready = self._ready or self._propose(), None
-        if proposal is None or self.storage_error is not None:
+        if not self._ready:
+            self._propose()
+        if not self._ready or self.storage_error is not None:
             self.over = True
             return str(Searcher.FINISHED)
+        proposal = self._ready.popleft()
         self._numbers[trial_id] = proposal.number
         return {"number": proposal.number, "parameters": proposal.parameters}
 
@@ -80,17 +96,17 @@ class LedgerSearcher(Searcher):
 
     def catch_up(self) -> None:
         """Do, while no worker waits, what was put off: settle the trials that ended, and propose ahead."""
-        if not self._alone and self._ready is None and not self.over and self.storage_error is None:
-            self._ready = self._propose()
-            self.over = self._ready is None
-        else:
+        if not self._alone and not self._ready and not self.over and self.storage_error is None:
+            self._propose()
+            self.over = not self._ready
+        elif time.monotonic() >= self._next_commit:
             self.settle()
 
     def settle(self) -> None:
         """Settle the trials that have ended."""
         with self._storage_errors():
             self._settle_ended()
-            self._ledger.commit()
+            self._commit()
 
     def _settle_ended(self) -> None:
         while self._ended:
@@ -133,14 +149,27 @@ class LedgerSearcher(Searcher):
         else:
             self.set_aside.append(number)
 
-    def _propose(self) -> Proposal | None:
+    def _propose(self) -> None:
+        """Make recipes ready to be handed out; none if there are no more."""
         with self._storage_errors():
-            # One commit for both: in an object store it is a request.
+            # One commit for all: in an object store it is a request.
             self._settle_ended()
-            proposal = self._ledger.propose() if self.storage_error is None else None
-            self._ledger.commit()
-            return proposal
-        return None
+            proposals = []
+            for _ in range(self._ahead):
+                proposal = self._ledger.propose() if self.storage_error is None else None
+                if proposal is None:
+                    break
+                proposals.append(proposal)
+            self._commit()
+            self._ready.extend(proposals)
+
+    def _commit(self) -> None:
+        self._ledger.commit()
+        self._next_commit = time.monotonic() + (_COMMIT_SECONDS if self._ahead > 1 else 0.0)
+
+    @property
+    def _ahead(self) -> int:
+        return ahead(self._room.running)
 
     @contextlib.contextmanager
     def _storage_errors(self) -> Iterator[None]:

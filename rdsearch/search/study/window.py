@@ -13,15 +13,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class Windowed(BaseSampler):
-    """Shows another sampler the best and the newest complete trials, and those that are running.
+    """Shows another sampler the best and the newest complete trials, and the newest of those that are running.
 
     A tree-structured Parzen estimator models its best trials (25 at most, by non-dominated rank) against the
     rest, and weighs old trials of the rest down. So half of what it is shown are the best by its own order, and
-    half are the newest: the good ones are those of the whole study, and the rest is a sample of it.
+    half are the newest: the good ones are those of the whole study, and the rest is a sample of it. A running trial
+    counts among the rest, so that its like is not proposed again; thousands of them would cost a proposal what
+    thousands of complete ones cost, and outweigh these.
 
     Args:
         sampler: What proposes.
-        size: Complete trials that it is shown; all of them while there are no more.
+        size: Complete trials that it is shown, and running ones; all of them while there are no more.
     """
 
     def __init__(self, sampler: BaseSampler, size: int) -> None:
@@ -67,23 +69,29 @@ class Windowed(BaseSampler):
 
     def _view(self, study: Study) -> Study:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) <= self._size:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if max(len(complete), len(running)) <= self._size:
             return study
+        shown = [*self._complete(complete, study.directions), *running[-self._size :]]
+        shown.sort(key=lambda trial: trial.number)
+        # Samplers only read; what they read besides trials is the study's.
+        return cast("Study", _View(study, shown))
+
+    def _complete(self, complete: list[FrozenTrial], directions: Sequence[StudyDirection]) -> Sequence[FrozenTrial]:
+        if len(complete) <= self._size:
+            return complete
         for trial in complete:
             if trial.number not in self._seen:
                 self._seen.add(trial.number)
                 self._best.append(trial)
                 if len(self._best) >= self._size:
-                    self._best = best(self._best, study.directions, self._size // 2)
-        chosen = {trial.number: trial for trial in best(self._best, study.directions, self._size // 2)}
+                    self._best = best(self._best, directions, self._size // 2)
+        chosen = {trial.number: trial for trial in best(self._best, directions, self._size // 2)}
         for trial in reversed(complete):
             if len(chosen) >= self._size:
                 break
             chosen.setdefault(trial.number, trial)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        shown = sorted([*chosen.values(), *running], key=lambda trial: trial.number)
-        # Samplers only read; what they read besides trials is the study's.
-        return cast("Study", _View(study, shown))
+        return list(chosen.values())
 
 
 def best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], count: int) -> list[FrozenTrial]:

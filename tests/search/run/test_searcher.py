@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 
 from rdsearch.search.run import cluster
 from rdsearch.search.run.cluster import Room, Slots
-from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher
+from rdsearch.search.run.searcher import Bookkeeping, LedgerScheduler, LedgerSearcher, ahead
 from rdsearch.search.run.trainable import NEWS, ROUND, STORAGE_ERROR
 from rdsearch.search.run.watch import RayWatch
 from rdsearch.search.study.ledger import Proposal
@@ -25,7 +25,7 @@ class Books:
         self.settled: list[tuple[int, bool]] = []
         self.started_: list[int] = []
 
-    def propose(self) -> Proposal:
+    def propose(self) -> Proposal | None:
         self.proposed += 1
         return Proposal(self.proposed, {"pruning.rate": 0.2})
 
@@ -113,6 +113,49 @@ def test_work_is_put_off_until_all_workers_are_busy() -> None:
     keeping.on_trial_start(0, [], three)
     keeping.on_step_end(0, [])
     assert (books.settled, books.proposed) == ([(1, False)], 4)
+
+
+class Limited(Books):
+    """A ledger with few recipes, that counts how often it is made safe."""
+
+    commits = 0
+
+    def propose(self) -> Proposal | None:
+        return super().propose() if self.proposed < 40 else None
+
+    def commit(self) -> None:
+        self.commits += 1
+
+
+def test_for_hundreds_of_workers_recipes_are_made_safe_together_and_each_is_handed_out() -> None:
+    books = Limited()
+    searcher = LedgerSearcher(books, room(512))  # type: ignore[arg-type]
+    numbers = [searcher.suggest(str(count))["number"] for count in range(40)]
+    assert numbers == list(range(1, 41))
+    assert books.commits == 3, "16, 16 and 8 recipes"
+    assert searcher.suggest("none") == Searcher.FINISHED
+
+
+def test_for_hundreds_of_workers_trials_are_settled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdsearch.search.run.searcher._COMMIT_SECONDS", 3600.0)
+    books = Limited()
+    searcher = LedgerSearcher(books, room(512))  # type: ignore[arg-type]
+    for count in range(16):
+        searcher.suggest(str(count))
+    searcher.catch_up()
+    for count in range(15):
+        searcher.on_trial_complete(str(count), {})
+        searcher.suggest(f"next {count}")
+        searcher.catch_up()
+    assert (books.settled, books.commits) == ([], 2)
+    searcher.suggest("last")
+    searcher.catch_up()
+    assert (len(books.settled), books.commits) == (15, 3)
+
+
+@pytest.mark.parametrize(("running", "recipes"), [(1, 1), (63, 1), (64, 2), (512, 16), (4000, 16)])
+def test_few_workers_get_recipes_one_by_one(running: int, recipes: int) -> None:
+    assert ahead(running) == recipes
 
 
 def test_a_cluster_that_holds_fewer_trials_than_allowed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,17 @@ def test_a_long_study_is_shown_by_its_front_its_newest_trials_and_those_that_run
     assert sampler.directions == DIRECTIONS
 
 
+@pytest.mark.parametrize("complete", [5, 50])
+def test_of_many_running_trials_the_newest_are_shown(complete: int) -> None:
+    sampler = Watching(seed=0)
+    study = optuna.create_study(directions=DIRECTIONS, sampler=Windowed(sampler, 10))
+    study.add_trials([trial(k, 0.5) for k in range(complete)])
+    running = [study.ask().number for _ in range(25)]
+    assert len(shown(sampler, study)) == min(complete, 10)
+    alive = [number for number, state in sampler.seen if state == TrialState.RUNNING]
+    assert alive == [*running[-9:], running[-1] + 1], "the one that is asked for is the newest of all"
+
+
 def test_what_is_shown_does_not_depend_on_where_a_run_began() -> None:
     rng = np.random.default_rng(0)
     trials = [trial(*rng.uniform(size=2)) for _ in range(90)]
