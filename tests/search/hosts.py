@@ -8,11 +8,34 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 _NUMBERS = itertools.count()
+_ECHO = """
+import socket, sys
+ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ear.bind((sys.argv[1], 7007))
+print("ready", flush=True)
+while True:
+    ear.sendto(*ear.recvfrom(64))
+"""
+_ASK = """
+import socket, sys, time
+mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+mouth.settimeout(0.2)
+for number in range(int(sys.argv[2])):
+    sent = time.monotonic()
+    mouth.sendto(b"%d" % number, (sys.argv[1], 7007))
+    try:
+        while int(mouth.recv(64)) != number:
+            pass
+        print((time.monotonic() - sent) * 1e3)
+    except TimeoutError:
+        pass
+"""
 
 
 def _ip(*words: str) -> None:
@@ -42,6 +65,7 @@ class Hosts:
         self._prefix = f"rds-{os.getpid()}-{next(_NUMBERS)}"
         self._switch = f"{self._prefix}-s"
         self._running: list[subprocess.Popen[Any]] = []
+        self._relays: list[subprocess.Popen[bytes]] = []
         self._names = [f"{self._prefix}-{number}" for number in range(1, count + 1)]
         for name in (self._switch, *self._names):
             _ip("netns", "add", name)
@@ -51,8 +75,7 @@ class Hosts:
         for number, name in enumerate(self._names, 1):
             _ip("-n", self._switch, "link", "add", f"h{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
             _ip("-n", self._switch, "link", "set", f"h{number}", "master", "switch", "up")
-            _ip("-n", name, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
+            self._plug_in(number)
 
     @staticmethod
     def address(number: int) -> str:
@@ -77,16 +100,51 @@ class Hosts:
         """Put the host's cable back in."""
         _ip("-n", self._switch, "link", "set", f"h{number}", "up")
 
-    def slow(self, number: int, milliseconds: int, loss_percent: float) -> None:
-        """Delay what the host sends, and lose some of it.
+    def slow(self, number: int, milliseconds: float, loss: float) -> None:
+        """Send all that goes to and from the host through a relay that delays it and loses some of it.
 
-        Raises:
-            subprocess.CalledProcessError: This kernel cannot do that.
+        Args:
+            number: The host.
+            milliseconds: Delay of a frame, each way; two fifths more or less of it by chance.
+            loss: Share of the frames that get lost.
         """
-        device = ["dev", "eth0", "root", "netem"]
-        shape = ["delay", f"{milliseconds}ms", f"{milliseconds // 5}ms", "loss", f"{loss_percent}%"]
+        near, far = f"n{number}", f"f{number}"
         name = self._names[number - 1]
-        subprocess.run(["tc", "-n", name, "qdisc", "replace", *device, *shape], check=True, capture_output=True)
+        relay = subprocess.Popen(
+            [sys.executable, "-m", "tests.search.relay", near, far, str(milliseconds), str(loss)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+        )
+        self._relays.append(relay)
+        assert relay.stdout is not None
+        assert relay.stdout.readline(), "it has made its devices"
+        _ip("link", "set", near, "netns", name)
+        _ip("link", "set", far, "netns", self._switch)
+        _ip("-n", name, "link", "delete", "eth0")
+        _ip("-n", name, "link", "set", near, "name", "eth0")
+        self._plug_in(number)
+        _ip("-n", self._switch, "link", "set", far, "name", f"h{number}", "master", "switch", "up")
+
+    def _plug_in(self, number: int) -> None:
+        name = self._names[number - 1]
+        # The same hardware address for whatever device it is: others remember it.
+        _ip("-n", name, "link", "set", "eth0", "address", f"02:00:0a:4d:00:{number:02x}")
+        _ip("-n", name, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        _ip("-n", name, "link", "set", "eth0", "up")
+
+    def round_trips(self, number: int, other: int, count: int) -> list[float]:
+        """Milliseconds to another host and back, of those of so many datagrams that come back."""
+        bare = [sys.executable, "-I", "-S", "-c"]
+        echo = self.start(other, [*bare, _ECHO, self.address(other)], dict(os.environ), stdout=subprocess.PIPE)
+        assert echo.stdout is not None
+        assert echo.stdout.readline(), "it listens"
+        ask = self.start(
+            number, [*bare, _ASK, self.address(other), str(count)], dict(os.environ), stdout=subprocess.PIPE
+        )
+        said, _ = ask.communicate()
+        echo.kill()
+        echo.communicate()
+        return [float(word) for word in said.split()]
 
     def answers(self, number: int, port: int) -> bool:
         """Whether somebody listens at a port of the host."""
@@ -114,6 +172,9 @@ class Hosts:
         """Switch everything off."""
         for number in range(1, len(self._names) + 1):
             self.kill(number)
+        for relay in self._relays:
+            relay.kill()
+            relay.communicate()
         for process in self._running:
             process.wait()
         for name in (*self._names, self._switch):
