@@ -149,3 +149,26 @@ def test_a_full_disk_stops_the_search_and_loses_nothing(small_disk: Path, faults
     assert not results.failed
     assert rounds(results) == dict.fromkeys(range(target), ALL)
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_of_many_events_those_that_are_ready_are_shown_one_by_one_and_each_once() -> None:
+    import ray
+
+    from rdsearch.search.run.actors import ReadyEvents
+
+    never = ray.remote(lambda: None).options(resources={"nowhere": 1})
+    pending = [never.remote() for _ in range(5)]
+    events, heard = ReadyEvents(), list[int]()
+    assert events.get_futures() == set()
+    for future in (*pending, *map(ray.put, range(20))):
+        events.track_future(future, on_result=heard.append)
+    for number in range(20):
+        (future,) = events.get_futures()
+        assert events.get_futures() == {future}, "until it is taken"
+        if number % 2:
+            events.discard_future(future)
+        else:
+            events.resolve_future(future)
+    assert len(set(heard)) == len(heard) == 10
+    assert events.get_futures() == set(pending), "Tune waits for any of them"

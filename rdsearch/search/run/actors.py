@@ -1,14 +1,20 @@
-"""Workers that Ray has killed for memory: for Tune they are lost workers, whose trials are tried again."""
+"""Tune's manager of workers, as a search needs it: it forgives a worker killed for memory, and keeps up with thousands.
+
+A worker that Ray has killed for memory is a lost worker for Tune, whose trial is tried again.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.air.execution._internal import RayActorManager
+from ray.air.execution._internal.event_manager import RayEventManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
 
@@ -17,12 +23,38 @@ KILLED_FOR_MEMORY = "its worker was killed since the machine's memory ran out"
 _PYTHON_ERROR = re.compile(r"(?!ray\.)[\w.]*(Error|Exception): ")
 
 
+class ReadyEvents(RayEventManager):
+    """What workers are asked for, of which Tune takes one that is ready at each turn of its loop.
+
+    Tune's own shows all of it at every turn, and asks Ray about each: with thousands of workers that takes longer than
+    what the turn is for. This one asks once for all that is ready, and shows that, until it has been taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ready: list[Any] = []
+
+    def get_futures(self) -> set[Any]:
+        """One that is ready, if any is; else all."""
+        while self._ready and self._ready[-1] not in self._tracked_futures:
+            self._ready.pop()
+        if not self._ready and self._tracked_futures:
+            futures = list(self._tracked_futures)
+            self._ready, _ = ray.wait(futures, num_returns=len(futures), timeout=0)
+            random.shuffle(self._ready)
+        return {self._ready[-1]} if self._ready else set(self._tracked_futures)
+
+
 class _ForgivingActorManager(RayActorManager):
     """Tune's manager of workers, to which every way of losing a worker is the same.
 
     It raises out of Tune's loop, and so out of the search, what is neither a dead worker nor an error of a trial:
     most of all what Ray's memory monitor leaves of a worker that it has killed.
     """
+
+    def __init__(self, resource_manager: Any) -> None:
+        super().__init__(resource_manager)
+        self._actor_task_events = ReadyEvents()
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         super()._actor_task_failed(tracked_actor_task, _as_lost_worker(exception))
