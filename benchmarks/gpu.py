@@ -171,6 +171,7 @@ def measure_step(bench: Bench, task: Task) -> None:
     """Steps with masks, and steps that train a file's levels."""
     from rdsearch.quantization.uniform import quantize_uniform, survivor_rms
     from rdsearch.retraining.rate.state import Trained
+    from rdsearch.retraining.rate.training import precision
     from rdsearch.tasks.training.stepper import Stepper, hold
     from rdsearch.tasks.training.train import batches
 
@@ -197,7 +198,9 @@ def measure_step(bench: Bench, task: Task) -> None:
 
     def learn(batch: Any) -> None:
         trained.before_forward()
-        loss(trained.network(batch[0]), batch[1]).backward()  # type: ignore[no-untyped-call]
+        with precision(bench.device):
+            value = loss(trained.network(batch[0]), batch[1])
+        value.backward()  # type: ignore[no-untyped-call]
         trained.update(pull, 1.0)
 
     for kind, step in (("plain", stepper.step), ("levels", learn)):

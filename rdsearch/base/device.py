@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -43,6 +44,17 @@ def checked_device(device: str | torch.device | None) -> torch.device:
 def of_doubles(device: torch.device) -> torch.device:
     """Where float64 is computed for a device: there, or on the CPU for Apple's GPUs, which have none."""
     return torch.device("cpu") if device.type == "mps" else device
+
+
+def doubles(tensor: Tensor) -> Tensor:
+    """A tensor in float64, see `of_doubles` for where."""
+    # Moved before: what has no float64 cannot convert to it on the way either.
+    return tensor.to(of_doubles(tensor.device)).double()
+
+
+def exact_kernels() -> AbstractContextManager[None]:
+    """Convolutions inside are float32 on a GPU too, not TensorFloat-32, and the same each time."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def memory_of(device: torch.device) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.device import of_doubles
+from rdsearch.base.device import doubles, of_doubles
 from rdsearch.base.network.inputs import Inputs, count_examples, in_parts
 from rdsearch.base.network.modes import forward_in_use
 from rdsearch.errors import QuantizationError
@@ -144,15 +144,15 @@ class ChannelMoments:
         if count == 0:
             return
         mean, deviation = channel_moments(inputs)
-        squares = count * deviation.double().square()
+        squares = count * doubles(deviation).square()
         if self._mean is None or self._squares is None:
             self._mean, self._squares, self._count = mean, squares, count
             return
         # Chan, Golub and LeVeque 1979: sums of squares around two means, joined.
-        shift = mean.double() - self._mean.double()
+        shift = doubles(mean) - doubles(self._mean)
         share = count / (self._count + count)
         self._squares += squares + shift.square() * self._count * share
-        self._mean = (self._mean.double() + shift * share).to(mean.dtype)
+        self._mean = (doubles(self._mean) + shift * share).to(mean)
         self._count += count
 
     @property
@@ -160,7 +160,7 @@ class ChannelMoments:
         """Two of shape (channels,); ``None`` where nothing was there."""
         if self._mean is None or self._squares is None:
             return None
-        return self._mean, (self._squares / self._count).sqrt().to(self._mean.dtype)
+        return self._mean, (self._squares / self._count).sqrt().to(self._mean)
 
 
 class Matching:

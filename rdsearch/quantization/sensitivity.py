@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rdsearch.base.device import doubles
 from rdsearch.base.network.inputs import Inputs, in_parts
 from rdsearch.base.network.modes import outputs_of
 from rdsearch.errors import QuantizationError
@@ -129,7 +130,7 @@ def _lost(
         found = _outputs(network, calibration)
     finally:
         weight.copy_(whole)
-    lost = sum(float((one - other).double().square().sum()) for one, other in zip(found, wanted, strict=True))
+    lost = sum(float(doubles(one - other).square().sum()) for one, other in zip(found, wanted, strict=True))
     if not math.isfinite(lost):
         raise QuantizationError("the network's outputs are NaN or infinite in calibration; check the network")
     return lost

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdsearch.base.device import of_doubles
+from rdsearch.base.device import doubles
 from rdsearch.errors import QuantizationError
 
 MAX_LEVEL = 2**24
@@ -98,7 +98,7 @@ def in_steps(values: Tensor, step: float) -> tuple[Tensor, float]:
         QuantizationError: A value is not finite, or the step is so small that levels overflow.
     """
     step, _ = usable_step(values, step)
-    return _in_steps(values.detach(), step) if step else _doubles(values.detach()), step
+    return _in_steps(values.detach(), step) if step else doubles(values.detach()), step
 
 
 def usable_step(values: Tensor, step: float) -> tuple[float, float]:
@@ -120,13 +120,9 @@ def usable_step(values: Tensor, step: float) -> tuple[float, float]:
 
 
 def _in_steps(values: Tensor, step: float) -> Tensor:
-    doubles = _doubles(values)
+    wide = doubles(values)
     # A GPU would multiply by the inverse of a number, which rounds otherwise; not by that of a tensor.
-    return doubles / doubles.new_tensor(step)
-
-
-def _doubles(values: Tensor) -> Tensor:
-    return values.to(device=of_doubles(values.device), dtype=torch.float64)
+    return wide / wide.new_tensor(step)
 
 
 def quantize_to_bits(values: Tensor, bits: int) -> Quantized:
@@ -175,6 +171,6 @@ def dequantize(quantized: Quantized) -> np.ndarray:
 
 def survivor_rms(weights: list[Tensor]) -> float:
     """Root mean square of the non-zero values of ``weights``; 0 when there are none."""
-    squares = sum(float(part.double().square().sum()) for weight in weights for _, part in _parts(weight))
+    squares = sum(float(doubles(part).square().sum()) for weight in weights for _, part in _parts(weight))
     survivors = sum(int(torch.count_nonzero(weight.detach())) for weight in weights)
     return (squares / survivors) ** 0.5 if survivors else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.device import doubles
 from rdsearch.base.network.inputs import Inputs, forward
 from rdsearch.base.network.outputs import main_output
 from rdsearch.errors import TaskError
@@ -33,7 +34,7 @@ def divergence(reference: nn.Module, network: nn.Module, batches: Iterable[Batch
     total, count = 0.0, 0
     for inputs, _ in batches:
         wanted, found = (_log_probabilities(forward(one, inputs)) for one in (reference, network))
-        each = torch.nn.functional.kl_div(found, wanted, reduction="none", log_target=True).double().sum(-1)
+        each = doubles(torch.nn.functional.kl_div(found, wanted, reduction="none", log_target=True)).sum(-1)
         counted = _counted(inputs, each)
         total += float((each * counted).sum())
         count += int(counted.sum())
@@ -63,5 +64,5 @@ def _counted(inputs: Inputs, each: Tensor) -> Tensor:
     """1 where a position counts, and 0 where it is padding: of the shape of ``each``."""
     mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
     if isinstance(mask, Tensor) and mask.shape == each.shape:
-        return (mask != 0).to(each)
+        return (mask != 0).to(each.device).to(each.dtype)
     return torch.ones_like(each)

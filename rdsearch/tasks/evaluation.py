@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rdsearch.base.device import arrange, contiguous, memory_of
+from rdsearch.base.device import arrange, contiguous, exact_kernels, memory_of
 from rdsearch.base.network.inputs import forward
 from rdsearch.base.network.outputs import main_output
 from rdsearch.base.units import standard_error
@@ -45,7 +45,7 @@ def _settled(network: nn.Module) -> Iterator[None]:
     try:
         with (
             torch.no_grad(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            exact_kernels(),
         ):
             yield
     finally:

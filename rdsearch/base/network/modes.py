@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from rdsearch.base.device import exact_kernels
 from rdsearch.base.network.inputs import Inputs, forward
 from rdsearch.base.network.outputs import tensors_of
 from rdsearch.base.randomness import isolated_rng
@@ -31,6 +32,10 @@ def forward_in_use(network: nn.Module, inputs: Inputs) -> object:
 
 
 def outputs_of(network: nn.Module, inputs: Inputs) -> list[Tensor]:
-    """The tensors in what a network in use makes of inputs: the same each time, whatever it draws at random."""
-    with isolated_rng(0):
+    """The tensors in what a network in use makes of inputs: the same each time, whatever it draws at random.
+
+    They are compared with those of a network that should say the same: TensorFloat-32 would round differently where a
+    layer has another number of channels.
+    """
+    with isolated_rng(0), exact_kernels():
         return list(tensors_of(forward_in_use(network, inputs)))

@@ -81,6 +81,6 @@ def _vectors(network: nn.Module, vectors: Mapping[str, Levels], shift: int) -> l
 
 
 def _in_steps(values: Tensor, step: float) -> np.ndarray:
-    array = values.detach().to(device="cpu", dtype=torch.float64).numpy()
+    array = values.detach().cpu().double().numpy()
     levels = np.rint(array / step) if step else np.zeros_like(array)
     return np.asarray(np.clip(levels, -_LARGEST, _LARGEST), np.int32)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rdsearch.base.device import doubles
 from rdsearch.base.network.inputs import Inputs, count_examples, forward, in_parts
 from rdsearch.base.network.outputs import tensors_of
 from rdsearch.errors import PruningError
@@ -115,4 +116,4 @@ def _flat(output: Any) -> Iterator[Tensor]:
             "outputs need one, or a list, tuple or mapping of them. Take another pruning method."
         )
     for tensor in found:
-        yield tensor.double().flatten(1) if tensor.dim() > 1 else tensor.double()[:, None]
+        yield doubles(tensor).flatten(1) if tensor.dim() > 1 else doubles(tensor)[:, None]

@@ -104,7 +104,9 @@ class Coded:
             lr: Of v.
         """
         with torch.no_grad():
-            by_step = torch.segment_reduce(self._gradient * self._decoded, "sum", lengths=self._lengths)
+            # Unsafe: not looking at the lengths, which a GPU would have to be waited for.
+            products = self._gradient * self._decoded
+            by_step = torch.segment_reduce(products, "sum", lengths=self._lengths, unsafe=True)
             gradient = self._gradient * self._spread(self.steps())
             # The slope of |v| is softened about zero, where it would jump to and fro.
             gradient.addcmul_((self.values * (1 / SOFT)).clamp_(-1, 1).mul_(self._slopes), price)

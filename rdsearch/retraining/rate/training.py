@@ -157,7 +157,7 @@ class _Run:
         inputs, targets = batch
         trained, steering, how = self._trained, self._steering, self._how
         trained.before_forward()
-        with _precision(how.device):
+        with precision(how.device):
             output = forward(trained.network, inputs)
             value = self._loss(output, targets)
             for hook in how.hooks:
@@ -202,7 +202,7 @@ class _Run:
             "done": done,
             "order": self._generator.bit_generator.state,
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if self._how.device.type == "cuda" else [],
+            "cuda": torch.cuda.get_rng_state(self._how.device) if self._how.device.type == "cuda" else None,
             "trained": self._trained.state(),
             "steering": self._steering.state(),
         }
@@ -220,12 +220,13 @@ class _Run:
             next(passing)
         self._generator.bit_generator.state = state["order"]
         torch.set_rng_state(state["torch"].cpu())
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+        if self._how.device.type == "cuda" and isinstance(state["cuda"], torch.Tensor):
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self._how.device)
         return done
 
 
-def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+def precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """In which forward passes are computed: bfloat16 on a GPU that has it."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()

@@ -40,7 +40,7 @@ def save_progress(
         "stepper": stepper.state(),
         "order": generator.bit_generator.state,
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if stepper.device.type == "cuda" else [],
+        "cuda": torch.cuda.get_rng_state(stepper.device) if stepper.device.type == "cuda" else None,
     }
     file = io.BytesIO()
     torch.save(state, file)
@@ -70,7 +70,7 @@ def resume_from(path: Path | None, stepper: Stepper, generator: np.random.Genera
         return 0
     generator.bit_generator.state = state["order"]
     torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+    if stepper.device.type == "cuda" and isinstance(state["cuda"], torch.Tensor):
+        torch.cuda.set_rng_state(state["cuda"].cpu(), stepper.device)
     epoch: int = state["epoch"]
     return epoch
