@@ -18,7 +18,7 @@ import yaml
 from optuna.trial import TrialState
 
 from rdsearch.search.outcome.results import read_results
-from rdsearch.search.run.answer import STOPPING
+from rdsearch.search.run.answer import AT_ONCE, STOPPING
 from rdsearch.search.store.folder import SearchFolder
 from tests.searches import SPACE
 
@@ -114,7 +114,8 @@ def test_interrupted_search_ends_gracefully_and_says_how_to_go_on(
     text = log.read_text()
     assert f"rdsearch resume {folder}" in text.replace("\n", "")
     assert "Traceback" not in text
-    assert (folder / "front.csv").exists()
+    assert (AT_ONCE in text) == (signal_number == signal.SIGINT)
+    assert len((folder / "front.csv").read_text().splitlines()) > 1, "what was stored is on the front"
     assert json.loads((folder / "manifest.json").read_text())["target"] == 40
 
 
