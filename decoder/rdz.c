@@ -961,7 +961,15 @@ static int split_cells(decoder *d, const matrix *m, i32 *values, const int optio
     return RDZ_OK;
 }
 
-/* The next tensor's cells: zero ones and others are in so many finer ones each. */
+/* Read which of the finer cells weights are in, of which `cells` holds the first: so many of zeros, and of others. */
+static int read_split(decoder *d, const matrix *m, i32 *cells, const int options[2]) {
+    survey s = {NULL, NULL, NULL, NULL, NULL};
+    const int status = split_cells(d, m, cells, options, &s);
+    free(s.rows), free(s.column_sums), free(s.tap_sums), free(s.columns), free(s.taps);
+    return status;
+}
+
+/* The next tensor's cells, in place of the coarser ones. */
 static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
     m.level = read_level(d, 0);
     if (m.level && !fits(d, &m)) return RDZ_DAMAGED;
@@ -970,10 +978,8 @@ static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
         if (first + options[1] > INT32_MAX) return RDZ_DAMAGED;
         if (cells[i]) cells[i] = (i32)(cells[i] < 0 ? -first : first);
     }
-    survey s = {NULL, NULL, NULL, NULL, NULL};
-    const int status = m.level ? split_cells(d, &m, cells, options, &s) : RDZ_OK;
-    free(s.rows), free(s.column_sums), free(s.tap_sums), free(s.columns), free(s.taps);
-    return !status && overrun(d) ? RDZ_DAMAGED : status;
+    if (m.level) TRY(read_split(d, &m, cells, options));
+    return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
 }
 
 /* ---- a stream, tensor by tensor --------------------------------------------------------------------------------- */
@@ -1000,6 +1006,17 @@ int rdz_next(rdz_stream *s, int dims, const u64 *shape) {
 int rdz_weights(rdz_stream *s, int in_order, i32 *values) {
     s->next.ordered = in_order;
     return read_body(&s->decoder, &s->next, values);
+}
+
+void rdz_go_on(rdz_stream *s, const u8 *data, size_t size) { go_on(&s->decoder, data, size); }
+
+int rdz_next_cells(rdz_stream *s, int dims, const u64 *shape) {
+    s->next = matrix_of(dims, shape);
+    return (s->next.level = read_level(&s->decoder, 0)) > 0;
+}
+
+int rdz_cells(rdz_stream *s, const int options[2], i32 *cells) {
+    return read_split(&s->decoder, &s->next, cells, options);
 }
 
 u64 rdz_words(const rdz_stream *s) { return s->decoder.at; }
