@@ -3,15 +3,13 @@
     python benchmarks/codec.py
     python benchmarks/codec.py --checkpoint resnet20.th --sparsity 0.9 --step 0.0390625
     python benchmarks/codec.py --levels pruned.npz --ablate
-    python benchmarks/codec.py --speed
     python benchmarks/codec.py --checkpoint resnet20.th --grid --nncodec nncodec/bin/python
 
 A checkpoint's tensors of two or more dimensions are pruned together by magnitude to the sparsity, then rounded to
 multiples of the step. `--levels` takes integers as they are, from an .npz. `--nncodec` names the Python of an
 environment that has NNCodec, which is then measured on the same integers (see nncodec_coder.py); `--grid` prints both
 for the cells of the table in docs/codec.md. `--ablate` prints what each part of the model saves, by taking it out of
-the source, compiling that and coding again (about ten seconds a part). `--speed` measures nothing but time, on the
-shapes of small and large networks.
+the source, compiling that and coding again (about ten seconds a part). For time see codec_speed.py.
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ import numpy as np
 from rdsearch.coding import stream
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
 from rdsearch.coding.model import kernels, mixing
-from rdsearch.coding.segments import decode_tensors
 
 Tensors = list[np.ndarray]
 
@@ -216,74 +213,6 @@ def grid(path: Path, python: str) -> None:
         print(f"| {step:g} | " + " | ".join(cells) + " |", flush=True)
 
 
-def resnet50_shapes() -> list[tuple[int, ...]]:
-    """The convolutions and the classifier of ResNet-50 (He et al., 2016), 25.5 million weights."""
-    shapes: list[tuple[int, ...]] = [(64, 3, 7, 7)]
-    before = 64
-    for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
-        for block in range(blocks):
-            shapes += [(width, before, 1, 1), (width, width, 3, 3), (4 * width, width, 1, 1)]
-            if block == 0:
-                shapes.append((4 * width, before, 1, 1))
-            before = 4 * width
-    return [*shapes, (1000, before)]
-
-
-SPEED_SHAPES: dict[str, list[tuple[int, ...]]] = {
-    "LeNet-300-100": [(300, 784), (100, 300), (10, 100)],
-    "LeNet-5-Caffe": [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)],
-    "matrix 1000 x 1000": [(1000, 1000)],
-    "convolution 352 x 320 x 3 x 3": [(352, 320, 3, 3)],
-    "ResNet-50": resnet50_shapes(),
-}
-
-
-def of_sparsity(shapes: list[tuple[int, ...]], sparsity: float) -> Tensors:
-    """Laplacian tensors whose rows and columns differ in scale, rounded so that this share of each is zero."""
-    random = np.random.default_rng(0)
-    tensors = []
-    for shape in shapes:
-        trailing = (1,) * (len(shape) - 2)
-        scale = np.exp(0.6 * random.standard_normal((shape[0], 1, *trailing)), dtype=np.float32)
-        values = random.standard_exponential(shape, np.float32) * scale
-        values *= np.exp(0.6 * random.standard_normal((1, shape[1], *trailing)), dtype=np.float32)
-        threshold = float(np.quantile(values, sparsity))
-        signs = 1 - 2 * random.integers(0, 2, shape, np.int8)
-        tensors.append(np.where(values > threshold, 1 + (values - threshold) / threshold, 0).astype(np.int32) * signs)
-    return tensors
-
-
-def speeds() -> None:
-    """Processor time of encoding and decoding, the best of three runs; of one for networks that take seconds."""
-    tiny = [np.eye(3, dtype=np.int32)]
-    decode_arrays(encode_arrays(tiny), [(3, 3)])  # compiles, or reads the machine code that an earlier process kept
-    print(
-        f"{'shapes':<32}{'weights':>10}{'zeros':>7}{'bytes':>10}{'encode ms':>11}{'M/s':>6}{'decode ms':>11}{'M/s':>6}"
-    )
-    for name, shapes in SPEED_SHAPES.items():
-        for sparsity in (0.5, 0.9, 0.97):
-            tensors = of_sparsity(shapes, sparsity)
-            count = sum(tensor.size for tensor in tensors)
-            data = encode_arrays(tensors)
-            repeats = 3 if count < 10**7 else 1
-            encode = seconds(lambda tensors=tensors: encode_arrays(tensors), repeats)  # type: ignore[misc]
-            decode = seconds(lambda data=data, shapes=shapes: decode_arrays(data, shapes), repeats)  # type: ignore[misc]
-            cells = "".join(f"{1000 * taken:>11.1f}{count / taken / 1e6:>6.1f}" for taken in (encode, decode))
-            print(f"{name:<32}{count:>10}{sparsity:>7.2f}{len(data):>10}{cells}", flush=True)
-    one_of_many()
-
-
-def one_of_many() -> None:
-    """Processor time of a single tensor against that of the whole payload."""
-    shapes = SPEED_SHAPES["ResNet-50"]
-    data = encode_arrays(of_sparsity(shapes, 0.9))
-    whole = seconds(lambda: decode_tensors(data, shapes), 1)
-    for index in (0, len(shapes) // 2, len(shapes) - 1):
-        one = seconds(lambda index=index: decode_tensors(data, shapes, wanted=[index]))  # type: ignore[misc]
-        shape = "x".join(map(str, shapes[index]))
-        print(f"tensor {index + 1} of {len(shapes)}, {shape}, of ResNet-50: {1000 * one:.0f} of {1000 * whole:.0f} ms")
-
-
 def variant(folder: Path, number: int, edits: dict[str, dict[str, str]]) -> ModuleType:
     """The compiled modules with the right-hand sides of some assignments replaced."""
     names = {"mixing": f"ablated_mixing_{number}", "kernels": f"ablated_kernels_{number}"}
@@ -324,14 +253,10 @@ def main() -> None:
     source.add_argument("--levels", type=Path, help="an .npz of integer tensors")
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--step", type=float, default=0.0390625)
-    source.add_argument("--speed", action="store_true", help="time small and large networks, and nothing else")
     parser.add_argument("--nncodec", metavar="PYTHON", default=sys.executable, help="a Python that has NNCodec")
     parser.add_argument("--grid", action="store_true", help="a checkpoint at several steps and sparsities")
     parser.add_argument("--ablate", action="store_true", help="print what each part of the model saves")
     arguments = parser.parse_args()
-    if arguments.speed:
-        speeds()
-        return
     if arguments.grid:
         if arguments.checkpoint is None:
             parser.error("--grid takes the weights of a --checkpoint")

@@ -306,7 +306,7 @@ typedef struct gains { /* of the predictor, for kernels of so many taps */
 
 typedef struct { /* what is learnt of the tensors of one form */
     u32 counters[COUNTERS]; /* 22 bits of probability, 10 of how often it was adapted */
-    i32 weights[2][KINDS * SETS][INPUTS + 1], maps[KINDS][TOP + 1][33];
+    i32 weights[2][KINDS * SETS][INPUTS], biases[2][KINDS * SETS], maps[KINDS][TOP + 1][33];
     int level; /* 0: it has not begun */
     gains *gains;
 } model;
@@ -338,10 +338,9 @@ static i64 log2_24(i64 n) {
 }
 
 static void make_tables(decoder *d) {
-    for (i64 p = 0; p < 65536; p++) {
-        i64 apart = log2_24(2 * p + 1) - log2_24(131071 - 2 * p);
-        i64 nats = ((size_of(apart) * 11629080 >> 24) + 32768) >> 16;
-        d->stretch[p] = (int16_t)(apart < 0 ? -nats : nats);
+    for (i64 p = 0; p < 32768; p++) {
+        const i64 apart = log2_24(131071 - 2 * p) - log2_24(2 * p + 1), nats = ((apart * 11629080 >> 24) + 32768) >> 16;
+        d->stretch[p] = (int16_t)-nats, d->stretch[65535 - p] = (int16_t)nats;
     }
     i64 below = 0, within = 0;
     for (i64 s = -SLOPES; s <= SLOPES; s++) {
@@ -388,8 +387,8 @@ static void choose(decoder *d, int vector) {
     for (int i = 0; i < 2 * KINDS * SETS; i++) {
         i32 *row = m->weights[i / (KINDS * SETS)][i % (KINDS * SETS)];
         for (int j = 0; j < INPUTS; j++) row[j] = 8430;
-        row[INPUTS] = 0;
     }
+    memset(m->biases, 0, sizeof m->biases);
     for (int i = 0; i < KINDS * (TOP + 1); i++)
         for (int j = 0; j < 33; j++) m->maps[i / (TOP + 1)][i % (TOP + 1)][j] = d->squash[176 * j];
 }
@@ -416,7 +415,7 @@ static void begin(decoder *d, const u8 *data, u64 size) {
 
 static int overrun(const decoder *d) { return d->fault || d->at > d->words + 2; }
 
-static int decision(decoder *d, i64 p) {
+static inline int decision(decoder *d, i64 p) {
     const u64 scale = d->range >> 24, none = scale * ((((u64)(65536 - p) * 16777214) >> 16) + 1);
     const int bit = d->offset >= none;
     if (bit) {
@@ -439,45 +438,66 @@ static i64 plain(decoder *d, int count) {
     return value;
 }
 
-static void adapt(decoder *d, u32 *counter, int bit) {
-    u32 seen = *counter & 1023;
-    i64 p = *counter >> 10;
-    p += shifted(((i64)(65535 * bit) * 64 - p) * d->rate[seen], 16);
-    *counter = (u32)p << 10 | (seen < MOST_SEEN ? seen + 1 : MOST_SEEN);
+/* An adaptive probability after a bit, 65535 or 0. Products fit into 32 bits, so that eight can be made side by side. */
+static inline u32 adapted(u32 counter, i32 rate, i32 bit) {
+    const u32 seen = counter & 1023;
+    const i32 p = (i32)(counter >> 10), apart = bit * 64 - p;
+    const i32 change = shifted32(shifted32(apart, 8) * rate + ((apart & 255) * rate >> 8), 8);
+    return ((u32)(p + change) << 10 | seen) + (seen < MOST_SEEN);
 }
 
 static int adaptive(decoder *d, int h) {
     u32 *counter = &d->model->counters[HEADER_AT + h];
-    int bit = decision(d, clip(*counter >> 16, FLOOR, 65536 - FLOOR));
-    adapt(d, counter, bit);
+    const int bit = decision(d, clip(*counter >> 16, FLOOR, 65536 - FLOOR));
+    *counter = adapted(*counter, d->rate[*counter & 1023], bit ? 65535 : 0);
     return bit;
 }
 
-typedef struct { /* votes, the numbers that they were mixed by, and what came of it */
-    i32 *a, *b, *map, votes[INPUTS + 1], odds_a, odds_b;
-} mixture;
+typedef struct { /* what votes are mixed by, and the log odds that come of it */
+    i32 *weights, *bias, odds;
+} mixer;
 
-static void learn(decoder *d, const mixture *m, const u32 *slots, i32 target) {
-    const i32 step_a = (target - d->squash[m->odds_a + SLOPES]) * 4; /* products with it are below 2^30 */
-    const i32 step_b = (target - d->squash[m->odds_b + SLOPES]) * 4;
-    for (int j = 0; j <= INPUTS; j++) {
-        m->a[j] = (i32)((u32)m->a[j] + (u32)shifted32(m->votes[j] * step_a + 131072, 18));
-        m->b[j] = (i32)((u32)m->b[j] + (u32)shifted32(m->votes[j] * step_b + 131072, 18));
-    }
-    for (int j = 0; j < INPUTS; j++) adapt(d, &d->model->counters[slots[j]], target > 0);
-    *m->map += shifted32(target - *m->map, 6);
+static inline mixer mix(model *in, int which, int set, const i32 *votes, i32 bias) {
+    mixer m = {in->weights[which][set], &in->biases[which][set], 0};
+    i64 sum = (i64)*m.bias * bias;
+    for (int j = 0; j < INPUTS; j++) sum += (i64)m.weights[j] * votes[j];
+    m.odds = (i32)clip(shifted(sum, 16), -SLOPES, SLOPES);
+    return m;
 }
 
-static int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i64 bias, i64 x) {
+static inline i32 corrected(i32 weight, i32 vote, i32 step) {
+    return (i32)((u32)weight + (u32)shifted32(vote * step + 131072, 18)); /* the product is below 2^30 */
+}
+
+static inline void correct(const decoder *d, const mixer *m, const i32 *votes, i32 bias, i32 bit) {
+    const i32 step = (bit - d->squash[m->odds + SLOPES]) * 4;
+    for (int j = 0; j < INPUTS; j++) m->weights[j] = corrected(m->weights[j], votes[j], step);
+    *m->bias = corrected(*m->bias, bias, step);
+}
+
+typedef struct { /* a mixed decision */
+    u32 counters[INPUTS];
+    i32 votes[INPUTS], rates[INPUTS], bias, *map;
+    mixer a, b;
+} mixture;
+
+static inline void learn(const decoder *d, mixture *m, const u32 *slots, i32 bit) {
+    correct(d, &m->a, m->votes, m->bias, bit), correct(d, &m->b, m->votes, m->bias, bit);
+    for (int j = 0; j < INPUTS; j++) m->counters[j] = adapted(m->counters[j], m->rates[j], bit);
+    for (int j = 0; j < INPUTS; j++) d->model->counters[slots[j]] = m->counters[j];
+    *m->map += shifted32(bit - *m->map, 6);
+}
+
+static inline int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i32 bias, i64 x) {
     model *in = d->model;
-    mixture m = {in->weights[0][kind * SETS + a], in->weights[1][kind * SETS + b], in->maps[kind][x], {0}, 0, 0};
-    i64 sum_a = 0, sum_b = 0;
-    for (int j = 0; j < INPUTS; j++) m.votes[j] = d->stretch[in->counters[slots[j]] >> 16];
-    m.votes[INPUTS] = (i32)bias;
-    for (int j = 0; j <= INPUTS; j++) sum_a += (i64)m.a[j] * m.votes[j], sum_b += (i64)m.b[j] * m.votes[j];
-    m.odds_a = (i32)clip(shifted(sum_a, 16), -SLOPES, SLOPES), m.odds_b = (i32)clip(shifted(sum_b, 16), -SLOPES, SLOPES);
-    const u32 odds = (u32)(shifted32(m.odds_a + m.odds_b, 1) + SLOPES), l = odds / 176 < 31 ? odds / 176 : 31, o = odds - 176 * l;
-    const u32 refined = ((u32)m.map[l] * (176 - o) + (u32)m.map[l + 1] * o) / 176;
+    mixture m;
+    for (int j = 0; j < INPUTS; j++) m.counters[j] = in->counters[slots[j]];
+    for (int j = 0; j < INPUTS; j++) m.votes[j] = d->stretch[m.counters[j] >> 16];
+    for (int j = 0; j < INPUTS; j++) m.rates[j] = d->rate[m.counters[j] & 1023];
+    m.bias = bias, m.map = in->maps[kind][x];
+    m.a = mix(in, 0, kind * SETS + a, m.votes, bias), m.b = mix(in, 1, kind * SETS + b, m.votes, bias);
+    const u32 odds = (u32)(shifted32(m.a.odds + m.b.odds, 1) + SLOPES), l = odds / 176 < 31 ? odds / 176 : 31;
+    const u32 o = odds - 176 * l, refined = ((u32)m.map[l] * (176 - o) + (u32)m.map[l + 1] * o) / 176;
     m.map += 2 * o > 176 ? l + 1 : l;
     /* A branch, with what follows from it on either side: a processor goes ahead with the one that it expects. */
     if (decision(d, clip((3 * (u32)d->squash[odds] + refined) >> 2, FLOOR, 65536 - FLOOR))) {
@@ -755,7 +775,7 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
                                            clip(slope, -15, 15) + 15 + 31 * least(magnitude - 1, 2),
                                            lean_F * 9 + corner};
                     for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(SIGNS_AT + j * SIGN_CONTEXTS + y[j]);
-                    const i64 bias = clip(-F * least(magnitude, 8) * 2, -1024, 1024);
+                    const i32 bias = (i32)clip(-F * least(magnitude, 8) * 2, -1024, 1024);
                     const int negative = mixed(d, SIGN, slots, 0, (int)position, bias, x), sign = negative ? -1 : 1;
                     if (magnitude > (i64)INT32_MAX + negative) return RDZ_DAMAGED;
                     value = sign * magnitude;
@@ -941,7 +961,15 @@ static int split_cells(decoder *d, const matrix *m, i32 *values, const int optio
     return RDZ_OK;
 }
 
-/* The next tensor's cells: zero ones and others are in so many finer ones each. */
+/* Read which of the finer cells weights are in, of which `cells` holds the first: so many of zeros, and of others. */
+static int read_split(decoder *d, const matrix *m, i32 *cells, const int options[2]) {
+    survey s = {NULL, NULL, NULL, NULL, NULL};
+    const int status = split_cells(d, m, cells, options, &s);
+    free(s.rows), free(s.column_sums), free(s.tap_sums), free(s.columns), free(s.taps);
+    return status;
+}
+
+/* The next tensor's cells, in place of the coarser ones. */
 static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
     m.level = read_level(d, 0);
     if (m.level && !fits(d, &m)) return RDZ_DAMAGED;
@@ -950,10 +978,8 @@ static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
         if (first + options[1] > INT32_MAX) return RDZ_DAMAGED;
         if (cells[i]) cells[i] = (i32)(cells[i] < 0 ? -first : first);
     }
-    survey s = {NULL, NULL, NULL, NULL, NULL};
-    const int status = m.level ? split_cells(d, &m, cells, options, &s) : RDZ_OK;
-    free(s.rows), free(s.column_sums), free(s.tap_sums), free(s.columns), free(s.taps);
-    return !status && overrun(d) ? RDZ_DAMAGED : status;
+    if (m.level) TRY(read_split(d, &m, cells, options));
+    return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
 }
 
 /* ---- a stream, tensor by tensor --------------------------------------------------------------------------------- */
@@ -980,6 +1006,17 @@ int rdz_next(rdz_stream *s, int dims, const u64 *shape) {
 int rdz_weights(rdz_stream *s, int in_order, i32 *values) {
     s->next.ordered = in_order;
     return read_body(&s->decoder, &s->next, values);
+}
+
+void rdz_go_on(rdz_stream *s, const u8 *data, size_t size) { go_on(&s->decoder, data, size); }
+
+int rdz_next_cells(rdz_stream *s, int dims, const u64 *shape) {
+    s->next = matrix_of(dims, shape);
+    return (s->next.level = read_level(&s->decoder, 0)) > 0;
+}
+
+int rdz_cells(rdz_stream *s, const int options[2], i32 *cells) {
+    return read_split(&s->decoder, &s->next, cells, options);
 }
 
 u64 rdz_words(const rdz_stream *s) { return s->decoder.at; }

@@ -48,6 +48,17 @@ int rdz_next(rdz_stream *stream, int dims, const uint64_t *shape);
 /* Its values, which are zeros before, in C order. */
 int rdz_weights(rdz_stream *stream, int in_order, int32_t *values);
 
+/* Go on with another payload, keeping what was learnt: quality layers are read so, one behind the other. */
+void rdz_go_on(rdz_stream *stream, const uint8_t *data, size_t size);
+
+/* The header of the next tensor whose cells a quality layer splits. 0: each weight is in the first cell that it may be
+   in. */
+int rdz_next_cells(rdz_stream *stream, int dims, const uint64_t *shape);
+
+/* Its cells. Before: the first of the finer cells that each weight may be in, with its sign. `options`: how many of them
+   there are for a weight that is 0 so far, and for any other. */
+int rdz_cells(rdz_stream *stream, const int options[2], int32_t *cells);
+
 uint64_t rdz_words(const rdz_stream *stream); /* of 32 bits, read so far */
 int rdz_overrun(const rdz_stream *stream);    /* whether more has been read than an encoder writes */
 void rdz_close(rdz_stream *stream);

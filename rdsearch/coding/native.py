@@ -1,7 +1,7 @@
 """The decoder in C, where the package was built with a compiler at hand.
 
 Nothing is compiled when it first runs, and neither numba nor constriction is imported. It gives the very integers that
-the functions of `model` give; the tests compare the two. Encoding, and the refinements of quality layers, are theirs.
+the functions of `model` give; the tests compare the two. Encoding is theirs.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ def library() -> Library | None:
             ("rdz_open", stream, [ctypes.c_char_p, ctypes.c_size_t]),
             ("rdz_next", ctypes.c_int, [stream, ctypes.c_int, ctypes.c_void_p]),
             ("rdz_weights", ctypes.c_int, [stream, ctypes.c_int, values]),
+            ("rdz_go_on", None, [stream, ctypes.c_char_p, ctypes.c_size_t]),
+            ("rdz_next_cells", ctypes.c_int, [stream, ctypes.c_int, ctypes.c_void_p]),
+            ("rdz_cells", ctypes.c_int, [stream, ctypes.c_void_p, values]),
             ("rdz_words", ctypes.c_uint64, [stream]),
             ("rdz_overrun", ctypes.c_int, [stream]),
             ("rdz_close", None, [stream]),
@@ -62,12 +65,28 @@ class NativeDecoder(Reader):
     def __del__(self) -> None:
         self._library.rdz_close(self._stream)
 
+    def go_on(self, data: bytes) -> None:
+        """See `Reader`."""
+        super().go_on(data)
+        self._data = bytes(data)
+        self._library.rdz_go_on(self._stream, self._data, len(self._data))
+
     def _next(self, shape: tuple[int, ...]) -> bool:
         sizes = np.array(shape, np.uint64)
         return bool(self._library.rdz_next(self._stream, len(shape), sizes.ctypes.data))
 
+    def _next_cells(self, shape: tuple[int, ...]) -> bool:
+        sizes = np.array(shape, np.uint64)
+        return bool(self._library.rdz_next_cells(self._stream, len(shape), sizes.ctypes.data))
+
     def _read(self, values: NDArray[np.int32], *, in_order: bool) -> int:
-        status = self._library.rdz_weights(self._stream, in_order, values.ctypes.data)
+        return self._status(self._library.rdz_weights(self._stream, in_order, values.ctypes.data))
+
+    def _split(self, cells: NDArray[np.int32], options: tuple[int, int]) -> int:
+        both = np.array(options, np.intc)
+        return self._status(self._library.rdz_cells(self._stream, both.ctypes.data, cells.ctypes.data))
+
+    def _status(self, status: int) -> int:
         if status == _NO_MEMORY:
             raise MemoryError
         if status:

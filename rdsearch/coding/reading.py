@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from rdsearch.coding.arrays import is_void
+from rdsearch.coding.cells import Cells
 from rdsearch.coding.model import state
 from rdsearch.errors import FileFormatError
 
@@ -16,7 +18,7 @@ WORD_BYTES = 4
 _WEIGHTS_PER_BYTE = 16 * 2839
 
 
-def reader_of(data: bytes) -> Reader:
+def reader_of(data: bytes = b"") -> Reader:
     """What decodes a stream: the decoder in C where it was compiled, else the functions that numba compiles."""
     from rdsearch.coding import native
 
@@ -32,7 +34,7 @@ class Reader(ABC):
     """Reads tensors from a payload.
 
     Raises:
-        FileFormatError: From `get` and `finish`, where the payload cannot be what an encoder wrote.
+        FileFormatError: From `get`, `refine` and `finish`, where the payload cannot be what an encoder wrote.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -45,6 +47,14 @@ class Reader(ABC):
     @abstractmethod
     def _read(self, values: NDArray[np.int32], *, in_order: bool) -> int:
         """Read the tensor whose header was read into zeros; one of `state.OK` and its like."""
+
+    @abstractmethod
+    def _next_cells(self, shape: tuple[int, ...]) -> bool:
+        """Read the next refinement's header: whether any weight is not in the first cell that it may be in."""
+
+    @abstractmethod
+    def _split(self, cells: NDArray[np.int32], options: tuple[int, int]) -> int:
+        """Read the cells whose header was read, given the first that each weight may be in; as `_read`."""
 
     @abstractmethod
     def _exhausted(self) -> bool:
@@ -65,6 +75,26 @@ class Reader(ABC):
             return self._checked_end(values, self._read(values, in_order=in_order))
         except MemoryError as error:
             raise _too_large(shape) from error
+
+    def go_on(self, data: bytes) -> None:
+        """Go on with another payload; what was learnt is kept."""
+        self._size = len(data)
+
+    def refine(self, known: NDArray[np.int32], coarse: Cells, fine: Cells) -> NDArray[np.int32]:
+        """The next tensor's cells, given those that its weights are known to lie in."""
+        if not self._next_cells(known.shape):
+            return self._checked_layer(known if is_void(known) else coarse.first(known, fine), state.OK)
+        self._check_room(known.shape)
+        cells = coarse.first(known, fine)
+        return self._checked_layer(cells, self._split(cells, coarse.split(fine)))
+
+    def _checked_layer(self, cells: NDArray[np.int32], status: int) -> NDArray[np.int32]:
+        if status == state.OVERRUN or self._exhausted():
+            raise FileFormatError(
+                f"coded weights: a quality layer of {self._size} bytes ends before a tensor of shape {cells.shape} "
+                "does; the file is damaged or belongs to another network"
+            )
+        return cells
 
     def _check_room(self, shape: tuple[int, ...]) -> None:
         """Refuse a shape that the payload cannot fill, whatever it says."""

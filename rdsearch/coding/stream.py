@@ -8,7 +8,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from rdsearch.coding.model import header, kernels, prediction, state, tables
+from rdsearch.coding.model import header, kernels, prediction, refinement_kernel, state, tables
 from rdsearch.coding.reading import WORD_BYTES, Reader
 
 _LEAST_PREDICTED = 64
@@ -24,8 +24,8 @@ _CHUNK = 1 << 16
 class _Stream:
     """What encoder and decoder share: the model, the range coder's state, and the tape."""
 
-    def __init__(self, tape: state.Tape, decoding: bool) -> None:
-        self._model = state.Model()
+    def __init__(self, tape: state.Tape, decoding: bool, model: state.Model | None = None) -> None:
+        self._model = model or state.Model()
         self._decoding = decoding
         self._tape = tape
         self._coder = np.zeros(state.CODER_FIELDS, np.uint64)
@@ -79,12 +79,28 @@ class _Stream:
         model.remember(state.Rows(row_levels, live_rows))
         return int(status)
 
+    def _code_cells(
+        self, cells: NDArray[np.int32], targets: NDArray[np.int32], options: tuple[int, int], level: int
+    ) -> int:
+        status, self._tape = refinement_kernel.refine_tensor(
+            self._decoding,
+            cells.reshape(-1),
+            targets.reshape(-1),
+            matrix_of_kernels(cells.shape),
+            *options,
+            level,
+            self._model.weights.state,
+            self._coder,
+            self._tape,
+        )
+        return int(status)
+
 
 class Encoder(_Stream):
-    """Codes tensors into one growing payload."""
+    """Codes tensors into one growing payload; with a ``model`` that others have taught, and that it teaches."""
 
-    def __init__(self) -> None:
-        super().__init__(np.empty(_FIRST_ROOM, np.uint32), decoding=False)
+    def __init__(self, model: state.Model | None = None) -> None:
+        super().__init__(np.empty(_FIRST_ROOM, np.uint32), decoding=False, model=model)
         self._encoder = constriction.stream.queue.RangeEncoder()
         # The very numbers of constriction's Bernoulli model, four times as fast.
         self._model_of_bits = constriction.stream.model.Categorical(lazy=True, perfect=False)
@@ -96,6 +112,15 @@ class Encoder(_Stream):
         self._code_header(fields, tensor.shape)
         if fields[header.LEVEL]:
             self._code_weights(tensor, fields, in_order=in_order)
+        self._flush()
+
+    def refine(self, before: NDArray[np.int32], after: NDArray[np.int32], options: tuple[int, int]) -> None:
+        """Code one tensor's cells, given the first of those that are possible; ``before`` is overwritten."""
+        level = mean_level(after, tables.quarter_octaves())
+        self._make_room()
+        self._code_level(level)
+        if level:
+            self._code_cells(before, after, options, level)
         self._flush()
 
     def _make_room(self) -> None:
@@ -139,9 +164,16 @@ class Decoder(_Stream, Reader):
 
     def __init__(self, data: bytes) -> None:
         Reader.__init__(self, data)
-        padded = data.ljust(max(-(-len(data) // WORD_BYTES), state.LOOKAHEAD) * WORD_BYTES, b"\0")
-        _Stream.__init__(self, np.frombuffer(padded, ">u4").astype(np.uint32), decoding=True)
+        _Stream.__init__(self, np.empty(0, np.uint32), decoding=True)
         self._fields = np.zeros(header.FIELDS, np.int64)
+        self.go_on(data)
+
+    def go_on(self, data: bytes) -> None:
+        """See `Reader`."""
+        Reader.go_on(self, data)
+        padded = data.ljust(max(-(-len(data) // WORD_BYTES), state.LOOKAHEAD) * WORD_BYTES, b"\0")
+        self._tape = np.frombuffer(padded, ">u4").astype(np.uint32)
+        self._coder[state.FAULT] = 0
         self._coder[state.RANGE] = (1 << 64) - 1
         self._coder[state.OFFSET] = int.from_bytes(padded[: WORD_BYTES * state.LOOKAHEAD], "big")
         self._coder[state.AT] = state.LOOKAHEAD
@@ -154,6 +186,13 @@ class Decoder(_Stream, Reader):
 
     def _read(self, values: NDArray[np.int32], *, in_order: bool) -> int:
         return self._code_weights(values, self._fields, in_order=in_order)
+
+    def _next_cells(self, shape: tuple[int, ...]) -> bool:
+        self._fields[header.LEVEL] = self._code_level(0)
+        return bool(self._fields[header.LEVEL])
+
+    def _split(self, cells: NDArray[np.int32], options: tuple[int, int]) -> int:
+        return self._code_cells(cells, cells, options, int(self._fields[header.LEVEL]))
 
     def _exhausted(self) -> bool:
         return bool(self._coder[state.AT] > self._coder[state.END] + np.uint64(state.LOOKAHEAD))

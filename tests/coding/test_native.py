@@ -15,10 +15,11 @@ import pytest
 
 from rdsearch.coding import native, segments
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
-from rdsearch.coding.networkfile import decode_file
+from rdsearch.coding.container import read_sections, write_sections
+from rdsearch.coding.networkfile import REFINEMENT, decode_file, prefix_ends
 from rdsearch.errors import FileFormatError
 from tests.coding import fuzz
-from tests.coding.test_arrays import ROOT
+from tests.coding.test_arrays import GOLDEN, ROOT
 from tests.coding.test_c_decoder import COMPILER
 from tests.coding.test_golden import FILES, golden, layout_of
 
@@ -67,14 +68,42 @@ def test_golden_files(name: str) -> None:
     assert all(np.array_equal(state[key], array) for key, array in wanted.items())
 
 
+@pytest.mark.parametrize("number", range(1, 4))
+def test_every_prefix_of_a_golden_file_in_quality_layers(number: int) -> None:
+    data = (GOLDEN / "layered.rdz").read_bytes()
+    state = decode_file(data[: prefix_ends(data)[number - 1]], layout_of).state_dict()
+    with np.load(GOLDEN / f"layered_{number}.npz") as wanted:
+        assert list(wanted) == list(state)
+        assert all(np.array_equal(state[key], wanted[key]) for key in wanted)
+
+
+def forged_layer(random: Random) -> bytes:
+    """A file in quality layers, one of them damaged or cut short, with right checksums."""
+    sections = list(read_sections(fuzz.CORPUS[-1]))
+    layers = [at for at, (kind, _) in enumerate(sections) if kind == REFINEMENT]
+    at = random.choice(layers[1:])
+    payload = bytearray(sections[at][1])
+    if random.random() < 0.5:
+        payload[random.randrange(len(payload))] ^= 1 << random.randrange(8)
+    else:
+        end = len(payload) - payload[0]  # where its vectors begin: their size is ahead, in a byte
+        del payload[random.randrange(end // 2, end) : end]
+    sections[at] = REFINEMENT, bytes(payload)
+    return write_sections(sections)
+
+
 def test_damaged_files_are_read_or_refused_in_the_same_words() -> None:
     random = Random(3)
     kinds = [*fuzz.DAMAGE, *fuzz.FORGERY, *[fuzz.forged_payload, fuzz.forged_stream] * 6]
     files = [random.choice(kinds)(random.choice(fuzz.CORPUS), random) for _ in range(100)]
+    files += [forged_layer(random) for _ in range(40)]
     outcomes = [outcome(data) for data in files]
     for data, found in zip(files, outcomes, strict=True):
         assert found == by_numba(data)
-    assert len({found for found in outcomes if isinstance(found, str) and found.startswith("coded weights")}) > 2
+    said = [found for found in outcomes if isinstance(found, str)]
+    assert len({found for found in said if found.startswith("coded weights")}) > 2
+    assert any("a quality layer of" in found for found in said)
+    assert sum(not isinstance(found, str) for found in outcomes[100:]) > 5
 
 
 def test_segments_are_read_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
