@@ -180,6 +180,8 @@ def defaults_text() -> str:
                 (defaults.QUANTIZERS[False], "elsewhere, and where `dead_zone` is given"),
             )
         ),
+        f"| `recipe.quantization.granularity` | {_flow(defaults.WITHOUT_ACCURACY)} where the method is `sequential` "
+        "and the score no accuracy |",
         f"| `resources.gpu` | {defaults.GPU_SHARE_SMALL:g} for networks of less than "
         f"{_number(defaults.SMALL_PARAMETERS)} parameters, {defaults.GPU_SHARE_LARGE:g} for others |",
     ]

@@ -9,7 +9,7 @@ from rdsearch.compression.calibration import training_inputs
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.measure import dense_network
 from rdsearch.compression.packing.quantize import quantize
-from rdsearch.config.defaults import QUANTIZERS, Kind
+from rdsearch.config.defaults import Kind, quantizer_of
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import QuantizationError, RdsearchError
 from rdsearch.tasks.task import Task
@@ -38,13 +38,13 @@ def with_quantizer(recipe: Recipe, task: Task) -> Recipe:
     given = recipe.quantization.model_fields_set
     if "method" in given:
         return recipe
-    chosen = QUANTIZERS["dead_zone" not in given and _calibrates(task)]
+    chosen = quantizer_of("dead_zone" not in given and _calibrates(task), task.is_accuracy)
     added = {key: value for key, value in chosen.items() if key not in given}
     return recipe.model_copy(update={"quantization": recipe.quantization.model_copy(update=added)})
 
 
 def _calibrates(task: Task) -> bool:
-    settings = QuantizationRecipe.model_validate({**QUANTIZERS[True], "calibration": EXAMPLES})
+    settings = QuantizationRecipe.model_validate({**quantizer_of(True, task.is_accuracy), "calibration": EXAMPLES})
     device = choose_device()
     try:
         with isolated_rng(0), blamed("the network cannot be tried out"):

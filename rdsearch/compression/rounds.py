@@ -20,8 +20,9 @@ from rdsearch.compression.gradual import GradualPruning
 from rdsearch.compression.kind import with_quantizer
 from rdsearch.compression.measure import Baseline, dense_network, measure, measure_baseline, plain_network
 from rdsearch.compression.packing.pack import LevelTrainer, pack
-from rdsearch.compression.target import require_reachable
-from rdsearch.config.recipe import PruningRecipe, Recipe
+from rdsearch.compression.packing.to_size import pack_to_size
+from rdsearch.compression.target import PACKED, TRAINED, require_reachable
+from rdsearch.config.recipe import PruningRecipe, QuantizationRecipe, Recipe
 from rdsearch.config.space import load_recipe
 from rdsearch.errors import PruningError, TaskError
 from rdsearch.points.point import OperatingPoint, Scalar
@@ -115,8 +116,11 @@ def rounds(
     task = task.for_search()
     place, seed = checked_device(device), checked_seed(seed)
     baseline = baseline or measure_baseline(task, place)
-    training = recipe.quantization.training
-    require_reachable([training.target_bytes] if training.epochs and training.target_bytes else [], task, baseline)
+    settings, training = recipe.quantization, recipe.quantization.training
+    require_reachable(
+        TRAINED, [training.target_bytes] if training.epochs and training.target_bytes else [], task, baseline
+    )
+    require_reachable(PACKED, [settings.target_bytes] if settings.target_bytes else [], task, baseline)
     network = dense_network(task, after.state if after else None).to(place)
     masks = _masks_on(place, after.masks) if after else None
     for number in range(after.round + 1 if after else 1, recipe.pruning.rounds + 1):
@@ -124,15 +128,20 @@ def rounds(
         keep = checkpoints or number < recipe.pruning.rounds
         masks = _prune_and_retrain(task, network, masks, recipe, number, seed, place)
         with isolated_rng(_seeds(seed, number)[3]):  # a network may draw at random wherever it is run
-            data = pack(
-                network,
-                partial(plain_network, task),
-                recipe.quantization,
-                calibration_inputs(task, network, recipe, seed, place),
-                network_id=task.network_id,
-                recipe=recipe.cut(number).as_dict() if embed_recipe else None,
-                train_levels=_level_trainer(task, recipe, number, seed, place, drafts(number) if drafts else None),
-                keep=keep,
+            inputs = calibration_inputs(task, network, recipe, seed, place)
+            data = _packed(
+                partial(
+                    pack,
+                    network,
+                    partial(plain_network, task),
+                    calibration=inputs,
+                    network_id=task.network_id,
+                    recipe=recipe.cut(number).as_dict() if embed_recipe else None,
+                    train_levels=_level_trainer(task, recipe, number, seed, place, drafts(number) if drafts else None),
+                    keep=keep or settings.target_bytes is not None,
+                ),
+                settings,
+                _seeds(seed, number)[3],
             )
         if not keep:
             del network  # before there is another one to be scored
@@ -189,6 +198,18 @@ def _prune_and_retrain(
     gradual = GradualPruning(weights, masks, counts, choose, max(1, steps))
     retrain(network, task, settings, masks or all_alive(weights), seed=training_seed, device=device, first=[gradual])
     return dict(gradual.masks or {})
+
+
+def _packed(pack_with: Callable[..., bytes], settings: QuantizationRecipe, seed: int) -> bytes:
+    """The file: at the step of the settings, or at that which gives it its size."""
+    if settings.target_bytes is None:
+        return pack_with(settings=settings)
+
+    def at(step: float) -> bytes:
+        with isolated_rng(seed):
+            return pack_with(settings=settings.model_copy(update={"step": step}))
+
+    return pack_to_size(at, settings.step, settings.target_bytes)
 
 
 def _survivors(pruning: PruningRecipe, total: int, number: int) -> int:

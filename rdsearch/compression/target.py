@@ -1,4 +1,4 @@
-"""Whether a file can have the size that it is to be trained to."""
+"""Whether a file can have the size that is asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rdsearch.errors import QuantizationError
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.tasks.task import Task
 
-KEY = "quantization.training.target_bytes"
+TRAINED = "quantization.training.target_bytes"
+PACKED = "quantization.target_bytes"
 
 
 def smallest_file(task: Task) -> int:
@@ -26,8 +27,8 @@ def smallest_file(task: Task) -> int:
     return len(encode_file(contents(Decoded(network, levels), layout, 2, task.network_id, None)))
 
 
-def require_reachable(targets: Iterable[int], task: Task, baseline: Baseline) -> None:
-    """Check sizes before any work is done for them.
+def require_reachable(key: str, targets: Iterable[int], task: Task, baseline: Baseline) -> None:
+    """Check sizes, the values of a setting, before any work is done for them.
 
     Raises:
         QuantizationError: One is below what an empty network takes, or above what the dense one takes.
@@ -38,11 +39,11 @@ def require_reachable(targets: Iterable[int], task: Task, baseline: Baseline) ->
     least = smallest_file(task)
     if min(targets) <= least:
         raise QuantizationError(
-            f"{KEY} = {min(targets):,}: a file of this network takes {least:,} bytes without a single weight; give "
+            f"{key} = {min(targets):,}: a file of this network takes {least:,} bytes without a single weight; give "
             f"from {least + 1:,} to {baseline.size_bytes:,}"
         )
     if max(targets) > baseline.size_bytes:
         raise QuantizationError(
-            f"{KEY} = {max(targets):,}: the dense network takes {baseline.size_bytes:,} bytes; give from {least + 1:,} "
+            f"{key} = {max(targets):,}: the dense network takes {baseline.size_bytes:,} bytes; give from {least + 1:,} "
             f"to {baseline.size_bytes:,}"
         )

@@ -139,6 +139,8 @@ class QuantizationRecipe(Settings):
     """How the levels are chosen."""
     step: float = Field(0.2, gt=0, le=10)
     """Distance between levels, in units of the surviving weights' root mean square."""
+    target_bytes: int | None = Field(None, ge=1)
+    """Size of each round's file, and never above it: ``step`` is where the search for the step begins that gives it."""
     granularity: Literal["network", "tensor", "sensitivity"] = "network"
     """Whether the root mean square, and so the step, is the whole network's or each tensor's own; or the whole
     network's, from where steps are shared out by what the outputs lose, at about the same rate."""
@@ -172,6 +174,15 @@ class QuantizationRecipe(Settings):
         if self.fold_batchnorm and self.reestimate_batchnorm:
             raise ValueError(
                 "fold_batchnorm: needs reestimate_batchnorm: false, which would give every channel a scale again"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_a_size(self) -> QuantizationRecipe:
+        if self.target_bytes is not None and self.training.epochs > 0:
+            raise ValueError(
+                f"target_bytes: {self.target_bytes} is reached by the step, and quantization.training steers to sizes "
+                "itself; give quantization.training.target_bytes instead, or training epochs of 0"
             )
         return self
 

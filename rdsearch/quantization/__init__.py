@@ -28,8 +28,5 @@ LOOK_AT_INPUTS = frozenset({"hessian", "sequential"})
 
 
 def needs_calibration(method: str) -> bool:
-    """Whether a method looks at calibration inputs, and needs the float network beside the coarse one.
-
-    A method of another package gets both.
-    """
+    """Whether a method looks at calibration inputs; one of another package gets them."""
     return method in LOOK_AT_INPUTS or not METHODS.is_own(method)

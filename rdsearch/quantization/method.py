@@ -22,7 +22,8 @@ class Work:
     Attributes:
         network: The float network, pruned weights exactly zero; not changed.
         coarse: A copy of it. A method leaves the decoded weights in it, and the biases and batch normalisations
-            that go with them.
+            that go with them. For the project's own methods it may be the network itself, where no batch normalisation
+            is matched: each weight is read for the last time before it is replaced.
         steps: Name in the state dict of each weight to be quantised to its distance between levels.
         dead_zone: Width of the interval that becomes zero, in steps (methods without rates).
         rate_weight: Price of a bit in units of a squared step (methods with rates).

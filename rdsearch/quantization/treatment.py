@@ -87,6 +87,8 @@ def why_not(use: Use | None) -> str:
     """Why a weight is not treated by its inputs, in words."""
     if use is None:
         return "no product of it is seen"
+    if use.looked_up is not None and not use.forms:
+        return "looked up"
     if use.otherwise:
         return f"used by {', '.join(sorted(use.otherwise))}"
     return "used as different matrices"

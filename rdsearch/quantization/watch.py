@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -31,13 +32,15 @@ class Use:
         biases: Names of what is added to the products; ``None`` where it is nothing that could be changed alone.
         calls: Products in a forward pass.
         normalised: Batch normalisations that are given the very products, one for each that is.
-        otherwise: Functions that take it and are no products.
+        looked_up: How often each row was looked up: (rows,), int64; ``None`` where none is.
+        otherwise: Functions that take it and are neither products nor look rows up.
     """
 
     forms: set[Form] = field(default_factory=set)
     biases: set[str | None] = field(default_factory=set)
     calls: int = 0
     normalised: list[str] = field(default_factory=list)
+    looked_up: Tensor | None = None
     otherwise: set[str] = field(default_factory=set)
 
     @property
@@ -80,6 +83,8 @@ class Watch(TorchFunctionMode):
         met = {self._weights[key][0] for tensor in _tensors(args, kwargs) if (key := self._key(tensor)) is not None}
         if not met:
             return func(*args, **kwargs)
+        if func is F.embedding and self._looked_up(*args, **kwargs):
+            return func(*args, **kwargs)
         if func not in OPERATIONS:
             output = func(*args, **kwargs)
             if any(not self._is_plain(tensor) for tensor in tensors_of(output)):
@@ -119,6 +124,16 @@ class Watch(TorchFunctionMode):
         use.calls += 1
         self._look(name, replace(product, form=form, group=product.group if group is None else group, routed=routed))
         yield name
+
+    def _looked_up(self, input: Tensor, weight: Tensor, *_: Any, **__: Any) -> bool:  # noqa: A002
+        """Take note of rows that are looked up, if it is a weight's."""
+        key = self._key(weight)
+        if key is None or self._weights[key][1] is not weight:
+            return False
+        use = self._use(self._weights[key][0])
+        counts = torch.bincount(input.flatten(), minlength=len(weight))
+        use.looked_up = counts if use.looked_up is None else use.looked_up + counts
+        return True
 
     def _bias(self, bias: Tensor | None, form: Form, parameter: Tensor) -> str | None:
         rows = form.groups * form.matrices(parameter).shape[1]

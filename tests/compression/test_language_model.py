@@ -61,9 +61,9 @@ def compressed(task: Task, **settings: Any) -> OperatingPoint:
 
 
 @pytest.mark.filterwarnings("ignore:there is no loss")
-def test_steps_by_sensitivity_bring_it_nearer_to_the_float_network_at_the_same_size(task: Task) -> None:
+def test_steps_by_sensitivity_bring_it_nearer_to_the_float_network_in_a_smaller_file(task: Task) -> None:
     shared = compressed(task, method="uniform", step=0.5)
-    shared_out = compressed(task, method="uniform", step=0.5, granularity="sensitivity")
-    assert shared_out.size_bytes < 1.03 * shared.size_bytes
+    shared_out = compressed(task, method="uniform", step=0.56, granularity="sensitivity")
+    assert shared_out.size_bytes < shared.size_bytes
     assert 0 < shared_out.accuracy_drop < 0.5 * shared.accuracy_drop
     assert load(shared_out.data or b"", into=make()).lm_head.weight.abs().sum() > 0

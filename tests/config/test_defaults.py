@@ -46,6 +46,18 @@ def test_scores_of_ones_own_get_no_bound_and_large_networks_a_gpu_of_their_own()
     assert completed({}, replace(KIND, parameters=25_000_000))[0]["resources"] == {"gpu": 1.0}
 
 
+def test_without_an_accuracy_steps_are_shared_out_by_sensitivity_where_inputs_can_be_looked_at() -> None:
+    other = replace(KIND, accuracy=False)
+    for kind, granularity in ((KIND, None), (other, "sensitivity"), (replace(other, calibrates=False), None)):
+        for tree in ({}, {"recipe": {"pruning": {"rounds": 3}}}):
+            full, _ = completed(tree, kind)
+            assert full["recipe"]["quantization"].get("granularity") == granularity
+    given, _ = completed({"recipe": {"quantization": {"granularity": "tensor"}}}, other)
+    assert given["recipe"]["quantization"]["granularity"] == "tensor"
+    with_dead_zone, _ = completed({"recipe": {"quantization": {"dead_zone": 1.5}}}, other)
+    assert with_dead_zone["recipe"]["quantization"] == {"method": "uniform", "step": 0.2, "dead_zone": 1.5}
+
+
 def test_whether_the_network_must_be_looked_at() -> None:
     assert leaves_quantizer_open({})
     assert leaves_quantizer_open({"recipe": {"quantization": None}})

@@ -10,7 +10,7 @@ from torch import nn
 
 from rdsearch.base.network.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
-from rdsearch.quantization import METHODS, needs_calibration
+from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers
 from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.steps import steps_of
@@ -59,7 +59,7 @@ def quantize(
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
-    apart = not in_place or needs_calibration(settings.method) or _is_matched(network, settings)
+    apart = not in_place or not METHODS.is_own(settings.method) or _is_matched(network, settings)
     coarse = (copied(network, fresh_network) if apart else network).eval()
     steps, plain = steps_of(
         network,

@@ -43,6 +43,9 @@ def sequential(work: Work) -> dict[str, Quantized]:
     require_finite(work)
     observed = _Observed(work)
     levels = round_others(work, observed.treated)
+    # Their rows are inputs of what comes first, long before their own inputs are known.
+    shared = {name: observed.treated.pop(name) for name in observed.shared if name in observed.treated}
+    levels |= {name: solved(work, one, observed.shared[name]) for name, one in shared.items()}
     run = _Sequence(work, observed)
     run.through()
     # What the float network computes and the quantised one does not, its inputs being routed elsewhere.
@@ -55,6 +58,8 @@ class _Observed:
     Attributes:
         treated: The weights that are treated by their inputs, in the order in which they are used.
         wanted: Of each, what its products should be.
+        shared: Of those whose rows are looked up as well (output layers that share an embedding), the moments of their
+            inputs.
         statistics: Of the batch normalisations.
         order: Names of both, those of normalisations ending in a dot, as they first run.
     """
@@ -62,11 +67,17 @@ class _Observed:
     def __init__(self, work: Work) -> None:
         weights = work.weights()
         self.wanted: dict[str, Wanted] = {}
+        self.shared: dict[str, Moments] = {}
         self.statistics: dict[str, ChannelMoments] = {}
         self.order: list[str] = []
 
         def answer(name: str, product: Product) -> None:
             one = Treated(name, weights[name], product.form, None, False, 1)
+            if watch.uses[name].looked_up is not None:
+                moments = self.shared.setdefault(name, Moments(one.form, one.weight))
+                for x in one.columns(product):
+                    moments.add(x, group=product.group)
+                return
             if name not in self.wanted:
                 self.order.append(name)
             self.wanted.setdefault(name, []).append(
@@ -87,7 +98,7 @@ class _Observed:
             for handle in handles:
                 handle.remove()
         self.treated = treated_weights(work, watch)
-        self.wanted = {name: self.wanted[name] for name in self.treated}
+        self.wanted = {name: self.wanted.get(name, []) for name in self.treated}
 
 
 class _Sequence:

@@ -50,7 +50,6 @@ def solve(
         levels[group] = choose_levels(target, matrix != 0.0, moment, factor, work.rate_weight, taps)
     shaped = form.weight(levels.cpu(), tuple(weight.shape)).contiguous().numpy()
     quantized = Quantized(shaped, step)
-    put(work.coarse, name, quantized)
     if bias is not None:
         decoded = (levels.float() * step).double().to(second.device)
         wanted = moments.output_mean
@@ -59,6 +58,8 @@ def solve(
         lost = wanted - _mean_outputs(decoded, moments)
         own = work.network.get_parameter(bias).detach().to(decoded)
         put_bias(work.coarse, bias, (own + lost.flatten()).cpu().numpy())
+    # Last: where the network itself becomes the coarse one, this is the float weight.
+    put(work.coarse, name, quantized)
     return quantized
 
 

@@ -24,7 +24,7 @@ from rdsearch.search.run.device import taken_by_others
 from rdsearch.search.run.fit import fit
 from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
-from rdsearch.search.run.sizes import require_trainable
+from rdsearch.search.run.sizes import require_sizes
 from rdsearch.search.run.trackers import Tracked, require_trackers, tracked
 from rdsearch.search.run.trainable import TrialContext
 from rdsearch.search.run.watch import RayWatch
@@ -135,7 +135,7 @@ def _go_on(
     else:
         task = searched_task(folder, task)
     baseline = _prepare(folder, file, task, address, console, command)
-    require_trainable(file.space, task, baseline)
+    require_sizes(file.space, task, baseline)
     seconds = limits.seconds if limits.seconds is not None else file.search.time
     target = folder.read_manifest().get("target", file.trials) if limits.trials is None else limits.trials
     first = _taken_over(folder, console)

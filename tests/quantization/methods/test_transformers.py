@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from rdsearch.base.network.weights import weights_of
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.method import Work
+from rdsearch.quantization.uniform import dequantize
 from rdsearch.quantization.watch import run_watched
 
 tf = pytest.importorskip("transformers")
@@ -23,7 +25,7 @@ MIXED = {**WORDS, "num_key_value_heads": 2, "num_local_experts": 4}
 IMAGES, TOKENS = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(384) % 64
 EMBEDDINGS = {
     "bert": {f"bert.embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")},
-    "gpt2": {"transformer.wte.weight", "transformer.wpe.weight"},
+    "gpt2": {"transformer.wpe.weight"},  # the other one is the output layer's weight as well
     "llama": {"model.embed_tokens.weight"},
     "mixtral": {"model.embed_tokens.weight"},
 }
@@ -74,3 +76,44 @@ def test_sequential_errs_less_than_rounding_at_the_same_step(name: str) -> None:
 def logits(output: Any) -> Tensor:
     found: Tensor = output.logits
     return found
+
+
+class Tied(nn.Module):
+    """Looks rows up and gives what they say of all rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rows, self.middle = nn.Embedding(48, 16), nn.Linear(16, 16)
+
+    def forward(self, places: Tensor) -> Tensor:
+        return nn.functional.linear(self.middle(self.rows(places)).relu(), self.rows.weight)
+
+
+def test_an_output_layer_that_shares_an_embedding_is_treated_by_its_inputs_in_the_float_network() -> None:
+    places = torch.arange(480).reshape(60, 8) % 48
+    levels = {}
+    for method in ("rate_aware", "hessian", "sequential"):
+        network = Tied().eval()
+        work = Work(network, copy.deepcopy(network), {"rows.weight": 0.8, "middle.weight": 0.2}, batches=[places])
+        found = METHODS.load(method)(work)["rows.weight"]
+        levels[method] = found.levels
+        assert torch.equal(work.coarse.rows.weight, torch.from_numpy(dequantize(found)))
+    assert np.array_equal(levels["sequential"], levels["hessian"])
+    assert not np.array_equal(levels["sequential"], levels["rate_aware"])
+
+
+def test_a_weight_that_is_looked_up_after_its_product_is_treated_when_its_inputs_come() -> None:
+    class Late(Tied):
+        def forward(self, x: Tensor) -> Tensor:
+            scores = nn.functional.linear(self.middle(x).relu(), self.rows.weight)
+            return self.rows(scores.argmax(-1))  # type: ignore[no-any-return]
+
+    torch.manual_seed(1)
+    network = Late().eval()
+    work = Work(
+        network, copy.deepcopy(network), {"rows.weight": 0.8, "middle.weight": 0.2}, batches=[torch.randn(40, 16)]
+    )
+    found = METHODS.load("sequential")(work)
+    assert set(found) == {"rows.weight", "middle.weight"}
+    assert torch.equal(work.coarse.rows.weight, torch.from_numpy(dequantize(found["rows.weight"])))

@@ -48,5 +48,13 @@ def test_a_space_of_allocations_alone() -> None:
     assert heuristics(make_space(tree), 10) == [{"pruning.method": "global"}, {"pruning.method": "erk"}]
 
 
+def test_steps_are_shared_out_by_sensitivity_where_the_space_leaves_that_open() -> None:
+    shared_out = {"granularity": {"choice": ["network", "tensor", "sensitivity"]}, "step": {"float": [0.2, 2.0]}}
+    found = heuristics(make_space({**TREE, "quantization": shared_out}), at_most=100)
+    assert {proposal["quantization.granularity"] for proposal in found} == {"sensitivity"}
+    others = heuristics(make_space({**TREE, "quantization": {"granularity": {"choice": ["network", "tensor"]}}}), 100)
+    assert {proposal["quantization.granularity"] for proposal in others} == {"network", "tensor"}
+
+
 def test_a_space_without_parameters_has_none() -> None:
     assert heuristics(make_space({"pruning": {"method": "erk"}}), 10) == []
