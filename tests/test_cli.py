@@ -37,7 +37,9 @@ def test_help_lists_every_command_and_each_has_help(run: Run) -> None:
     commands += ["train", "compress", "decode", "info", "evaluate", "truncate", "validate", "spaces", "schema"]
     status, out, _ = run("--help")
     assert status == 0
-    assert [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line.strip()] == commands
+    listed = [line for line in out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert [line.split()[0] for line in listed] == commands
+    assert [line for line in listed if line.endswith("...") or len(line) > 80] == []
     for command in commands:
         status, out, _ = run(command, "--help")
         assert status == 0
@@ -87,6 +89,12 @@ def test_what_inputs_were_normalised_by_is_told_beside_the_file_and_by_info(run:
     assert told == {"shape": [1, 8, 8], "divided_by": 255.0, "mean": 0.305, "std": 0.376}
     said = "inputs: (1, 8, 8) an example, pixels from 0 to 255 divided by 255, minus mean 0.305, divided by std 0.376"
     assert said in " ".join(run("info", file)[1].split())
+    shipped = search_copy / "shipped"
+    shipped.mkdir()
+    alone = shutil.copy(file, shipped / "network.rdz")
+    assert "there is no recipe.yaml in its folder" in run("info", alone)[1]
+    shutil.copy(file.with_suffix(".recipe.yaml"), shipped / "recipe.yaml")
+    assert said in " ".join(run("info", alone)[1].split())
 
 
 def test_info_parts_add_up_to_the_file(run: Run, rdz: Path) -> None:

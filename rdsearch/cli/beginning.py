@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rdsearch.base.terminal import make_console
 from rdsearch.cli.output import echo, share, warn
 
 
@@ -27,20 +28,29 @@ def init(
     trials: int,
     settings: tuple[str, ...],
 ) -> None:
-    """Look at a network and its data, time them, and write a search file for them.
+    """Write a search file for a network and its data.
 
     NETWORK and DATASET are registered names, torchvision:NAME, a folder that transformers saved a network in, a path of
-    data, or functions of yours as package.module:function. A round is tried out on a few examples; the dense network
-    is not trained.
+    data, or functions of yours as package.module:function. A round is tried out on a few examples and timed; the dense
+    network is not trained.
     """
     from rdsearch.base.files import write_atomically
-    from rdsearch.search.proposal import propose
+    from rdsearch.base.voice import phase
 
     if output.exists():
         raise click.UsageError(f"--output {output}: it is there already; give another, or remove it")
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
-    found = propose(_task(network, dataset, checkpoint, settings), name=output.stem, max_drop=max_drop, trials=trials)
+    console = make_console()
+    with phase(console, "loading torch and Optuna"):
+        from rdsearch.search.proposal import propose
+    found = propose(
+        _task(network, dataset, checkpoint, settings),
+        name=output.stem,
+        max_drop=max_drop,
+        trials=trials,
+        console=console,
+    )
     for line in found.described:
         echo(f"  {line}")
     for doubt in found.doubts:

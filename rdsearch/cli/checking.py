@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--file-only", is_flag=True, help="Look at the file alone, not at the network and the data.")
 @overrides
 def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
-    """Check a search file and its task; every mistake is shown at once.
+    """Check a search file and its task, and show every mistake.
 
     The task is made, and one round is tried out on a few examples of what is on this machine: nothing is downloaded,
     and the dense network is not trained.
@@ -98,7 +98,10 @@ def _validate_task(file: SearchFile, task: Task) -> None:
 
 @click.command()
 def schema() -> None:
-    """Print the JSON schema of search files, by which editors complete and check them."""
+    """Print the JSON schema of search files, for editors.
+
+    Editors complete and check search files by it.
+    """
     import json
 
     from rdsearch.config.jsonschema import search_file_schema
@@ -110,7 +113,7 @@ def schema() -> None:
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy the file of this name here, to change it.")
 def spaces(name: str | None, output: Path | None) -> None:
-    """List the ready search files, or show the one called NAME."""
+    """List the ready search files, or show or copy one of them."""
     from rich.table import Table
 
     from rdsearch.base.files import write_atomically

@@ -49,7 +49,10 @@ def decode(file: Path, output: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--levels", is_flag=True, help="Decode the weights too: how many levels each tensor has, and its zeros.")
 def info(file: Path, levels: bool) -> None:
-    """What is in a .rdz file, what each part of it costs, and what the network takes."""
+    """Show what is in a .rdz file and what each part costs.
+
+    What has to be done to inputs is shown too, where the file's recipe lies in its folder.
+    """
     from rdsearch.report.fileinfo import file_info
 
     make_console().print(file_info(file, levels=levels))
@@ -60,7 +63,10 @@ def info(file: Path, levels: bool) -> None:
 @click.option("--max-bytes", metavar="SIZE", required=True, help="Largest size of the new file, such as 20k.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
 def truncate(file: Path, max_bytes: str, output: Path) -> None:
-    """Cut a file in quality layers down to the finest network of at most this size."""
+    """Cut a file in quality layers down to a size.
+
+    What is left is the finest network of at most this size.
+    """
     from rdsearch.base.files import write_atomically
     from rdsearch.base.units import parse_size
     from rdsearch.compression.loading import decode as decode_network
@@ -78,7 +84,10 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
 @click.option("--test", "on_test", is_flag=True, help="Read the test split instead of the validation part.")
 @overrides
 def evaluate(file: Path, task_file: str, on_test: bool, overrides: tuple[str, ...]) -> None:
-    """Score a .rdz file on a task's validation part; the task is a file's, a ready search's or a search folder's."""
+    """Score a .rdz file on a task's validation part.
+
+    The task is that of a search file, a ready search or a search's folder.
+    """
     from rdsearch.compression.measure import score_file
     from rdsearch.tasks.checks.plausibility import seen_before
     from rdsearch.tasks.loading import load_task

@@ -14,7 +14,10 @@ from rdsearch.cli.output import echo, overrides, warn
 @click.argument("task_file", metavar="TASK.yaml")
 @overrides
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
-    """Train the dense network of a task, or find it in the cache, and show its validation accuracy."""
+    """Train a task's dense network, unless the cache has it.
+
+    Its validation accuracy and its size are shown.
+    """
     from rdsearch.base.device import choose_device
     from rdsearch.compression.measure import measure_baseline
     from rdsearch.config.ready import find_space

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     help="Write this instead: .html, .png, .svg, .pdf, .csv or .tex; may be given several times.",
 )
 def report(directories: tuple[str, ...], reference: Path | None, outputs: tuple[Path, ...]) -> None:
-    """Show a search as one self-contained HTML page, or several searches in one plot.
+    """Write a search as one HTML page, or compare several.
 
-    Of one search, report.html and front.png are written into its folder; of several, comparison.html here.
+    The page is self-contained. For one search, report.html and front.png are written into its folder; for several, one
+    plot of all of them, into comparison.html in this folder.
     """
     from rdsearch.base.files import write_atomically
     from rdsearch.points.references import read_references

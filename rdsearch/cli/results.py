@@ -45,7 +45,7 @@ def front(
     form: Form,
     trust: bool,
 ) -> None:
-    """The front of a search, or the one point of it that fits."""
+    """Show the front of a search, or the one point that fits."""
     from rdsearch.base.units import parse_size
     from rdsearch.report.search import importance_lines
     from rdsearch.report.table import front_table, front_text
@@ -104,7 +104,10 @@ def _show_quality_layers(results: Results, form: Form) -> None:
 @click.argument("directory")
 @trust
 def test(directory: str, trust: bool) -> None:
-    """Read the test split, once, for the files on the front, and write what it says beside them."""
+    """Score the front's files on the test split, once.
+
+    The scores are kept in the search's folder: no file is scored there twice.
+    """
     from rdsearch.report.search import write_pictures
     from rdsearch.report.table import front_table
     from rdsearch.search.outcome.results import read_results, write_results

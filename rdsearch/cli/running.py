@@ -51,7 +51,7 @@ def search(
 
         until = limits_of(trials, time)
         if dry_run:
-            _say_what_it_takes(space, out, overrides, until, address)
+            _say_what_it_takes(space, out, overrides, until, address, voice, console)
             return
         folder, task = start(
             space, out=out, overrides=overrides, warm_start=warm_start, address=address, console=console
@@ -60,8 +60,15 @@ def search(
 
 
 def _say_what_it_takes(
-    space: str, out: str | None, overrides: tuple[str, ...], until: Limits, address: str | None
+    space: str,
+    out: str | None,
+    overrides: tuple[str, ...],
+    until: Limits,
+    address: str | None,
+    voice: Voice,
+    console: Console,
 ) -> None:
+    from rdsearch.base.voice import JsonConsole
     from rdsearch.search.api import dry_run
     from rdsearch.search.store.folder import SearchFolder
 
@@ -69,7 +76,10 @@ def _say_what_it_takes(
         raise click.UsageError("--dry-run times what a search takes on this machine: leave out --address")
     if out is not None:
         SearchFolder.check_free(out)
-    outlook = dry_run(space, overrides=overrides, limits=until)
+    outlook = dry_run(space, overrides=overrides, limits=until, console=console)
+    if voice == "json":
+        JsonConsole().event("outlook", **outlook.record())
+        return
     for line in outlook.lines():
         echo(f"  {line}")
     echo(f"{outlook.summary}, and less where trials end early; nothing was started or written")
@@ -83,7 +93,7 @@ def _say_what_it_takes(
 def resume(
     directory: str, trials: int | None, time: str | None, address: str | None, voice: Voice, trust: bool
 ) -> None:
-    """Go on with a search after an interruption, or add trials to a finished one."""
+    """Continue an interrupted search, or add trials to a finished one."""
     from rdsearch.search.run.signals import stoppable
 
     with stoppable(), speaking(voice) as console:

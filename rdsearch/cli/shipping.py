@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 def ship(
     directory: str, output: Path, max_drop: float | None, max_bytes: str | None, knee: bool, number: int | None
 ) -> None:
-    """Make a folder of one point of the front: weights, ONNX, predict.py and a model card, all of it checked."""
+    """Pack one file of the front with all that it takes to use it.
+
+    The folder holds the .rdz file, safetensors, ONNX and torch programs, predict.py and a model card. Each of them is
+    run and compared with the file before the folder is there.
+    """
     from rdsearch.search.outcome.results import read_results
     from rdsearch.shipping.package import ship as ship_point
 
@@ -63,9 +67,10 @@ def push(
     safetensors: bool,
     private: bool,
 ) -> None:
-    """Put the front's files, or a chosen one, into a repository in Hugging Face's layout, with a model card.
+    """Upload the front, or one file of it, to Hugging Face.
 
-    REPO is owner/name on the Hugging Face Hub, or a folder as ./name. What was pushed there before is replaced.
+    REPO is owner/name on the Hugging Face Hub, or a folder as ./name. A model card goes with the files. What was pushed
+    there before is replaced.
     """
     from rdsearch.search.outcome.results import read_results
     from rdsearch.shipping.repository import push as push_points
@@ -83,7 +88,7 @@ def push(
 @click.argument("repo")
 @click.argument("directory", type=click.Path(path_type=Path))
 def pull(repo: str, directory: Path) -> None:
-    """Fetch a repository that `rdsearch push` has made into a new folder, and check its files."""
+    """Download what `push` has uploaded, and check every file."""
     from rdsearch.shipping.repository import pull as pull_repository
 
     done = pull_repository(repo, directory)

@@ -15,9 +15,10 @@ from rdsearch.cli.output import echo
     "--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen on 127.0.0.1. [default: a free one]"
 )
 def watch(directory: str, port: int) -> None:
-    """Serve the growing report of a search to browsers on this machine, until Ctrl-C.
+    """Show a search in the browser while it runs.
 
-    The page shows new rounds as they are stored, by whatever process runs the search. Nothing is written.
+    The growing report is served on this machine alone (127.0.0.1) until Ctrl-C, and shows new rounds as they are
+    stored, by whatever process runs the search. Nothing is written.
     """
     from rdsearch.base.terminal import make_console
     from rdsearch.base.voice import phase

@@ -81,7 +81,7 @@ def _quantisation(settings: QuantizationRecipe, watch: Watch, counts: Mapping[st
         if name not in plain and (name not in watch.uses or watch.uses[name].form is None)
     }
     share = 1.0 - sum(counts[name] for name in {*others, *plain})
-    yield f"{settings.method} treats {share:.1%} of the weights by their inputs"
+    yield f"{settings.method}: {share:.1%} of the weights are quantised with regard to the inputs of their layers"
     yield from _left(settings.method, "rounded by rate alone", counts, others)
     yield from _left(settings.method, "rounded to nearest, as plain says", counts, dict.fromkeys(sorted(plain), ""))
 

@@ -21,6 +21,7 @@ REFERENCE_COLOR = "#6E6E6E"  # readable on both
 
 _MOST_TICKS = 9
 _FEWEST_TICKS = 3
+_FEW_POINTS = 300
 _DECADE_STEPS = ((1, 2, 5), (1, 3), (1,))
 
 
@@ -57,6 +58,11 @@ def tick_label(size_bytes: int) -> str:
     """A tick's size with no digit to spare: ``500 B``, ``2 kB``, ``1.5 MB``."""
     number, unit = format_size(size_bytes).split(" ")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def faintness(count: int) -> float:
+    """Opacity of so many points behind a front: few are drawn more strongly."""
+    return 0.35 if count > _FEW_POINTS else 0.7
 
 
 def view(

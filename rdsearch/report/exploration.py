@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import html
+import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from rdsearch.base.terminal import printable
 from rdsearch.points.front import Front, hypervolume_history
 from rdsearch.points.point import OperatingPoint, Scalar
-from rdsearch.report.axes import FRONT_COLOR, POINT_COLOR, log_ticks
+from rdsearch.report.axes import FRONT_COLOR, POINT_COLOR, faintness, log_ticks
 from rdsearch.report.labels import format_value
 from rdsearch.report.layout import base_layout
 
@@ -21,7 +22,9 @@ _MOST_TICKS = 5
 _LOG_SPREAD = 10
 # More faint points than this hide each other: of so many, every second, third, ... is drawn.
 _MOST_FAINT = 2000
-_EXCESS_TICKS = (1, 2, 5, 10, 20, 50, 100, 1000)
+_EXCESS_TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000)
+# Ticks of a log axis stand apart by this share of it at least.
+_TICKS_APART = 0.15
 
 
 def history_figure(
@@ -83,9 +86,10 @@ def parameter_figure(name: str, points: Sequence[OperatingPoint], front: Front) 
     ]
     figure = go.Figure(layout=base_layout("size over the front's"))
     members = {(point.trial, point.round) for point in front}
-    for on_front, color, opacity, size in ((False, POINT_COLOR, 0.35, 5), (True, FRONT_COLOR, 1.0, 8)):
+    for on_front, color, size in ((False, POINT_COLOR, 5), (True, FRONT_COLOR, 8)):
         chosen = [pair for pair in having if ((pair[0].trial, pair[0].round) in members) is on_front]
         chosen = chosen[:: 1 + len(chosen) // _MOST_FAINT]
+        opacity = 1.0 if on_front else faintness(len(chosen))
         figure.add_trace(
             go.Scatter(
                 x=[_axis_value(point.parameters[name]) for point, _ in chosen],
@@ -97,9 +101,19 @@ def parameter_figure(name: str, points: Sequence[OperatingPoint], front: Front) 
         )
     values = [point.parameters[name] for point, _ in having]
     figure.update_xaxes(title=html.escape(printable(name), quote=False), title_font_size=12, **_axis(values))
-    figure.update_yaxes(type="log", title_font_size=12, tickvals=_EXCESS_TICKS)
+    ticks = _excess_ticks(max((excess for _, excess in having), default=1.0))
+    figure.update_yaxes(type="log", title_font_size=12, tickvals=ticks, ticktext=[f"{tick:g}×" for tick in ticks])
     figure.update_layout(showlegend=False, height=240, margin={"l": 52, "r": 12, "t": 12, "b": 44})
     return figure
+
+
+def _excess_ticks(highest: float) -> list[float]:
+    """Values to mark on a log axis from 1 to the highest, which do not crowd."""
+    ticks: list[float] = [1]
+    for tick in _EXCESS_TICKS:
+        if tick <= highest and math.log(tick / ticks[-1]) > _TICKS_APART * math.log(highest):
+            ticks.append(tick)
+    return ticks
 
 
 def excess_size(point: OperatingPoint, front: Front) -> float | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from rdsearch.base.terminal import printable
@@ -22,6 +20,7 @@ from rdsearch.report.axes import (
     REFERENCE_COLOR,
     TEST_COLOR,
     TRIAL_COLOR,
+    faintness,
     size_ticks,
     tick_label,
     view,
@@ -29,9 +28,10 @@ from rdsearch.report.axes import (
 from rdsearch.report.labels import recipe_line, varying
 from rdsearch.report.layout import base_layout
 from rdsearch.report.table import format_ratio
+from rdsearch.report.visible import visible
 
 MANY = 2000
-"""More points than this are drawn by WebGL, and say their figures but not their recipes."""
+"""Of more points than this, those that lie on each other are drawn once; they say their figures, not their recipes."""
 
 
 def front_figure(points: Sequence[OperatingPoint], front: Front, references: Sequence[Reference] = ()) -> go.Figure:
@@ -52,16 +52,18 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, references: Seq
     members = {_place(point) for point in front}
     others = [point for point in shown if _place(point) not in members]
     figure = go.Figure(layout=base_layout("accuracy"))
+    sizes, accuracies = view(shown, [front], references)
     many = len(others) > MANY
+    drawn = visible(others, sizes, accuracies) if many else others
     figure.add_trace(
-        (go.Scattergl if many else go.Scatter)(
-            x=_numbers([point.size_bytes for point in others], compact=many),
-            y=_numbers([point.val_accuracy for point in others], compact=many),
-            text=None if many else [_hover(point, names) for point in others],
-            customdata=np.array([(point.trial or 0, point.round) for point in others], np.int32) if many else None,
+        go.Scatter(
+            x=[point.size_bytes for point in drawn],
+            y=[point.val_accuracy for point in drawn],
+            text=None if many else [_hover(point, names) for point in drawn],
+            customdata=[(point.trial, point.round) for point in drawn] if many else None,
             mode="markers",
-            name="all points",
-            marker={"color": POINT_COLOR, "size": 5, "opacity": 0.35},
+            name=f"points, {len(drawn):,} of {len(others):,} drawn" if many else "all points",
+            marker={"color": POINT_COLOR, "size": 5, "opacity": faintness(len(drawn))},
             hovertemplate=_MANY_HOVER if many else "%{text}<extra></extra>",
         )
     )
@@ -74,8 +76,8 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, references: Seq
             textfont={"size": 11, "color": TRIAL_COLOR},
             mode="lines+markers+text",
             name="rounds of the trial",
-            line={"color": TRIAL_COLOR, "width": 1.2, "dash": "dot"},
-            marker={"color": TRIAL_COLOR, "size": 6, "symbol": "circle-open"},
+            line={"color": TRIAL_COLOR, "width": 2, "dash": "dot"},
+            marker={"color": TRIAL_COLOR, "size": 7, "symbol": "circle-open", "line": {"width": 2}},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -100,7 +102,6 @@ def front_figure(points: Sequence[OperatingPoint], front: Front, references: Seq
     )
     _add_tests(figure, front, names)
     _add_baseline(figure, front)
-    sizes, accuracies = view(shown, [front], references)
     add_references(figure, references, sizes)
     set_axes(figure, sizes, accuracies)
     return figure
@@ -141,7 +142,7 @@ def add_references(figure: go.Figure, references: Sequence[Reference], sizes: tu
             customdata=[html.escape(printable(one.source), quote=False) for one in references],
             mode="markers+text",
             name="published",
-            # Not beyond the right edge.
+            # Not beyond the right edge; the page's script moves those that would lie on each other.
             textposition=[f"middle {'left' if one.size_bytes > middle else 'right'}" for one in references],
             textfont={"size": 12},
             marker={
@@ -161,11 +162,6 @@ _MANY_HOVER = "%{x:,} bytes<br>validation %{y:.4f}<br>trial %{customdata[0]}, ro
 
 def _place(point: OperatingPoint) -> tuple[object, ...]:
     return point.trial, point.round, point.size_bytes, point.val_accuracy
-
-
-def _numbers(values: Sequence[float], *, compact: bool) -> Any:
-    """Numbers as they are, or as an array, which plotly writes down in a third of the room."""
-    return np.array(values, np.float64) if compact else values
 
 
 def _add_tests(figure: go.Figure, front: Front, names: Sequence[str]) -> None:

@@ -18,6 +18,9 @@ from rdsearch.compression.loading import decode, read_file, summary
 from rdsearch.config.yamlfile import read_yaml
 from rdsearch.tasks.preprocessing import preprocessing_text
 
+SHIPPED = {"network.rdz": "recipe.yaml"}
+"""Name of a file in a folder of `rdsearch ship` to that of its recipe; elsewhere a recipe bears its file's name."""
+
 
 def file_info(path: Path, *, levels: bool = False) -> RenderableType:
     """Parts and their bytes, which add up to the file's size; quality layers; tensors and their steps.
@@ -58,10 +61,10 @@ def _heading(path: Path, size: int, file: Summary, decoded: NetworkFile | None) 
 
 
 def _inputs(path: Path) -> str:
-    """What has to be done to inputs, as the file's recipe beside it has it."""
-    beside = path.with_suffix(".recipe.yaml")
+    """What has to be done to inputs, as the recipe in the file's folder has it."""
+    beside = path.with_name(SHIPPED[path.name]) if path.name in SHIPPED else path.with_suffix(".recipe.yaml")
     if not beside.is_file():
-        return f"not known, since no {printable(beside.name)} lies beside it"
+        return f"not known, since there is no {printable(beside.name)} in its folder"
     inputs = read_yaml(beside).get("inputs")
     if not isinstance(inputs, Mapping):
         return f"not known, since {printable(beside.name)} does not tell them"

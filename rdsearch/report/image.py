@@ -19,6 +19,7 @@ from rdsearch.report.axes import (
     FRONT_COLOR,
     POINT_COLOR,
     TEST_COLOR,
+    faintness,
     ratio_ticks,
     size_ticks,
     tick_label,
@@ -81,7 +82,7 @@ def front_picture(
             [point.val_accuracy for point in shown],
             s=7,
             color=POINT_COLOR,
-            alpha=0.35,
+            alpha=faintness(len(shown)),
             linewidths=0,
         )
         errors = [front.error(point) for point in front]

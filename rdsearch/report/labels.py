@@ -24,13 +24,17 @@ def varying(points: Iterable[OperatingPoint]) -> list[str]:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each dotted name's shortest ending that no other name shares: ``pruning.rate`` is ``rate``."""
+    """Each dotted name's shortest ending that no other name shares: ``pruning.rate`` is ``rate``.
+
+    An ending begins with a word: layers may have numbers for names, and ``pruning.budgets.0`` is ``budgets.0``.
+    """
     parts = {name: name.split(".") for name in names}
     short = {}
     for name in names:
         for length in range(1, len(parts[name]) + 1):
             ending = parts[name][-length:]
-            if sum(other[-length:] == ending for other in parts.values()) == 1:
+            is_word = any(character.isalpha() for character in ending[0])
+            if is_word and sum(other[-length:] == ending for other in parts.values()) == 1:
                 break
         short[name] = printable(".".join(ending))
     return short

@@ -16,7 +16,7 @@ def base_layout(vertical_title: str) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": axis,
-        "yaxis": {**axis, "title": {"text": vertical_title}},
+        "yaxis": {**axis, "title": {"text": vertical_title, "standoff": 10}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
         "margin": {"l": 64, "r": 16, "t": 48, "b": 52},
         "height": 480,

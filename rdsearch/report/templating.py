@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from rdsearch.base.terminal import printable
@@ -59,6 +59,11 @@ def script_text(value: Any) -> Markup:
     return _harmless(json.dumps(value, separators=(",", ":"), allow_nan=False))
 
 
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column may break after an underscore."""
+    return Markup(escape(printable(name)).replace("_", Markup("_<wbr>")))  # noqa: S704 - escaped
+
+
 def _harmless(text: str) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped
 
@@ -81,5 +86,6 @@ def _environment() -> Environment:
         cell=format_cell,
         value=format_value,
         printable=printable,
+        breakable=_breakable,
     )
     return environment

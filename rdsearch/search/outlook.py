@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -73,6 +74,20 @@ class Outlook:
         """In half a sentence: ``about 40 min for 40 trials here``."""
         plural = "s" * (self.trials != 1)
         return f"about {_about(self.seconds)} for {self.trials} trial{plural} here"
+
+    def record(self) -> dict[str, Any]:
+        """The same for programs; times in seconds."""
+        return {
+            "trials": self.trials,
+            "rounds": self.rounds,
+            "at_once": self.slots.concurrent,
+            "cpu": self.slots.cpu,
+            "gpu": self.slots.gpu,
+            "dense_seconds": self.dense_seconds,
+            "trial_seconds": self.trial_seconds,
+            "seconds": self.seconds,
+            "disk_bytes": self.disk_bytes,
+        }
 
     def lines(self) -> Iterator[str]:
         """The phases, and what they take."""

@@ -131,7 +131,7 @@ def test_what_methods_leave_aside_is_said_with_its_share() -> None:
     recipe = load_recipe({"pruning": {"skip": ["head"]}, "quantization": {"method": "hessian"}}, "recipe")
     assert coverage(Mixed().eval(), recipe, torch.zeros(2, 3, dtype=torch.int64)) == [
         "pruning: 50.0% of the weights are never pruned, as skip says: head.weight",
-        "hessian treats 50.0% of the weights by their inputs",
+        "hessian: 50.0% of the weights are quantised with regard to the inputs of their layers",
         "hessian: 50.0% of the weights are rounded by rate alone: embedding.weight (looked up)",
         "batch normalisation that no training input reaches is left as it is: idle",
         "small parameters of several axes are vectors at 8 bits, as biases are: token",

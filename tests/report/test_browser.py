@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rdsearch.points.references import Reference
 from rdsearch.report.page import write_report
 from rdsearch.report.summary import SearchSummary
 
@@ -147,5 +151,56 @@ def test_a_page_of_twenty_thousand_points_is_there_in_seconds(
     assert path.stat().st_size < 8_000_000
     started = time.perf_counter()
     page = opened(browser, path, 1280)
-    assert page.execute_script("return document.querySelectorAll('#front-plot .main-svg').length") > 0
+    assert page.execute_script("return document.querySelectorAll('#front-plot .scatterlayer .point').length") > 100
+    assert "WebGL" not in page.execute_script("return document.body.innerText")
     assert time.perf_counter() - started < 30  # a second or two where nothing else runs
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_sizes_are_marked_whatever_is_shown_and_no_label_covers_another(
+    browser: Any, summarize: Summarize, tmp_path: Path, width: int
+) -> None:
+    page = opened(browser, write_report(tmp_path, summarize()), width)
+    labels = """
+      return [...document.querySelectorAll('#front-plot .xtick text')].map((one) => {
+        const box = one.getBoundingClientRect(); return [box.left, box.right, one.textContent]; });
+    """
+    for low, high in ((500, 1_000_000), (1200, 1900)):
+        page.execute_script(
+            "Plotly.relayout(plot, {'xaxis.range': [Math.log10(arguments[0]), Math.log10(arguments[1])]})", low, high
+        )
+        time.sleep(0.3)
+        shown = sorted(page.execute_script(labels))
+        assert len(shown) >= 2
+        assert all(before[1] < after[0] for before, after in pairwise(shown))
+    assert all(text.endswith(" kB") for _, _, text in shown)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_names_of_published_points_do_not_lie_on_each_other(
+    browser: Any, summarize: Summarize, tmp_path: Path, width: int
+) -> None:
+    sizes = (2000, 2050, 2100, 20_000)
+    references = [Reference(f"Somebody's method {size}", size, 0.97, "") for size in sizes]
+    page = opened(browser, write_report(tmp_path, summarize(references=references)), width)
+    boxes = page.execute_script("""
+      return [...document.querySelectorAll('#front-plot .textpoint text')]
+        .filter((one) => one.textContent.startsWith('Somebody') && getComputedStyle(one).fillOpacity !== "0")
+        .map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right, box.top + 2, box.bottom - 2]);
+    """)
+    assert len(boxes) >= (3 if width > 1000 else 1)
+    for one, other in combinations(boxes, 2):
+        assert one[1] <= other[0] or other[1] <= one[0] or one[3] <= other[2] or other[3] <= one[2]
+
+
+def test_the_table_is_saved_with_what_a_narrow_screen_hides(browser: Any, summarize: Summarize, tmp_path: Path) -> None:
+    summary = summarize()
+    page = opened(browser, write_report(tmp_path, summary), 400)
+    text = page.execute_async_script("""
+      const done = arguments[0], make = URL.createObjectURL;
+      URL.createObjectURL = (blob) => { blob.text().then(done); return make(blob); };
+      document.querySelector('button[data-csv]').click();
+    """)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["bytes"]) for row in rows] == [point.size_bytes for point in summary.front]
+    assert [row["pruning.method"] for row in rows] == [point.parameters["pruning.method"] for point in summary.front]

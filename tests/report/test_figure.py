@@ -123,8 +123,15 @@ def test_a_parameter_that_some_points_lack_shows_the_others(points: list[Operati
     assert shown == len(expected) > 0
 
 
-def test_twenty_thousand_points_take_little_room_and_are_drawn_by_webgl(summarize: Summarize) -> None:
+def test_of_very_many_points_those_that_lie_on_each_other_are_drawn_once(summarize: Summarize) -> None:
     many = [replace(point, trial=trial) for trial in range(170) for point in summarize().points]
     figure = front_figure(many, summarize().front)
-    assert len(figure.to_json()) < 40 * len(many)
-    assert traces(figure)["all points"]["type"] == "scattergl"
+    assert len(figure.to_json()) < 4 * len(many)
+    (name,) = [name for name in traces(figure) if name.startswith("points, ")]
+    found = traces(figure)[name]
+    assert found["type"] == "scatter"
+    places = {(point.size_bytes, point.val_accuracy) for point in many if math.isfinite(point.val_accuracy)}
+    assert set(zip(found["x"], found["y"], strict=True)) <= places
+    assert len(found["x"]) <= len(places)
+    drawn, others = (int(word.replace(",", "")) for word in name.split() if word[0].isdigit())
+    assert drawn == len(found["x"]) < others < len(many)

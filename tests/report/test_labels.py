@@ -38,6 +38,11 @@ def test_short_names_are_the_shortest_endings_that_tell_apart() -> None:
     }
 
 
+def test_a_short_name_begins_with_a_word() -> None:
+    names = ["pruning.budgets.0", "pruning.budgets.features.3", "pruning.budgets.layer1.*", "0"]
+    assert list(short_names(names).values()) == ["budgets.0", "features.3", "layer1.*", "0"]
+
+
 @given(st.lists(st.from_regex(r"[ab](\.[ab]){0,3}", fullmatch=True), unique=True, max_size=8))
 def test_short_names_are_endings(names: list[str]) -> None:
     for name, short in short_names(names).items():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ def test_dry_run_says_what_it_takes_and_writes_nothing(
     assert not list(tmp_path.iterdir())
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
+    status, out, _ = run("search", "digits", "--dry-run", "--trials", 7, "--json")
+    *messages, told = [json.loads(line) for line in out.splitlines()]
+    assert {entry["event"] for entry in messages} <= {"message", "phase"}
+    assert told["event"] == "outlook"
+    assert told["trials"] == 7
+    assert told["seconds"] > 0
     assert run("search", "digits", "--dry-run", "--out", "taken")[0] == 2
     status, _, err = run("search", "digits", "--dry-run", "--address", "auto")
     assert status == 2
