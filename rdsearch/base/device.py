@@ -57,6 +57,17 @@ def exact_kernels() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are faster on a device than in float32, and not imitated."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # Told by torch from 2.11 on.
+    told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+
+
 def memory_of(device: torch.device) -> int:
     """Bytes that this process may take of a device's memory: of a GPU all, or its share; elsewhere nobody counts."""
     if device.type != "cuda":

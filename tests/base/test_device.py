@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rdsearch.base.device import checked_device, choose_device, memory_of
+from rdsearch.base.device import checked_device, choose_device, computes_bfloat16, memory_of
 from rdsearch.errors import TaskError
 
 
@@ -38,3 +38,15 @@ def test_the_memory_of_a_share_is_asked_for_by_the_number_of_the_gpu(
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", fraction)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda asked: SimpleNamespace(total_memory=1000))
     assert memory_of(torch.device(device)) == 250
+
+
+@pytest.mark.parametrize(
+    ("told", "computes"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)],
+)
+def test_bfloat16_is_used_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, bool], computes: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert computes_bfloat16(torch.device("cpu")) is computes
+    assert not computes_bfloat16(torch.device("meta"))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rdsearch.base.device import computes_bfloat16
 from rdsearch.base.network.inputs import forward, some_examples
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import TaskError
@@ -226,7 +227,7 @@ class _Run:
 
 
 def precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """In which forward passes are computed: bfloat16 on a GPU that has it."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    """In which forward passes are computed: bfloat16 where a GPU or a processor has it."""
+    if computes_bfloat16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
