@@ -60,7 +60,7 @@ def exact_kernels() -> AbstractContextManager[None]:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether products in bfloat16 are faster on a device than in float32, and not imitated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     # Told by torch from 2.11 on.

@@ -31,7 +31,7 @@ class ReadyEvents(RayEventManager):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._ready: list[Any] = []
 
     def get_futures(self) -> set[Any]:
