@@ -31,7 +31,8 @@ demo: install
 	@$(BIN)/rdsearch search search_spaces/digits.yaml
 
 test: install
-	@$(BIN)/pytest -q
+	@# Most of the time goes by in searches that wait for Ray's processes: two at a time, a file's tests in one place.
+	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: install
 	@$(BIN)/ruff check .
