@@ -3,10 +3,12 @@
     python benchmarks/codec.py
     python benchmarks/codec.py --checkpoint resnet20.th --sparsity 0.9 --step 0.0390625
     python benchmarks/codec.py --levels pruned.npz --ablate
+    python benchmarks/codec.py --levels results/mnist_lenet5/front/*.rdz --nncodec nncodec/bin/python
     python benchmarks/codec.py --checkpoint resnet20.th --grid --nncodec nncodec/bin/python
 
 A checkpoint's tensors of two or more dimensions are pruned together by magnitude to the sparsity, then rounded to
-multiples of the step. `--levels` takes integers as they are, from an .npz. `--nncodec` names the Python of an
+multiples of the step. `--levels` takes integers as they are, from an .npz
+or from the weights of .rdz files. `--nncodec` names the Python of an
 environment that has NNCodec, which is then measured on the same integers (see nncodec_coder.py); `--grid` prints both
 for the cells of the table in docs/codec.md. `--ablate` prints what each part of the model saves, by taking it out of
 the source, compiling that and coding again (about ten seconds a part). For time see codec_speed.py.
@@ -19,7 +21,6 @@ import importlib
 import importlib.util
 import json
 import lzma
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,9 @@ import numpy as np
 
 from rdsearch.coding import stream
 from rdsearch.coding.arrays import decode_arrays, encode_arrays
-from rdsearch.coding.model import kernels, mixing
+from rdsearch.coding.model import kernels
+from rdsearch.coding.networkfile import decode_file
+from rdsearch.coding.registered import stored_layout
 
 Tensors = list[np.ndarray]
 
@@ -105,6 +108,13 @@ def quantized_checkpoint(path: Path, sparsity: float, step: float) -> Tensors:
     pruned = round(sparsity * magnitudes.size)
     threshold = np.partition(magnitudes, pruned - 1)[pruned - 1] if pruned else -1.0
     return [np.round(np.where(np.abs(weight) <= threshold, 0, weight) / step).astype(np.int32) for weight in weights]
+
+
+def stored_levels(path: Path) -> Tensors:
+    if path.suffix == ".rdz":
+        return [levels.astype(np.int32) for levels, _ in decode_file(path.read_bytes(), stored_layout).weights.values()]
+    with np.load(path) as stored:
+        return [stored[key] for key in stored.files]
 
 
 def entropy_bytes(tensors: Tensors) -> int:
@@ -213,35 +223,31 @@ def grid(path: Path, python: str) -> None:
         print(f"| {step:g} | " + " | ".join(cells) + " |", flush=True)
 
 
-def variant(folder: Path, number: int, edits: dict[str, dict[str, str]]) -> ModuleType:
-    """The compiled modules with the right-hand sides of some assignments replaced."""
-    names = {"mixing": f"ablated_mixing_{number}", "kernels": f"ablated_kernels_{number}"}
-    for module, name in ((mixing, names["mixing"]), (kernels, names["kernels"])):
-        source = Path(str(module.__file__)).read_text()
-        for start, replacement in edits.get(module.__name__.rpartition(".")[2], {}).items():
+def variant(folder: Path, name: str, edits: dict[str, dict[str, str]]) -> ModuleType:
+    """A copy of the compiled modules with the right-hand sides of some assignments replaced."""
+    (folder / name).mkdir()
+    for path in Path(str(kernels.__file__)).parent.glob("*.py"):
+        source = path.read_text()
+        for start, replacement in edits.get(path.stem, {}).items():
             if source.count(start) != 1:
-                raise SystemExit(f"ablation: {start!r} occurs {source.count(start)} times in {module.__file__}")
+                raise SystemExit(f"ablation: {start!r} occurs {source.count(start)} times in {path}")
             at = source.index(start)
             end = source.index("\n", at)
             left = start.split("=", 1)[0].rstrip()
             source = source[:at] + f"{left} = {replacement}" + source[end:]
-        source = source.replace("from rdsearch.coding.model.mixing import", f"from {names['mixing']} import")
-        (folder / f"{name}.py").write_text(source)
-    return importlib.import_module(names["kernels"])
+        (folder / name / path.name).write_text(source.replace("rdsearch.coding.model", name))
+    return importlib.import_module(f"{name}.kernels")
 
 
 def ablate(tensors: Tensors) -> None:
     full = len(encode_arrays(tensors))
-    print(f"\n{'without':<60}{'bytes':>10}{'more':>9}")
-    print(f"{'(nothing taken out)':<60}{full:>10}")
+    print(f"\n| left out | bytes | more |\n|---|---|---|\n| nothing | {full:,} | |")
     with tempfile.TemporaryDirectory() as name:
-        for source in mixing.SOURCES:
-            shutil.copy(Path(mixing.__file__).with_name(source), name)
         sys.path.insert(0, name)
         for number, (part, edits) in enumerate(ablations().items()):
-            stream.kernels = variant(Path(name), number, edits)  # type: ignore[assignment]
+            stream.kernels = variant(Path(name), f"ablated_{number}", edits)  # type: ignore[assignment]
             size = len(encode_arrays(tensors))
-            print(f"{part:<60}{size:>10}{size / full - 1:>9.2%}", flush=True)
+            print(f"| {part} | {size:,} | {size / full - 1:+.2%} |", flush=True)
         stream.kernels = kernels
         sys.path.remove(name)
 
@@ -250,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--checkpoint", type=Path, help="a state dict that torch.load reads with weights_only=True")
-    source.add_argument("--levels", type=Path, help="an .npz of integer tensors")
+    source.add_argument("--levels", type=Path, nargs="+", help="an .npz of integer tensors, or an .rdz file")
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--step", type=float, default=0.0390625)
     parser.add_argument("--nncodec", metavar="PYTHON", default=sys.executable, help="a Python that has NNCodec")
@@ -262,16 +268,17 @@ def main() -> None:
             parser.error("--grid takes the weights of a --checkpoint")
         grid(arguments.checkpoint, arguments.nncodec)
         return
+    sources = {"": synthetic} if not (arguments.checkpoint or arguments.levels) else {}
     if arguments.checkpoint:
-        tensors = quantized_checkpoint(arguments.checkpoint, arguments.sparsity, arguments.step)
-    elif arguments.levels:
-        with np.load(arguments.levels) as stored:
-            tensors = [stored[key] for key in stored.files]
-    else:
-        tensors = synthetic()
-    compare(tensors, arguments.nncodec)
-    if arguments.ablate:
-        ablate(tensors)
+        sources[""] = lambda: quantized_checkpoint(arguments.checkpoint, arguments.sparsity, arguments.step)
+    for path in arguments.levels or ():
+        sources[f"{path}: "] = lambda path=path: stored_levels(path)  # type: ignore[misc]
+    for name, made in sources.items():
+        tensors = made()
+        print(name, end="")
+        compare(tensors, arguments.nncodec)
+        if arguments.ablate:
+            ablate(tensors)
 
 
 if __name__ == "__main__":

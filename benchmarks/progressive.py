@@ -42,9 +42,9 @@ def pruned(task: Task, sparsity: float, epochs: float) -> nn.Module:
     return network.eval()
 
 
-def of_weights(data: bytes) -> int:
-    """Bytes of a file that are for weights."""
-    return sum(size for part, size in part_sizes(data).items() if part.endswith("weights"))
+def bytes_for(what: str, data: bytes) -> int:
+    """Bytes of a file in quality layers that are for its weights, or for its biases and normalisation."""
+    return sum(size for part, size in part_sizes(data).items() if part.endswith(f": {what}"))
 
 
 def accuracies(task: Task, data: bytes, test: Split) -> Points:
@@ -107,18 +107,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = pruned(task, options.sparsity, options.epochs)
     print(f"{task.name}, sparsity {options.sparsity}, step {options.step}; {len(test)} test images", flush=True)
     curves: dict[str, Points] = {}
-    single, single_weights = 0, 0
+    single = 0
     for count in [1, *options.quality_layers]:
         settings = QuantizationRecipe(step=options.step, quality_layers=count)
         data = pack(network, task.fresh_network, settings, [calibration], network_id=task.network_id)
         if count == 1:
-            single, single_weights = len(data), of_weights(data)
-            print(f"without layers: {single:,} bytes, {single_weights:,} of them weights")
+            single = len(data)
+            print(f"without layers: {single:,} bytes")
         else:
-            print(
-                f"{count} layers: {len(data):,} bytes, {len(data) / single - 1:+.2%}; "
-                f"weights {of_weights(data):,}, {of_weights(data) / single_weights - 1:+.2%}"
-            )
+            parts = ", ".join(f"{what} {bytes_for(what, data):,}" for what in ("weights", "biases and normalisation"))
+            print(f"{count} layers: {len(data):,} bytes, {len(data) / single - 1:+.2%}; {parts}")
         ends = prefix_ends(data)
         scores = (
             accuracies(task, data, test) if count == 1 or count in (options.scored or options.quality_layers) else []

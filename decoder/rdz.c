@@ -6,7 +6,21 @@
        ./rdz --payload FILE OUT 8x3x3x3 10 ...  the integers of a bare payload, given the shapes; "-" is a scalar's
 
    With -DRDZ_NO_MAIN it is a library: rdz.h. Sizes are checked before memory is taken, every read is bounded, and
-   nothing but what is read decides: no locale, no floating point but the last product of level and step. */
+   nothing but what is read decides: no locale, no floating point but the last product of level and step.
+
+   In this order, each part standing on those before it:
+
+       numbers, bytes, zlib, BLAKE2b       what a library would bring
+       the model                           one decision: docs/codec.md, "Integer for integer"
+       a tensor's header, the predictor,   a tensor: likewise
+       a tensor's weights
+       the cells of a quality layer        docs/codec.md, "Quality layers, integer for integer"
+       a stream, segments                  a payload: docs/codec.md, "Segments"
+       the layout                          which tensors there are: docs/format.md, "Network"
+       levels and steps, quality layers    docs/format.md, "Section 2" and "Section 128"
+       a file, the program                 docs/format.md, "Container"
+
+   For integers alone (rdz_open and what follows it in rdz.h) the model to the segments are enough. */
 
 #include "rdz.h"
 
@@ -26,7 +40,7 @@ typedef int64_t i64;
         if (status_) return status_;                                                                                   \
     } while (0)
 
-/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 #if (-1 >> 1) == -1 /* rounds towards minus infinity */
 static i64 shifted(i64 x, int n) { return x >> n; }
@@ -44,7 +58,7 @@ static void *zeros(u64 count, size_t size) {
     return calloc(count ? (size_t)count : 1, size);
 }
 
-/* ---- reading bytes ---------------------------------------------------------------------------------------------- */
+/* ---- bytes: docs/format.md, the head and Container --------------------------------------------------------------- */
 
 typedef struct {
     const u8 *at;
@@ -81,7 +95,7 @@ static u32 crc32(u32 crc, const u8 *data, size_t size) { /* going on from that o
     return ~crc;
 }
 
-/* ---- zlib: RFC 1950 and 1951 ------------------------------------------------------------------------------------ */
+/* ---- zlib: RFC 1950 and 1951 ------------------------------------------------------------------------------------- */
 
 typedef struct {
     cursor in;
@@ -238,7 +252,7 @@ static int inflated(cursor data, u8 *out, size_t room, size_t *filled) {
     return RDZ_OK;
 }
 
-/* ---- BLAKE2b with a digest of two bytes: RFC 7693 --------------------------------------------------------------- */
+/* ---- BLAKE2b with a digest of two bytes: RFC 7693 ---------------------------------------------------------------- */
 
 static u64 turned(u64 x, int n) { return x >> n | x << (64 - n); }
 
@@ -279,7 +293,7 @@ static void blake2b_2(const u8 *data, size_t size, u8 digest[2]) {
     digest[0] = (u8)h[0], digest[1] = (u8)(h[0] >> 8);
 }
 
-/* ---- the model: docs/codec.md, "Integer for integer" ------------------------------------------------------------ */
+/* ---- the model: docs/codec.md, Integer for integer, Tables to A mixed decision ----------------------------------- */
 
 enum {
     INPUTS = 8, TOP = 95, SLOPES = 2816, FLOOR = 16, MOST_SEEN = 1000,
@@ -312,6 +326,12 @@ typedef struct { /* what is learnt of the tensors of one form */
 } model;
 
 typedef struct {
+    u64 rows, columns, taps, width; /* of the tensor */
+    u64 live_rows, live_columns;    /* in use */
+    int level, predicted, distance, ordered, vector;
+} matrix;
+
+struct rdz_stream {
     int16_t stretch[65536]; /* narrow: most of the time goes into waiting for it */
     uint16_t squash[2 * SLOPES + 1];
     u8 octave[4096];
@@ -321,7 +341,10 @@ typedef struct {
     const u8 *data;            /* the payload and the range decoder */
     u64 size, at, words, range, offset;
     int fault;
-} decoder;
+    matrix next; /* of which the header was read, for programs that read tensor by tensor */
+};
+
+typedef struct rdz_stream decoder;
 
 static i64 log2_24(i64 n) {
     int e = 0;
@@ -438,7 +461,7 @@ static i64 plain(decoder *d, int count) {
     return value;
 }
 
-/* An adaptive probability after a bit, 65535 or 0. Products fit into 32 bits, so that eight can be made side by side. */
+/* An adaptive probability after a bit, 65535 or 0. Products fit into 32 bits, so that eight are made side by side. */
 static inline u32 adapted(u32 counter, i32 rate, i32 bit) {
     const u32 seen = counter & 1023;
     const i32 p = (i32)(counter >> 10), apart = bit * 64 - p;
@@ -508,7 +531,7 @@ static inline int mixed(decoder *d, int kind, const u32 *slots, int a, int b, i3
     return 0;
 }
 
-/* ---- a tensor --------------------------------------------------------------------------------------------------- */
+/* ---- a tensor's header: Integer for integer, A tensor, What is known before -------------------------------------- */
 
 static int level(const decoder *d, i64 mean) {
     int s = 0;
@@ -560,12 +583,6 @@ static gains *gains_of(decoder *d, u64 taps) {
     if (one) one->taps = taps, one->next = d->model->gains, d->model->gains = one;
     return one;
 }
-
-typedef struct {
-    u64 rows, columns, taps, width; /* of the tensor */
-    u64 live_rows, live_columns;    /* in use */
-    int level, predicted, distance, ordered, vector;
-} matrix;
 
 static matrix matrix_of(int dims, const u64 *shape) {
     matrix m = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, dims < 2};
@@ -650,133 +667,181 @@ static int quartet(i64 a, i64 b, i64 c, i64 e) {
 static i64 decayed(i64 recent, i64 m) { return m ? recent + shifted(least(m, 4095) * 4096 - recent, 3) : recent - (recent >> 3); }
 static void count_in(tally *t, i64 m, int sign) { t->sum += least(m, 4095), t->count++, t->signs += sign; }
 
+/* ---- the predictor: Integer for integer, The predictor ----------------------------------------------------------- */
+
+typedef struct {
+    int inputs;
+    i64 looks[MOST_TAPPED][2], margin, kept, unit; /* `kept`: entries of a row of the window, margins included */
+    i64 from[MOST_TAPPED], z[MOST_TAPPED], at, forecast, energy;
+    i32 *window, *g;
+    gains *learnt;
+} predictor;
+
+static int open_predictor(decoder *d, const matrix *m, i64 mean, predictor *p) {
+    p->unit = mean > 82 ? mean : 82;
+    if (!(p->inputs = reach(m, p->looks))) return RDZ_OK;
+    for (int i = 0; i < p->inputs; i++)
+        if (size_of(p->looks[i][1]) > p->margin) p->margin = size_of(p->looks[i][1]);
+    p->kept = 2 * p->margin + (i64)(m->live_columns * m->taps);
+    p->window = zeros((u64)p->kept * WINDOW_ROWS, sizeof *p->window);
+    p->learnt = gains_of(d, m->taps);
+    return p->window && p->learnt ? RDZ_OK : RDZ_MEMORY;
+}
+
+static void begin_row(predictor *p, i64 row) {
+    p->at = row % WINDOW_ROWS * p->kept + p->margin;
+    for (int i = 0; i < p->inputs; i++)
+        p->from[i] = (row + WINDOW_ROWS - p->looks[i][0]) % WINDOW_ROWS * p->kept + p->margin - p->looks[i][1];
+}
+
+static void predict(predictor *p, i64 seen, i64 tap) {
+    i64 total = 1 << 19;
+    p->energy = 205 * p->inputs;
+    p->g = p->learnt->of[least(tap, POSITIONS - 1)];
+    p->window[p->at + seen] = 0;
+    for (int i = 0; i < p->inputs; i++) {
+        p->z[i] = p->window[p->from[i] + seen];
+        total += p->g[i] * p->z[i];
+        p->energy += p->z[i] * p->z[i];
+    }
+    p->forecast = clip(shifted(total, 20), -512, 512);
+}
+
+static void learn_from(predictor *p, i64 seen, i64 value) {
+    const i64 scaled = least((size_of(value) * 262144 + (p->unit >> 1)) / p->unit, 512);
+    const i64 y = value < 0 ? -scaled : scaled;
+    const i64 e = clip(y - p->forecast, -256, 256), c = 5368832 * size_of(e) / p->energy, change = e < 0 ? -c : c;
+    p->window[p->at + seen] = (i32)y;
+    for (int i = 0; i < p->inputs; i++)
+        p->g[i] = (i32)clip(p->g[i] + shifted(change * p->z[i] + 128, 8), -(1 << 24), 1 << 24);
+}
+
+/* ---- a tensor's weights: Integer for integer, Statistics, In order, A weight ------------------------------------- */
+
+typedef struct { /* what is known of a weight before it is read */
+    i64 left, up, up_left, up_right, across, above, near, joint, x, position, forecast;
+    int T, R, C, N, tight;
+} outlook;
+
+static inline i64 read_magnitude(decoder *d, const outlook *o, int beside_C, int known_before) {
+    const i64 overhead = size_of(o->above), most = o->tight && overhead < 5 ? overhead : 62, F = size_of(o->forecast);
+    i64 k = 0;
+    u32 slots[INPUTS] = {
+        (u32)(3 * ((2 * o->joint + o->N) >> 1) + (o->near > 2 ? 2 : o->near > 0)),
+        (u32)quartet(o->left, o->up, o->across, o->above),
+        (u32)((o->R >> 1) * 48 + (o->C >> 1)),
+        (u32)((o->C >> 1) * 48 + (o->T >> 1)),
+        (u32)(dozen(o->near) * 96 + o->N),
+        (u32)known_before,
+        (u32)(clip(o->C + beside_C + o->R + 40, 0, 300) >> 1),
+        (u32)(o->tight ? 1152 + least(overhead, 5) * 96 + o->R : least(3 * F >> 5, 23) * 48 + (o->x >> 1))};
+    for (int j = 0; j < INPUTS; j++) slots[j] += (u32)(j * CONTEXTS);
+    while (k < most) {
+        const int kind = (int)least(k, 35);
+        if (!mixed(d, kind, slots, o->T >> 2, (int)o->position, 256, o->x)) break;
+        for (int j = 0; j < INPUTS && kind < 35; j++) slots[j] += INPUTS * CONTEXTS;
+        k++;
+    }
+    if (k < 5) return k;
+    const int r = (int)((k - 5) >> 1) + 1, modelled = (int)least(r, 3), G = (int)least(k - 5, 11);
+    const i64 y[INPUTS] = {0, o->T, o->R, o->x, o->N, o->C, o->position, least(F >> 3, TOP)};
+    int node = 1;
+    i64 rest = 0;
+    for (int i = 0; i < modelled; i++) {
+        for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(RESTS_AT + (j * REST_CONTEXTS + y[j] * 12 + G) * 8 + node);
+        const int bit = mixed(d, REST + node, slots, G, 0, 256, o->x);
+        node = 2 * node + bit, rest = 2 * rest + bit;
+    }
+    rest = rest << (r - modelled) | plain(d, r - modelled);
+    return 1 + ((i64)(2 + ((k - 5) & 1)) << r) + rest;
+}
+
+static inline int read_negative(decoder *d, const outlook *o, i64 magnitude, i64 slope, int latest_sign,
+                                const tally *in_row, const tally *in_column, const tally *in_tap) {
+    const i64 F = o->forecast, tilt = least((5 * size_of(F) + 32) >> 6, 19), lean_F = F > 0 ? 19 + tilt : 19 - tilt;
+    const i64 corner = ter(o->left) * 3 + ter(o->up);
+    const i64 y[INPUTS] = {(corner * 3 + ter(o->up_left)) * 3 + ter(o->up_right),
+                           (ter(o->across) * 3 + ter(o->above)) * 9 + corner,
+                           lean(in_row->signs, in_row->count) * 3 + latest_sign,
+                           lean(in_column->signs, in_column->count) + 25 * few(magnitude),
+                           lean_F + 40 * least(magnitude - 1, 3),
+                           o->position * 25 + lean(in_tap->signs, in_tap->count),
+                           clip(slope, -15, 15) + 15 + 31 * least(magnitude - 1, 2),
+                           lean_F * 9 + corner};
+    u32 slots[INPUTS];
+    for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(SIGNS_AT + j * SIGN_CONTEXTS + y[j]);
+    const i64 bias = clip(-F * least(magnitude, 8) * 2, -1024, 1024);
+    return mixed(d, SIGN, slots, 0, (int)o->position, (i32)bias, o->x);
+}
+
 typedef struct { /* memory that a tensor needs while it is read */
     tally *columns, *taps;
-    i32 *excess, *window;
+    i32 *excess;
     u8 *levels;
+    predictor predictor;
 } workspace;
 
 static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) {
-    const i64 taps = (i64)m->taps, width = (i64)m->width, columns = (i64)m->live_columns, stride = (i64)m->columns * taps;
-    const int T = 2 * m->level, spatial = taps > 1;
-    const i64 mean = mean_of(m->level), unit = mean > 82 ? mean : 82;
-    i64 looks[MOST_TAPPED][2], margin = 0, kernels = 0, from[MOST_TAPPED], z[MOST_TAPPED];
-    const int inputs = reach(m, looks);
+    const i64 taps = (i64)m->taps, width = (i64)m->width, columns = (i64)m->live_columns;
+    const i64 stride = (i64)m->columns * taps, mean = mean_of(m->level);
+    const int spatial = taps > 1;
+    predictor *p = &w->predictor;
     u64 each;
     const rows *row_prior = beside(d, m->rows), *column_prior = before(d, m->columns, &each);
-    gains *learnt = inputs ? gains_of(d, m->taps) : NULL;
-    if (inputs && !learnt) return RDZ_MEMORY;
-    for (int i = 0; i < inputs; i++) margin = size_of(looks[i][1]) > margin ? size_of(looks[i][1]) : margin;
-    const i64 kept = 2 * margin + columns * taps;
-    w->columns = zeros((u64)columns, sizeof *w->columns);
-    w->taps = zeros((u64)taps, sizeof *w->taps);
-    w->excess = zeros((u64)columns + 2, sizeof *w->excess);
-    w->window = zeros(inputs ? (u64)kept * WINDOW_ROWS : 1, sizeof *w->window);
-    w->levels = zeros(m->rows, 1);
-    if (!w->columns || !w->taps || !w->excess || !w->window || !w->levels) return RDZ_MEMORY;
+    w->columns = zeros((u64)columns, sizeof *w->columns), w->taps = zeros((u64)taps, sizeof *w->taps);
+    w->excess = zeros((u64)columns + 2, sizeof *w->excess), w->levels = zeros(m->rows, 1);
+    if (!w->columns || !w->taps || !w->excess || !w->levels) return RDZ_MEMORY;
+    TRY(open_predictor(d, m, mean, p));
     memset(w->levels, 1, (size_t)m->rows);
     int latest_sign = 1;
+    i64 kernels = 0;
 
     for (i64 row = 0; row < (i64)m->live_rows; row++) {
         tally in_row = {0, 0, 0};
         i64 recent = mean;
-        int R = level(d, mean), tight = m->ordered && row > 0;
+        outlook o = {0};
+        o.T = 2 * m->level, o.tight = m->ordered && row > 0;
         const int row_known = known(row_prior ? row_prior->levels[row] : 0);
-        const i64 window_row = (row % WINDOW_ROWS) * kept + margin;
-        for (int i = 0; i < inputs; i++)
-            from[i] = (row + WINDOW_ROWS - looks[i][0]) % WINDOW_ROWS * kept + margin - looks[i][1];
+        begin_row(p, row);
         for (i64 column = 0; column < columns; column++) {
             tally *in_column = &w->columns[column];
-            const int C = level(d, (in_column->sum * 4096 + 12 * mean) / (row * taps + 12));
-            w->excess[column + 1] = C - T;
+            o.C = level(d, (in_column->sum * 4096 + 12 * mean) / (row * taps + 12));
+            w->excess[column + 1] = o.C - o.T;
             const int beside_C = w->excess[column] + w->excess[column + 2];
             const int column_known = known(column_prior ? column_prior->levels[(u64)column / each] : 0);
             i64 kernel_sum = 0;
             for (i64 tap = 0; tap < taps; tap++) {
                 const i64 here = row * stride + column * taps + tap, seen = column * taps + tap;
                 tally *in_tap = &w->taps[tap];
+                i64 local, slope, value = 0;
 #define V(condition, back) ((condition) ? (i64)values[here - (back)] : 0)
-                R = level(d, (in_row.sum * 4096 + 12 * mean) / (seen + 12));
-                const i64 across = V(column, taps), above = V(row, stride), joint = clip(R + C - T, 0, TOP);
-                i64 left, up, up_left, up_right, near, local, x, position;
+                o.R = level(d, (in_row.sum * 4096 + 12 * mean) / (seen + 12));
+                o.across = V(column, taps), o.above = V(row, stride), o.joint = clip(o.R + o.C - o.T, 0, TOP);
                 if (spatial) {
                     const int inside = tap % width > 0, below = tap >= width, before_end = tap % width + 1 < width;
-                    left = V(inside, 1), up = V(below, width);
-                    up_left = V(inside && below, width + 1), up_right = V(below && before_end, width - 1);
-                    near = 2 * size_of(left) + 2 * size_of(up) + size_of(up_left) + size_of(up_right);
+                    o.left = V(inside, 1), o.up = V(below, width);
+                    o.up_left = V(inside && below, width + 1), o.up_right = V(below && before_end, width - 1);
+                    o.near = 0;
                     local = (kernel_sum * 4096 + 2 * (in_row.sum * 4096 + 12 * mean) / (seen + 12)) / (tap + 2);
-                    x = clip(joint + level(d, (in_tap->sum * 4096 + 24 * mean) / (kernels + 24)) - T, 0, TOP);
-                    position = least(tap, POSITIONS - 1);
+                    o.x = clip(o.joint + level(d, (in_tap->sum * 4096 + 24 * mean) / (kernels + 24)) - o.T, 0, TOP);
+                    o.position = least(tap, POSITIONS - 1);
+                    slope = 2 * o.left + 2 * o.up - o.up_left;
                 } else {
-                    left = across, up = above;
-                    up_left = V(row && column, stride + 1), up_right = V(row && column + 1 < columns, stride - 1);
-                    near = 2 * size_of(left) + 2 * size_of(up) + size_of(up_left) + size_of(up_right);
-                    near += size_of(V(column > 1, 2));
-                    local = recent, x = joint, position = POSITIONS;
+                    o.left = o.across, o.up = o.above;
+                    o.up_left = V(row && column, stride + 1), o.up_right = V(row && column + 1 < columns, stride - 1);
+                    o.near = size_of(V(column > 1, 2));
+                    local = recent, o.x = o.joint, o.position = POSITIONS;
+                    slope = o.left + o.up;
                 }
 #undef V
-                const int N = level(d, local);
-
-                i32 *g = learnt ? learnt->of[least(tap, POSITIONS - 1)] : NULL;
-                i64 F = 0, total = 1 << 19, energy = 205 * inputs;
-                if (inputs) {
-                    w->window[window_row + seen] = 0;
-                    for (int i = 0; i < inputs; i++) {
-                        z[i] = w->window[from[i] + seen];
-                        total += g[i] * z[i];
-                        energy += z[i] * z[i];
-                    }
-                    F = clip(shifted(total, 20), -512, 512);
-                }
-
-                const i64 overhead = size_of(above), most = tight && overhead < 5 ? overhead : 62;
-                i64 k = 0, magnitude, value = 0;
-                u32 slots[INPUTS] = {
-                    (u32)(3 * ((2 * joint + N) >> 1) + (near > 2 ? 2 : near > 0)),
-                    (u32)quartet(left, up, across, above),
-                    (u32)((R >> 1) * 48 + (C >> 1)),
-                    (u32)((C >> 1) * 48 + (T >> 1)),
-                    (u32)(dozen(near) * 96 + N),
-                    (u32)(column_known * 48 + row_known),
-                    (u32)(clip(C + beside_C + R + 40, 0, 300) >> 1),
-                    (u32)(tight ? 1152 + least(overhead, 5) * 96 + R : least(3 * size_of(F) >> 5, 23) * 48 + (x >> 1))};
-                for (int j = 0; j < INPUTS; j++) slots[j] += (u32)(j * CONTEXTS);
-                while (k < most) {
-                    const int kind = (int)least(k, 35);
-                    if (!mixed(d, kind, slots, T >> 2, (int)position, 256, x)) break;
-                    for (int j = 0; j < INPUTS && kind < 35; j++) slots[j] += INPUTS * CONTEXTS;
-                    k++;
-                }
-                magnitude = k;
-                if (k > 4) {
-                    const int r = (int)((k - 5) >> 1) + 1, modelled = (int)least(r, 3), G = (int)least(k - 5, 11);
-                    const i64 y[INPUTS] = {0, T, R, x, N, C, position, least(size_of(F) >> 3, TOP)};
-                    int node = 1;
-                    i64 rest = 0;
-                    for (int i = 0; i < modelled; i++) {
-                        for (int j = 0; j < INPUTS; j++)
-                            slots[j] = (u32)(RESTS_AT + (j * REST_CONTEXTS + y[j] * 12 + G) * 8 + node);
-                        const int bit = mixed(d, REST + node, slots, G, 0, 256, x);
-                        node = 2 * node + bit, rest = 2 * rest + bit;
-                    }
-                    rest = rest << (r - modelled) | plain(d, r - modelled);
-                    magnitude = 1 + ((i64)(2 + ((k - 5) & 1)) << r) + rest;
-                }
+                o.near += 2 * size_of(o.left) + 2 * size_of(o.up) + size_of(o.up_left) + size_of(o.up_right);
+                o.N = level(d, local);
+                if (p->inputs) predict(p, seen, tap);
+                o.forecast = p->forecast;
+                const i64 magnitude = read_magnitude(d, &o, beside_C, column_known * 48 + row_known);
                 if (magnitude) {
-                    const i64 tilt = least((5 * size_of(F) + 32) >> 6, 19), lean_F = F > 0 ? 19 + tilt : 19 - tilt;
-                    const i64 corner = ter(left) * 3 + ter(up);
-                    const i64 slope = spatial ? 2 * left + 2 * up - up_left : left + up;
-                    const i64 y[INPUTS] = {(corner * 3 + ter(up_left)) * 3 + ter(up_right),
-                                           (ter(across) * 3 + ter(above)) * 9 + corner,
-                                           lean(in_row.signs, in_row.count) * 3 + latest_sign,
-                                           lean(in_column->signs, in_column->count) + 25 * few(magnitude),
-                                           lean_F + 40 * least(magnitude - 1, 3),
-                                           position * 25 + lean(in_tap->signs, in_tap->count),
-                                           clip(slope, -15, 15) + 15 + 31 * least(magnitude - 1, 2),
-                                           lean_F * 9 + corner};
-                    for (int j = 0; j < INPUTS; j++) slots[j] = (u32)(SIGNS_AT + j * SIGN_CONTEXTS + y[j]);
-                    const i32 bias = (i32)clip(-F * least(magnitude, 8) * 2, -1024, 1024);
-                    const int negative = mixed(d, SIGN, slots, 0, (int)position, bias, x), sign = negative ? -1 : 1;
+                    const int negative = read_negative(d, &o, magnitude, slope, latest_sign, &in_row, in_column, in_tap);
+                    const int sign = negative ? -1 : 1;
                     if (magnitude > (i64)INT32_MAX + negative) return RDZ_DAMAGED;
                     value = sign * magnitude;
                     values[here] = (i32)value;
@@ -787,19 +852,13 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
                     kernel_sum += least(magnitude, 4095);
                 }
                 recent = decayed(recent, magnitude);
-                if (least(magnitude, 5) != least(overhead, 5)) tight = 0;
-                if (inputs) {
-                    const i64 scaled = least((magnitude * 262144 + (unit >> 1)) / unit, 512), y = value < 0 ? -scaled : scaled;
-                    const i64 e = clip(y - F, -256, 256), c = 5368832 * size_of(e) / energy, change = e < 0 ? -c : c;
-                    w->window[window_row + seen] = (i32)y;
-                    for (int i = 0; i < inputs; i++)
-                        g[i] = (i32)clip(g[i] + shifted(change * z[i] + 128, 8), -(1 << 24), 1 << 24);
-                }
+                if (least(magnitude, 5) != least(size_of(o.above), 5)) o.tight = 0;
+                if (p->inputs) learn_from(p, seen, value);
                 if (overrun(d)) return RDZ_DAMAGED;
             }
             kernels++;
         }
-        w->levels[row] = (u8)R;
+        w->levels[row] = (u8)o.R;
     }
     u8 *levels = w->levels;
     w->levels = NULL;
@@ -807,9 +866,10 @@ static int read_weights(decoder *d, const matrix *m, i32 *values, workspace *w) 
 }
 
 static int read_body(decoder *d, const matrix *m, i32 *values) {
-    workspace w = {NULL, NULL, NULL, NULL, NULL};
-    int status = read_weights(d, m, values, &w);
-    free(w.columns), free(w.taps), free(w.excess), free(w.window), free(w.levels);
+    workspace w;
+    memset(&w, 0, sizeof w);
+    const int status = read_weights(d, m, values, &w);
+    free(w.columns), free(w.taps), free(w.excess), free(w.levels), free(w.predictor.window);
     return status;
 }
 
@@ -825,7 +885,7 @@ static int read_tensor(decoder *d, matrix m, i32 *values) {
     return fits(d, &m) ? read_body(d, &m, values) : RDZ_DAMAGED;
 }
 
-/* ---- a refinement: docs/codec.md, "Quality layers, integer for integer" ----------------------------------------- */
+/* ---- the cells of a quality layer: docs/codec.md, Quality layers, integer for integer ---------------------------- */
 
 /* What of a tensor's magnitudes is known before, in rows, columns and taps. */
 static void count_coarse(const matrix *m, const i32 *values, i64 *rows, i64 *columns, i64 *taps) {
@@ -982,53 +1042,46 @@ static int refine(decoder *d, matrix m, i32 *cells, const int options[2]) {
     return overrun(d) ? RDZ_DAMAGED : RDZ_OK;
 }
 
-/* ---- a stream, tensor by tensor --------------------------------------------------------------------------------- */
-
-struct rdz_stream {
-    decoder decoder;
-    matrix next;
-};
+/* ---- a stream, tensor by tensor: rdz.h --------------------------------------------------------------------------- */
 
 rdz_stream *rdz_open(const u8 *data, size_t size) {
-    rdz_stream *s = zeros(1, sizeof *s);
-    if (!s) return NULL;
-    make_tables(&s->decoder);
-    begin(&s->decoder, data, size);
-    return s;
+    rdz_stream *d = zeros(1, sizeof *d);
+    if (!d) return NULL;
+    make_tables(d);
+    go_on(d, data, size);
+    return d;
 }
 
-int rdz_next(rdz_stream *s, int dims, const u64 *shape) {
-    s->next = matrix_of(dims, shape);
-    read_header(&s->decoder, &s->next);
-    return s->next.level > 0;
+int rdz_next(rdz_stream *d, int dims, const u64 *shape) {
+    d->next = matrix_of(dims, shape);
+    read_header(d, &d->next);
+    return d->next.level > 0;
 }
 
-int rdz_weights(rdz_stream *s, int in_order, i32 *values) {
-    s->next.ordered = in_order;
-    return read_body(&s->decoder, &s->next, values);
+int rdz_weights(rdz_stream *d, int in_order, i32 *values) {
+    d->next.ordered = in_order;
+    return read_body(d, &d->next, values);
 }
 
-void rdz_go_on(rdz_stream *s, const u8 *data, size_t size) { go_on(&s->decoder, data, size); }
+void rdz_go_on(rdz_stream *d, const u8 *data, size_t size) { go_on(d, data, size); }
 
-int rdz_next_cells(rdz_stream *s, int dims, const u64 *shape) {
-    s->next = matrix_of(dims, shape);
-    return (s->next.level = read_level(&s->decoder, 0)) > 0;
+int rdz_next_cells(rdz_stream *d, int dims, const u64 *shape) {
+    d->next = matrix_of(dims, shape);
+    return (d->next.level = read_level(d, 0)) > 0;
 }
 
-int rdz_cells(rdz_stream *s, const int options[2], i32 *cells) {
-    return read_split(&s->decoder, &s->next, cells, options);
+int rdz_cells(rdz_stream *d, const int options[2], i32 *cells) { return read_split(d, &d->next, cells, options); }
+
+u64 rdz_words(const rdz_stream *d) { return d->at; }
+
+int rdz_overrun(const rdz_stream *d) { return overrun(d); }
+
+void rdz_close(rdz_stream *d) {
+    if (d) forget(d);
+    free(d);
 }
 
-u64 rdz_words(const rdz_stream *s) { return s->decoder.at; }
-
-int rdz_overrun(const rdz_stream *s) { return overrun(&s->decoder); }
-
-void rdz_close(rdz_stream *s) {
-    if (s) forget(&s->decoder);
-    free(s);
-}
-
-/* ---- segments --------------------------------------------------------------------------------------------------- */
+/* ---- segments: docs/codec.md, Segments --------------------------------------------------------------------------- */
 
 typedef struct {
     int dims, ordered;
@@ -1114,17 +1167,7 @@ static int read_coded(decoder *d, cursor payload, coded *list, size_t count) {
     return segments(d, list, count, &lengths, &streams, &unused);
 }
 
-static int with_decoder(cursor payload, coded *list, size_t count) {
-    decoder *d = zeros(1, sizeof *d);
-    if (!d) return RDZ_MEMORY;
-    make_tables(d);
-    int status = read_coded(d, payload, list, count);
-    forget(d);
-    free(d);
-    return status;
-}
-
-/* ---- the list of tensors: JSON without white space -------------------------------------------------------------- */
+/* ---- the layout, JSON: docs/format.md, Network ------------------------------------------------------------------- */
 
 enum { WEIGHT, VECTOR, BATCHNORM, BUFFER, TIED, ZEROS, VARIANCE, COUNT };
 
@@ -1357,7 +1400,7 @@ static int read_layout(layout *l, cursor text) {
     return text.left ? RDZ_DAMAGED : consistent(l);
 }
 
-/* ---- a file ----------------------------------------------------------------------------------------------------- */
+/* ---- levels and steps: docs/format.md, Section 2 ----------------------------------------------------------------- */
 
 static int room_for(rdz_network *n, u64 limit) {
     for (size_t i = 0; i < n->count; i++) {
@@ -1435,7 +1478,7 @@ static void list_coded(layout *l, coded *list, size_t *places) {
     }
 }
 
-static int read_levels(layout *l, cursor c, coded *list, float *steps) {
+static int read_levels(layout *l, decoder *d, cursor c, coded *list, float *steps) {
     const size_t weights = count_of(l, WEIGHT), vectors = count_of(l, VECTOR);
     size_t *places = zeros(weights + vectors, sizeof *places);
     if (!places) return RDZ_MEMORY;
@@ -1449,7 +1492,7 @@ static int read_levels(layout *l, cursor c, coded *list, float *steps) {
                 if (places[i] < weights) list[i].ordered |= (int)bits_of(&r, 1) & !flag;
     free(places);
     if (status || r.bad || bits_of(&r, r.held)) return RDZ_DAMAGED;
-    return with_decoder(r.rest, list, weights + vectors);
+    return read_coded(d, r.rest, list, weights + vectors);
 }
 
 static int to_values(layout *l, const float *steps) {
@@ -1459,7 +1502,7 @@ static int to_values(layout *l, const float *steps) {
     return RDZ_OK;
 }
 
-/* ---- quality layers --------------------------------------------------------------------------------------------- */
+/* ---- quality layers: docs/format.md, Section 128 ----------------------------------------------------------------- */
 
 enum { MOST_LAYERS = 64, DEAD = 0, WIDTH, POINT };
 
@@ -1478,7 +1521,8 @@ static int first_steps(cursor *c, size_t count, float *steps) {
 }
 
 /* Read what layer `number` of `found` says before its payloads. */
-static int open_layer(cursor c, size_t number, size_t found, const size_t counts[2], u64 *written, float *steps, layer *out) {
+static int open_layer(decoder *d, cursor c, size_t number, size_t found, const size_t counts[2], u64 *written, float *steps,
+                      layer *out) {
     u64 size, length;
     const u8 *at;
     TRY(varint(&c, &size));
@@ -1504,7 +1548,7 @@ static int open_layer(cursor c, size_t number, size_t found, const size_t counts
     const u64 shape[2] = {3, n};
     const cursor payload = {at, (size_t)length};
     coded matrix_of_cells = {2, 0, shape, 3 * (u64)n, out->cells};
-    TRY(with_decoder(payload, &matrix_of_cells, 1));
+    TRY(read_coded(d, payload, &matrix_of_cells, 1));
     for (size_t i = 0; i < n; i++) {
         const i64 width = out->cells[WIDTH * n + i], point = out->cells[POINT * n + i];
         if (out->cells[DEAD * n + i] < 1 || width < 1 || point < 0 || point >= 8 * width) return RDZ_DAMAGED;
@@ -1523,6 +1567,7 @@ static int options_of(const layer *coarse, const layer *fine, size_t n, size_t i
 }
 
 static int read_cells(decoder *d, const layer *layers, size_t found, const coded *list, size_t n) {
+    forget(d);
     for (size_t k = 1; k < found; k++) {
         go_on(d, layers[k].weights.at, layers[k].weights.left);
         for (size_t i = 0; i < n; i++) {
@@ -1538,6 +1583,7 @@ static int read_cells(decoder *d, const layer *layers, size_t found, const coded
 
 /* Biases and normalisation: levels, and what the others differ from the layer before. */
 static int read_differences(decoder *d, const layer *layers, size_t found, const coded *list, size_t n) {
+    forget(d);
     for (size_t k = 0; k < found; k++) {
         if (k && layers[k].shift > layers[k - 1].shift) return RDZ_DAMAGED;
         const int up = k ? (int)(layers[k - 1].shift - layers[k].shift) : 0;
@@ -1571,24 +1617,14 @@ static int to_points(const layer *at, const coded *one, size_t n, size_t i) {
     return RDZ_OK;
 }
 
-static int with_new_decoder(int (*read)(decoder *, const layer *, size_t, const coded *, size_t), const layer *layers,
-                            size_t found, const coded *list, size_t n) {
-    decoder *d = zeros(1, sizeof *d);
-    if (!d) return RDZ_MEMORY;
-    make_tables(d);
-    const int status = read(d, layers, found, list, n);
-    forget(d);
-    free(d);
-    return status;
-}
-
-static int read_opened(layout *l, layer *layers, const cursor *payloads, size_t found, coded *list, float *steps) {
+static int read_opened(layout *l, decoder *d, layer *layers, const cursor *payloads, size_t found, coded *list,
+                       float *steps) {
     const size_t counts[2] = {count_of(l, WEIGHT), count_of(l, VECTOR)}, n = counts[WEIGHT];
     u64 written = 0;
-    for (size_t k = 0; k < found; k++) TRY(open_layer(payloads[k], k, found, counts, &written, steps, &layers[k]));
-    TRY(with_decoder(layers[0].weights, list, n));
-    TRY(with_new_decoder(read_cells, layers, found, list, n));
-    TRY(with_new_decoder(read_differences, layers, found, list + n, counts[VECTOR]));
+    for (size_t k = 0; k < found; k++) TRY(open_layer(d, payloads[k], k, found, counts, &written, steps, &layers[k]));
+    TRY(read_coded(d, layers[0].weights, list, n));
+    TRY(read_cells(d, layers, found, list, n));
+    TRY(read_differences(d, layers, found, list + n, counts[VECTOR]));
     const layer *last = &layers[found - 1];
     for (size_t i = 0; i < n && found < written; i++) {
         TRY(to_points(last, &list[i], n, i));
@@ -1598,15 +1634,17 @@ static int read_opened(layout *l, layer *layers, const cursor *payloads, size_t 
     return RDZ_OK;
 }
 
-static int read_layers(layout *l, const cursor *payloads, size_t found, coded *list, float *steps) {
+static int read_layers(layout *l, decoder *d, const cursor *payloads, size_t found, coded *list, float *steps) {
     layer *layers = zeros(found, sizeof *layers);
     if (!layers) return RDZ_MEMORY;
     list_coded(l, list, NULL);
-    const int status = read_opened(l, layers, payloads, found, list, steps);
+    const int status = read_opened(l, d, layers, payloads, found, list, steps);
     for (size_t k = 0; k < found; k++) free(layers[k].cells);
     free(layers);
     return status;
 }
+
+/* ---- a file: docs/format.md, Container, Network, Section 3 ------------------------------------------------------- */
 
 static int read_buffers(layout *l, const cursor *section) {
     rdz_network *n = l->network;
@@ -1719,8 +1757,11 @@ static int read_file(cursor file, cursor given, u64 limit, layout *l) {
     TRY(room_for(l->network, limit));
     coded *list = zeros(l->network->count, sizeof *list);
     float *steps = zeros(l->network->count, sizeof *steps);
-    int status = list && steps ? RDZ_OK : RDZ_MEMORY;
-    if (!status) status = s.count ? read_layers(l, s.layers, s.count, list, steps) : read_levels(l, s.parts[2], list, steps);
+    decoder *d = rdz_open(NULL, 0);
+    int status = list && steps && d ? RDZ_OK : RDZ_MEMORY;
+    if (!status)
+        status = s.count ? read_layers(l, d, s.layers, s.count, list, steps) : read_levels(l, d, s.parts[2], list, steps);
+    rdz_close(d);
     if (!status) status = to_values(l, steps);
     free(list), free(steps);
     if (!status) status = read_buffers(l, &s.parts[3]);
@@ -1752,11 +1793,13 @@ int rdz_read_payload(const u8 *payload, size_t size, u64 limit, rdz_network *net
     }
     TRY(room_for(network, limit));
     coded *list = zeros(network->count, sizeof *list);
-    if (!list) return RDZ_MEMORY;
-    for (size_t i = 0; i < network->count; i++)
+    decoder *d = rdz_open(NULL, 0);
+    int status = list && d ? RDZ_OK : RDZ_MEMORY;
+    for (size_t i = 0; i < network->count && list; i++)
         list[i] = (coded){network->tensors[i].dims, 0, network->tensors[i].shape, network->tensors[i].bytes / 4,
                           network->tensors[i].data};
-    int status = with_decoder(c, list, network->count);
+    if (!status) status = read_coded(d, c, list, network->count);
+    rdz_close(d);
     free(list);
     return status;
 }
@@ -1778,6 +1821,8 @@ const char *rdz_message(int status) {
     };
     return status >= 0 && status <= RDZ_MEMORY ? messages[status] : "unknown status";
 }
+
+/* ---- the program ------------------------------------------------------------------------------------------------- */
 
 #ifndef RDZ_NO_MAIN
 #include <stdio.h>
