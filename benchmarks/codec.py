@@ -40,6 +40,7 @@ from rdsearch.coding.networkfile import decode_file
 from rdsearch.coding.registered import stored_layout
 
 Tensors = list[np.ndarray]
+MODEL = Path(str(kernels.__file__)).parent
 
 # What is taken out: the assignments that begin so, in kernels.py, get the same context for every weight.
 MAGNITUDE_CONTEXTS = {
@@ -223,19 +224,23 @@ def grid(path: Path, python: str) -> None:
         print(f"| {step:g} | " + " | ".join(cells) + " |", flush=True)
 
 
+def edited(source: str, edits: dict[str, str]) -> str:
+    """A module's source with the right-hand sides of some assignments replaced."""
+    for start, replacement in edits.items():
+        if source.count(start) != 1:
+            raise SystemExit(f"ablation: {start!r} occurs {source.count(start)} times, not once")
+        at = source.index(start)
+        left = start.split("=", 1)[0].rstrip()
+        source = source[:at] + f"{left} = {replacement}" + source[source.index("\n", at) :]
+    return source
+
+
 def variant(folder: Path, name: str, edits: dict[str, dict[str, str]]) -> ModuleType:
-    """A copy of the compiled modules with the right-hand sides of some assignments replaced."""
+    """A copy of the compiled modules with some assignments edited."""
     (folder / name).mkdir()
-    for path in Path(str(kernels.__file__)).parent.glob("*.py"):
-        source = path.read_text()
-        for start, replacement in edits.get(path.stem, {}).items():
-            if source.count(start) != 1:
-                raise SystemExit(f"ablation: {start!r} occurs {source.count(start)} times in {path}")
-            at = source.index(start)
-            end = source.index("\n", at)
-            left = start.split("=", 1)[0].rstrip()
-            source = source[:at] + f"{left} = {replacement}" + source[end:]
-        (folder / name / path.name).write_text(source.replace("rdsearch.coding.model", name))
+    for path in MODEL.glob("*.py"):
+        source = edited(path.read_text(), edits.get(path.stem, {}))
+        (folder / name / path.name).write_text(source.replace(kernels.__package__, name))
     return importlib.import_module(f"{name}.kernels")
 
 
