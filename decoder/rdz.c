@@ -672,8 +672,8 @@ static void count_in(tally *t, i64 m, int sign) { t->sum += least(m, 4095), t->c
 typedef struct {
     int inputs;
     i64 looks[MOST_TAPPED][2], margin, kept, unit; /* `kept`: entries of a row of the window, margins included */
-    i64 from[MOST_TAPPED], z[MOST_TAPPED], at, forecast, energy;
-    i32 *window, *g;
+    i64 from[MOST_TAPPED], at, forecast;
+    i32 z[MOST_TAPPED], energy, *window, *g;
     gains *learnt;
 } predictor;
 
@@ -696,24 +696,26 @@ static void begin_row(predictor *p, i64 row) {
 
 static void predict(predictor *p, i64 seen, i64 tap) {
     i64 total = 1 << 19;
-    p->energy = 205 * p->inputs;
+    i32 energy = 205 * p->inputs;
     p->g = p->learnt->of[least(tap, POSITIONS - 1)];
     p->window[p->at + seen] = 0;
-    for (int i = 0; i < p->inputs; i++) {
-        p->z[i] = p->window[p->from[i] + seen];
-        total += p->g[i] * p->z[i];
-        p->energy += p->z[i] * p->z[i];
-    }
+    for (int i = 0; i < p->inputs; i++) p->z[i] = p->window[p->from[i] + seen];
+    for (int i = 0; i < p->inputs; i++) total += (i64)p->g[i] * p->z[i];
+    for (int i = 0; i < p->inputs; i++) energy += p->z[i] * p->z[i];
+    p->energy = energy;
     p->forecast = clip(shifted(total, 20), -512, 512);
 }
 
 static void learn_from(predictor *p, i64 seen, i64 value) {
     const i64 scaled = least((size_of(value) * 262144 + (p->unit >> 1)) / p->unit, 512);
     const i64 y = value < 0 ? -scaled : scaled;
-    const i64 e = clip(y - p->forecast, -256, 256), c = 5368832 * size_of(e) / p->energy, change = e < 0 ? -c : c;
+    const i64 e = clip(y - p->forecast, -256, 256), c = 5368832 * size_of(e) / p->energy;
+    const i32 change = (i32)(e < 0 ? -c : c), most = 1 << 24; /* its products with inputs are below 2^29 */
     p->window[p->at + seen] = (i32)y;
-    for (int i = 0; i < p->inputs; i++)
-        p->g[i] = (i32)clip(p->g[i] + shifted(change * p->z[i] + 128, 8), -(1 << 24), 1 << 24);
+    for (int i = 0; i < p->inputs; i++) {
+        const i32 gain = p->g[i] + shifted32(change * p->z[i] + 128, 8);
+        p->g[i] = gain < -most ? -most : gain > most ? most : gain;
+    }
 }
 
 /* ---- a tensor's weights: Integer for integer, Statistics, In order, A weight ------------------------------------- */
