@@ -81,7 +81,8 @@ class Watched:
             if seen != self._seen:
                 self._version += 1
                 self._draw()
-                self._seen = seen
+                # What is drawn is fetched first, where this machine has but a copy: that is no news.
+                self._seen = tuple(_state_of(self._folder)) if self._folder.mirror else seen
         except (RdsearchError, OSError) as error:
             self._version += 1
             self._show_waiting(str(error))
