@@ -17,7 +17,7 @@ import yaml
 
 from rdsearch.search.outcome.results import read_results
 from rdsearch.search.store.rounds import Outcome
-from tests.search.hosts import MISSING, Hosts, hosts
+from tests.search.hosts import MISSING, TAP_MISSING, Hosts, hosts
 
 ROOT = Path(__file__).parents[2]
 TRIALS, ROUNDS = 12, 3
@@ -208,7 +208,7 @@ def test_a_node_that_is_cut_off_for_longer_or_for_good(cluster: Cluster, seconds
     assert_exact(cluster.out)
 
 
-needs_tap = pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="needs /dev/net/tun")
+needs_tap = pytest.mark.skipif(TAP_MISSING, reason="needs /dev/net/tun")
 
 
 @needs_tap
