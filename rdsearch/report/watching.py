@@ -81,8 +81,7 @@ class Watched:
             if seen != self._seen:
                 self._version += 1
                 self._draw()
-                # What is drawn is fetched first, where this machine has but a copy: that is no news.
-                self._seen = tuple(_state_of(self._folder)) if self._folder.mirror else seen
+                self._seen = seen
         except (RdsearchError, OSError) as error:
             self._version += 1
             self._show_waiting(str(error))
