@@ -23,8 +23,10 @@ from rdsearch.report import watching
 from rdsearch.report.serving import ReportServer
 from rdsearch.report.watching import Watched
 from rdsearch.search.store.folder import SearchFolder
+from rdsearch.search.store.objectstore import object_store
 from tests.commands import Run
 from tests.report.test_browser import browser, needs_browser, opened  # noqa: F401 - a fixture
+from tests.search.s3 import KEYS, new_prefix, s3_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +81,34 @@ def test_the_page_grows_with_the_search_and_nothing_is_written(growing: Path) ->
         assert second["version"] > first["version"]
         assert second["status"].startswith("6 of 6 trials have ended")
         assert f'data-version="{second["version"]}"' in get(server, "/")[1].decode()
+
+
+def test_a_search_in_an_object_store_is_drawn_again_when_it_has_grown_and_only_then(
+    growing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(folder: Path, into: str = "") -> None:
+        for path in folder.rglob("*"):
+            if path.is_file() and "00005" not in path.relative_to(folder).parts:
+                place.write(f"{into}{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    monkeypatch.setattr(watching, "REMOTE_SECONDS", 0.0)
+    monkeypatch.setenv("RDSEARCH_CACHE", str(tmp_path / "cache"))
+    with s3_server() as endpoint:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        place = object_store(new_prefix())
+        put(growing)
+        watched = Watched(place.address)
+        first = watched.state()
+        assert first["status"].startswith("5 of 6 trials have ended")
+        monkeypatch.setattr(watched, "_next_look", 0.0)
+        assert watched.state() == first
+        put(growing / "00005", "trials/00005/")
+        monkeypatch.setattr(watched, "_next_look", 0.0)
+        second = watched.state()
+        assert second["version"] > first["version"]
+        assert second["status"].startswith("6 of 6 trials have ended")
+        assert f'data-version="{second["version"]}"' in watched.page().decode()
 
 
 def test_it_answers_this_machine_alone_and_with_nothing_but_the_page_and_its_files(search_copy: Path) -> None:

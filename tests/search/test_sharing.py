@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import ray
 import torch
+from ray._private.state import state
 from ray.cluster_utils import Cluster
+from ray.core.generated.gcs_pb2 import ActorTableData
 from rich.console import Console
 from torch import nn
 
@@ -72,7 +74,9 @@ class Telling:
         return 0.9
 
 
-def test_workers_of_a_node_share_one_copy_of_weights_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_a_node_share_one_copy_of_weights_and_data_and_are_called_after_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     folder = tmp_path / "workers"
     folder.mkdir()
@@ -90,9 +94,14 @@ def test_workers_of_a_node_share_one_copy_of_weights_and_data(tmp_path: Path, mo
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         rdsearch.search(paced_space(WORKERS, WORKERS), task=task, out=tmp_path / "search", console=Console(quiet=True))
+        called = {
+            ActorTableData.FromString(row).repr_name
+            for row in state._connect_and_get_accessor().get_actor_table(None, None)
+        }
     finally:
         ray.shutdown()
         cluster.shutdown()
+    assert called == {"trials of told"}, "in Ray's dashboard"
     gc.collect()
     assert contexts() == [], "the driver lets go of what it has sent"
     by_node: dict[str, list[dict[str, Any]]] = defaultdict(list)

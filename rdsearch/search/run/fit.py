@@ -76,9 +76,10 @@ def _tune(
     from rdsearch.search.run.actors import forgiving_actors
     from rdsearch.search.run.searcher import Bookkeeping, Deserted, LedgerScheduler, LedgerSearcher
 
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, context=context), {"cpu": places.cpu, "gpu": places.gpu}
-    )
+    worker = tune.with_parameters(run_trial, context=context)
+    # What Ray's dashboard calls a worker. Not by its trial: it runs one after another.
+    worker.__name__ = f"trials of {context.task.name}"
+    trainable = tune.with_resources(worker, {"cpu": places.cpu, "gpu": places.gpu})
     room = Room(places)
     desertion = Desertion(room, places, warn) if places.grows else None
     searcher = LedgerSearcher(ledger, room, nodes, desertion)
