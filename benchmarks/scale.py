@@ -8,8 +8,9 @@ network, which takes 4 MB a million itself, and that decoding takes beside the n
 process has written to, looked at every 10 ms (`RssAnon` of Linux); a mapped checkpoint does not count. All imports and
 a small trial, which compiles the loops, go before.
 
-`--solver` times instead the choice of the levels of a layer of 512 rows of 4 608 weights, as ResNet-50 has three;
-`--beyond` codes and decodes a file of more than 2^31 values, nearly all of them zero.
+`--solver` times instead the choice of the levels of a layer of 512 rows of 4 608 weights, as ResNet-50 has three, by
+the compiled loops and by those of torch that a GPU takes; `--beyond` codes and decodes a file of more than 2^31 values,
+nearly all of them zero.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from benchmarks.machine import machine
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file
 from rdsearch.errors import TaskError
+from rdsearch.quantization.solver import descent, levels, propagation
 from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -163,23 +165,41 @@ def decoded(folder: Path, millions: float) -> None:
     print(f"| {(time.process_time() - started) / weights:.2f} s | {most[0] / weights:.1f} MB |")
 
 
-def solver() -> None:
+@contextmanager
+def loops(of: str) -> Iterator[None]:
+    """Levels chosen by the compiled loops of a processor, or by torch's, as on a GPU, but where the tensors are."""
+    before = propagation._follow, levels.descend
+    if of == "torch":
+        propagation._follow, levels.descend = propagation._follow_on_gpu, descent._descend_on_gpu
+    try:
+        yield
+    finally:
+        propagation._follow, levels.descend = before
+
+
+def solver(rows: int) -> None:
     """Seconds of a large layer's levels."""
-    rows, columns = 512, 4608
+    columns = 4608
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(2 * columns, columns, generator=generator, dtype=torch.float64)
     moments = damped(inputs.T @ inputs / len(inputs))
     weights = 3 * torch.randn(rows, columns, generator=generator, dtype=torch.float64)
     small = slice(8)
     choose_levels(weights[small, :64], weights[small, :64] != 0, moments[:64, :64], moments[:64, :64], 0.05, 1)
-    print("| threads | factor | levels |\n|---|---|---|")
-    for threads in sorted({1, torch.get_num_threads()}):
+    print("| loops | rows | threads | factor | levels | of the processor | different levels |")
+    print("|---|---|---|---|---|---|---|")
+    found: Tensor | None = None
+    for of, threads in [("compiled", one) for one in sorted({1, torch.get_num_threads()})] + [("torch", 1)]:
         torch.set_num_threads(threads)
         started = time.perf_counter()
         factor = inverse_factor(moments)
-        between = time.perf_counter()
-        choose_levels(weights, weights != 0, moments, factor, 0.05, 9)
-        print(f"| {threads} | {between - started:.1f} s | {time.perf_counter() - between:.1f} s |", flush=True)
+        between, used = time.perf_counter(), time.process_time()
+        with loops(of):
+            chosen = choose_levels(weights, weights != 0, moments, factor, 0.05, 9)
+        seconds = [between - started, time.perf_counter() - between, time.process_time() - used]
+        found = chosen if found is None else found
+        cells = " | ".join(f"{one:.1f} s" for one in seconds)
+        print(f"| {of} | {rows} | {threads} | {cells} | {int((chosen != found).sum())} |", flush=True)
 
 
 def beyond() -> None:
@@ -209,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step", type=float, default=0.5, help="distance between levels, in root mean squares")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--solver", action="store_true", help="time the levels of one large layer, and nothing else")
+    parser.add_argument("--rows", type=int, default=512, help="of that layer")
     parser.add_argument("--beyond", action="store_true", help="code a file of more than 2^31 values, and nothing else")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -222,7 +243,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print(f"{machine('torch', 'numpy')}; {options.threads} threads\n")
     if options.solver or options.beyond:
-        (solver if options.solver else beyond)()
+        if options.solver:
+            solver(options.rows)
+        else:
+            beyond()
         return
     print("| weights | recipe | bytes | bits a weight | processor / M | wall | memory / M | decode / M | memory / M |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)

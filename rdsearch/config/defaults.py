@@ -33,8 +33,8 @@ wants a smaller step, retraining, or a search.
 WITHOUT_ACCURACY: dict[str, Any] = {"granularity": "sensitivity"}
 """What ``sequential`` gets besides where the score is no accuracy: a divergence from the float network, a perplexity.
 
-Of a small Llama's divergence it leaves half at equal bytes (docs/scale.md). Where the score is an accuracy, and batch
-normalisation makes up for much of what steps do, it does not pay everywhere: ResNet-20 takes 5 % more bytes by it.
+Of a small Llama's divergence it leaves half at equal bytes (docs/scale.md). It does not pay everywhere: a ResNet-20,
+whose batch normalisation makes up for much of what steps do, takes more bytes by it (docs/recipes.md).
 """
 
 STEPS: dict[bool, dict[str, Any]] = {

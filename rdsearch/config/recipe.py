@@ -148,6 +148,9 @@ class QuantizationRecipe(Settings):
     """Width of the interval that becomes zero, in steps (method ``uniform``); 1 is rounding to nearest."""
     rate_weight: float = Field(0.04, ge=0, le=10)
     """Price of a bit against distortion, in squared steps (methods other than ``uniform``); 0 is the nearest level."""
+    damping: float = Field(0.01, gt=0, le=10)
+    """What ``hessian`` and ``sequential`` add to the second moment of each input, in units of the mean one: how little
+    they trust that errors make up for each other."""
     step_multipliers: dict[str, StepMultiplier] = {}
     """Layer pattern (``conv*``) to a multiplier of that layer's step; the first pattern that matches counts."""
     plain: list[str] = []

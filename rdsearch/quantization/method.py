@@ -27,6 +27,7 @@ class Work:
         steps: Name in the state dict of each weight to be quantised to its distance between levels.
         dead_zone: Width of the interval that becomes zero, in steps (methods without rates).
         rate_weight: Price of a bit in units of a squared step (methods with rates).
+        damping: What is added to each input's second moment, in units of the mean one (methods that look at inputs).
         plain: Names of weights that are rounded to nearest whatever the method.
         batches: Calibration inputs on the network's device; empty where nobody needs them.
         match_batchnorm: Whether batch normalisation is matched to the float network's statistics.
@@ -37,6 +38,7 @@ class Work:
     steps: Mapping[str, float]
     dead_zone: float = 1.0
     rate_weight: float = 0.0
+    damping: float = 0.01
     plain: frozenset[str] = frozenset()
     batches: Sequence[Inputs] = ()
     match_batchnorm: bool = True

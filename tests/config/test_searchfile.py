@@ -105,9 +105,9 @@ def test_every_mistake_in_a_file_is_listed_with_path_value_and_remedy(tmp_path: 
         "recipe.retrain.lr": "float: the lowest value 0.1 is above the highest 0.01; swap them",
         "recipe.quantization.granularity": "'layer' must be 'network', 'tensor' or 'sensitivity'",
         "recipe.quantization.bias_bits": "1 must be at least 2",
-        "recipe.quantization.lambda": "unknown key: allowed here are method, step, granularity, dead_zone, "
-        "rate_weight, step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, fold_batchnorm, "
-        "calibration, quality_layers, training.",
+        "recipe.quantization.lambda": "unknown key: allowed here are method, step, target_bytes, granularity, "
+        "dead_zone, rate_weight, damping, step_multipliers, plain, plain_step, bias_bits, reestimate_batchnorm, "
+        "fold_batchnorm, calibration, quality_layers, training.",
         "search.objectives.1": "'val_acc' must be 'val_accuracy'. Did you mean 'val_accuracy'?",
         "search.constraints": "unknown column 'acuracy_drop'. Did you mean 'accuracy_drop'? Allowed are accuracy_drop, "
         "size_bytes, rate_bits_per_weight, seconds, val_accuracy, compression_ratio, sparsity",

@@ -77,6 +77,7 @@ def quantize(
         steps=steps,
         dead_zone=settings.dead_zone,
         rate_weight=settings.rate_weight,
+        damping=settings.damping,
         plain=plain,
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,

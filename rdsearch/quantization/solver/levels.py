@@ -23,16 +23,20 @@ PATHS = (1, 16)
 """Paths that stay open in each propagation: the first one is there for its rates."""
 DESCENTS = 6
 DAMPING = 0.01
-"""Of the mean diagonal entry, added to the diagonal: inputs that are always zero have no say otherwise (as GPTQ)."""
+"""As GPTQ has it."""
 _INVERTED_AT_ONCE = 256
 """Columns of a triangular matrix that are inverted without splitting it."""
 
 
-def damped(moments: Tensor, noise: float = 0.0) -> Tensor:
-    """Second moments (columns, columns) that can be inverted, whatever rounding has made of zeros up to ``noise``."""
+def damped(moments: Tensor, noise: float = 0.0, damping: float = DAMPING) -> Tensor:
+    """Second moments (columns, columns) that can be inverted, whatever rounding has made of zeros up to ``noise``.
+
+    The mean diagonal entry times ``damping`` is added to the diagonal: inputs that are always zero have no say
+    otherwise.
+    """
     mean = float(moments.diagonal().sum()) / len(moments)
     found = moments.clone()
-    found.diagonal().add_(max(DAMPING * mean, noise) or 1.0)
+    found.diagonal().add_(max(damping * mean, noise) or 1.0)
     return found
 
 

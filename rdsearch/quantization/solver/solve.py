@@ -44,7 +44,7 @@ def solve(
     noise = moments.noise.tolist() if centred else [0.0] * len(second)
     for group, matrix in enumerate(matrices.to(place) if step else ()):
         here = second[group].to(place)
-        moment = damped(here, noise[group])
+        moment = damped(here, noise[group], work.damping)
         factor = inverse_factor(moment)
         target = matrix if cross is None else _target(matrix, cross[group].to(place) / step, here, factor)
         levels[group] = choose_levels(target, matrix != 0.0, moment, factor, work.rate_weight, taps)

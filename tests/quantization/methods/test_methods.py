@@ -306,3 +306,18 @@ def test_the_input_of_a_layer_is_found_among_keyword_arguments() -> None:
     handle.remove()
     layer(x)
     assert [one is x for one in found] == [True] * 3
+
+
+@calibrated
+def test_much_damping_keeps_the_weights_and_little_the_outputs(method: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(24, 12, bias=False)).eval()
+    mixed = torch.randn(200, 24) @ torch.randn(24, 24)
+    lost: dict[float, tuple[float, float]] = {}
+    for damping in (0.001, 10.0):
+        work = work_on(network, batches=[mixed], damping=damping)
+        METHODS.load(method)(work)
+        weights = float((work.coarse[0].weight - network[0].weight).detach().square().mean())  # type: ignore[index, operator, union-attr]
+        lost[damping] = weights, difference(work, mixed)
+    assert lost[10.0][0] < 0.8 * lost[0.001][0]
+    assert lost[0.001][1] < 0.8 * lost[10.0][1]

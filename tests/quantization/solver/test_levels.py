@@ -183,3 +183,8 @@ def test_both_find_the_same_cheapest_level(seed: int) -> None:
     bits = np.cumsum(generator.exponential(size=(20, MAGNITUDES)), 1)
     found = tensors.cheapest(*(torch.from_numpy(values), 0.7, torch.from_numpy(rate), torch.from_numpy(bits)))
     assert found.tolist() == [kernels.cheapest(values[k], 0.7, rate[k], bits[k]) for k in range(20)]
+
+
+def test_damping_is_in_units_of_the_mean_second_moment() -> None:
+    moments = torch.tensor([[1.0, 0.5], [0.5, 3.0]], dtype=torch.float64)
+    assert torch.equal(levels.damped(moments, damping=0.25) - moments, 0.5 * torch.eye(2, dtype=torch.float64))
