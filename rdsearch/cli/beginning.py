@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from rdsearch.base.terminal import make_console
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, share, warn
 
 
 @click.command()
 @click.argument("network")
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completion.paths("file"))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="search.yaml", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained weights: .safetensors, .pt, .pth or .th.")
 @click.option("--max-drop", callback=share, metavar="SHARE", help="Largest drop that is of use. [default: 0.05]")
