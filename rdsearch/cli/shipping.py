@@ -57,7 +57,7 @@ def ship(
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--point", "number", type=click.IntRange(min=1), help="The point of this number in `rdsearch front`.")
 @click.option("--safetensors", is_flag=True, help="Put the decoded weights beside each file.")
-@click.option("--private", is_flag=True, help="Where a repository is made on the Hub: one that others do not see.")
+@click.option("--private", is_flag=True, help="If the repository is new on the Hub, make it private.")
 def push(
     directory: str,
     repo: str,
