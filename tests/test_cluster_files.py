@@ -112,7 +112,8 @@ def test_the_image_holds_what_an_installation_needs_and_its_extras_exist() -> No
     copied = {word for line in re.findall(r"^COPY (.*)$", text, re.M) for word in line.split()[:-1]}
     assert all((ROOT / name).exists() for name in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {project["readme"], *project["license-files"], "constraints.txt", "rdsearch", "search_spaces"} <= copied
+    read_when_built = {"README.md", "packaging", *project["license-files"], "rdsearch", "search_spaces"}
+    assert {*read_when_built, "constraints.txt"} <= copied
     extras = re.search(r"'\.\[([a-z0-9,]+)\]'", text)
     assert extras
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])

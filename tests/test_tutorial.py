@@ -41,7 +41,10 @@ def test_the_quick_start_leads_from_an_own_network_to_a_folder_that_runs_alone(
         said[command] = out
         if command == "init":
             written = load_search_file(tmp_path / "mine.yaml")
-            assert written.tree["recipe"]["pruning"]["budgets"]["per_group"] == {"0": "0", "2": "2"}
+            assert written.tree["recipe"]["pruning"]["budgets"]["per_group"] == {
+                "linear_0": "0",
+                "linear_2": "2",
+            }
             assert "for 40 trials here" in out
     assert "shipped: " in said["ship"]
     # Its test split, in numbers from 0 to 1 as the network was trained on.

@@ -8,17 +8,22 @@ from typing import Any
 import click
 
 from rdsearch.base.terminal import make_console
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, share, warn
 
 
 @click.command()
 @click.argument("network")
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completion.paths("file"))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="search.yaml", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained weights: .safetensors, .pt, .pth or .th.")
-@click.option("--max-drop", callback=share, metavar="SHARE", help="Largest drop that is of use. [default: 0.05]")
-@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Recipes to try.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting more, as in task.root=data.")
+@click.option(
+    "--max-drop", callback=share, metavar="SHARE", help="Largest accuracy drop that you accept. [default: 0.05]"
+)
+@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Number of recipes to try.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another setting of the task, such as task.root=data."
+)
 def init(
     network: str,
     dataset: str,

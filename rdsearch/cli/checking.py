@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, overrides, warn
 from rdsearch.errors import MissingDataError, TaskError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("space")
+@click.argument("space", shell_complete=completion.spaces)
 @click.option("--file-only", is_flag=True, help="Look at the file alone, not at the network and the data.")
 @overrides
 def validate(space: str, file_only: bool, overrides: tuple[str, ...]) -> None:
@@ -110,7 +111,7 @@ def schema() -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.spaces)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy the file of this name here, to change it.")
 def spaces(name: str | None, output: Path | None) -> None:
     """List the ready search files, or show or copy one of them."""

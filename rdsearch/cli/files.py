@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from rdsearch.base.terminal import make_console
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, overrides, warn
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def truncate(file: Path, max_bytes: str, output: Path) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("task_file", metavar="TASK.yaml|DIR")
+@click.argument("task_file", metavar="TASK.yaml|DIR", shell_complete=completion.spaces)
 @click.option("--test", "on_test", is_flag=True, help="Read the test split instead of the validation part.")
 @overrides
 def evaluate(file: Path, task_file: str, on_test: bool, overrides: tuple[str, ...]) -> None:

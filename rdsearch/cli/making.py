@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from rdsearch.base.terminal import make_console, say
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, overrides, warn
 
 
 @click.command()
-@click.argument("task_file", metavar="TASK.yaml")
+@click.argument("task_file", metavar="TASK.yaml", shell_complete=completion.spaces)
 @overrides
 def train(task_file: str, overrides: tuple[str, ...]) -> None:
     """Train a task's dense network, unless the cache has it.
@@ -41,8 +42,8 @@ def train(task_file: str, overrides: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("task_file", metavar="TASK.yaml")
-@click.argument("recipe_file", metavar="RECIPE.yaml")
+@click.argument("task_file", metavar="TASK.yaml", shell_complete=completion.spaces)
+@click.argument("recipe_file", metavar="RECIPE.yaml", shell_complete=completion.paths("file"))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .rdz file to write.")
 @click.option("--round", "number", type=click.IntRange(min=1), help="Keep this round's file. [default: the last]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

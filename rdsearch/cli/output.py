@@ -55,7 +55,9 @@ def bounds(function: F) -> F:
 def limits(function: F) -> F:
     """The options that end a run of a search."""
     for option in (
-        click.option("--trials", type=click.IntRange(min=1), help="Trials that the search shall have in the end."),
+        click.option(
+            "--trials", type=click.IntRange(min=1), help="Total number of trials, including those already run."
+        ),
         click.option("--time", metavar="DURATION", help="Stop after this wall time, such as 90m or 2h."),
         click.option("--address", metavar="ADDRESS", help="A Ray cluster's address; 'auto' for the one running here."),
     ):
@@ -66,11 +68,11 @@ def limits(function: F) -> F:
 def voice(function: F) -> F:
     """The options that say how a run speaks; at most one of them."""
     for option in (
-        click.option("--quiet", "voice", flag_value="quiet", help="Say nothing before the end."),
+        click.option("--quiet", "voice", flag_value="quiet", help="Print nothing before the end."),
         click.option(
             "--verbose", "voice", flag_value="verbose", help="Show all of search.log: each round, and Ray's lines."
         ),
-        click.option("--json", "voice", flag_value="json", help="Speak in lines of JSON, for other programs."),
+        click.option("--json", "voice", flag_value="json", help="Print lines of JSON, for other programs."),
         click.option("--text", "voice", flag_value="text", default="text", hidden=True),
     ):
         function = option(function)
@@ -110,5 +112,9 @@ def ask_for_trust(folder: SearchFolder, given: bool) -> None:
 
 
 overrides = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the file, as in task.root=data."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value of the file, such as task.root=data.",
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo, warn
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...", shell_complete=completion.folders)
 @click.option(
     "--reference",
     type=click.Path(path_type=Path),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from rdsearch.base.terminal import make_console, say
+from rdsearch.cli import completion
 from rdsearch.cli.output import ask_for_trust, bounds, echo, trust, warn
 from rdsearch.errors import RdsearchError
 
@@ -18,7 +19,7 @@ Form = Literal["table", "csv", "json"]
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", shell_complete=completion.folders)
 @bounds
 @click.option(
     "--confidence",
@@ -101,7 +102,7 @@ def _show_quality_layers(results: Results, form: Form) -> None:
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", shell_complete=completion.folders)
 @trust
 def test(directory: str, trust: bool) -> None:
     """Score the front's files on the test split, once.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console
+from rdsearch.cli import completion
 from rdsearch.cli.output import INTERRUPTED, ask_for_trust, echo, limits, overrides, speaking, trust, voice
 from rdsearch.errors import SearchStoppedError
 
@@ -25,7 +26,7 @@ _STATUS = {"interrupted": INTERRUPTED, "stopped": SearchStoppedError.exit_code}
 
 
 @click.command()
-@click.argument("space")
+@click.argument("space", shell_complete=completion.spaces)
 @click.option("--out", help="A new folder, or s3://BUCKET/PREFIX, for the search. [default: results/NAME]")
 @click.option("--warm-start", metavar="DIR", help="Try the front of an earlier search first.")
 @click.option("--dry-run", is_flag=True, help="Say what the search would take here, and start and write nothing.")
@@ -86,7 +87,7 @@ def _say_what_it_takes(
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", shell_complete=completion.folders)
 @limits
 @voice
 @trust

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdsearch.base.terminal import make_console, say
+from rdsearch.cli import completion
 from rdsearch.cli.output import bounds
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", shell_complete=completion.folders)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
 @bounds
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
@@ -50,13 +51,13 @@ def ship(
 
 
 @click.command()
-@click.argument("directory")
-@click.argument("repo")
+@click.argument("directory", shell_complete=completion.folders)
+@click.argument("repo", shell_complete=completion.folders)
 @bounds
 @click.option("--knee", is_flag=True, help="The point where the front bends.")
 @click.option("--point", "number", type=click.IntRange(min=1), help="The point of this number in `rdsearch front`.")
 @click.option("--safetensors", is_flag=True, help="Put the decoded weights beside each file.")
-@click.option("--private", is_flag=True, help="Where a repository is made on the Hub: one that others do not see.")
+@click.option("--private", is_flag=True, help="If the repository is new on the Hub, make it private.")
 def push(
     directory: str,
     repo: str,
@@ -85,7 +86,7 @@ def push(
 
 
 @click.command()
-@click.argument("repo")
+@click.argument("repo", shell_complete=completion.folders)
 @click.argument("directory", type=click.Path(path_type=Path))
 def pull(repo: str, directory: Path) -> None:
     """Download what `push` has uploaded, and check every file."""

@@ -6,11 +6,12 @@ import contextlib
 
 import click
 
+from rdsearch.cli import completion
 from rdsearch.cli.output import echo
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=completion.folders)
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen on 127.0.0.1. [default: a free one]"
 )

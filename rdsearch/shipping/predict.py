@@ -146,7 +146,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Read files, run the network, print what it says."""
     parser = argparse.ArgumentParser(description="Run the network in this folder on images or .npy arrays.")
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="+", type=Path, help="images, or .npy arrays of one or several inputs")
     parser.add_argument("--runtime", choices=list(RUN), help="what runs the network; the first that is there")
     parser.add_argument("--resize", action="store_true", help="bring images to the network's size")
     parser.add_argument("-o", "--output", type=Path, help="write the network's outputs to this .npy file")
