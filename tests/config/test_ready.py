@@ -30,7 +30,7 @@ def test_every_pair_with_a_known_recipe_has_a_ready_search_file_that_bears_its_n
     assert {(task.network, task.dataset) for task in tasks.values()} >= set(KNOWN_GOOD)
     for name, task in tasks.items():
         assert name.startswith(task.dataset)
-        assert re.sub("_(sweep|posttraining|bytes)$", "", name).removeprefix(task.dataset).lstrip(
+        assert re.sub("_(sweep|posttraining|bytes|rounds)$", "", name).removeprefix(task.dataset).lstrip(
             "_"
         ) in task.network.replace("digits_cnn", "")
     assert len({path.read_text() for path in ready_spaces().values()}) == len(tasks)
