@@ -34,7 +34,7 @@ def packages(names: set[str]) -> set[str]:
         (
             "import sys; sys.argv = ['rdsearch', '--help']\nfrom rdsearch import cli\n"
             "try: cli.main()\nexcept SystemExit: pass",
-            16,
+            17,
             120,
         ),
     ],

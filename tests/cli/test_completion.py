@@ -40,7 +40,8 @@ def test_the_line_for_bash_completes_commands_options_and_ready_searches(install
     (line,) = re.findall(r"^eval .*bash_source.*$", page, re.M)
     command = ["bash", "--norc", "-c", SCRIPT.format(switch_on=line)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=installed)
-    assert done.stdout.splitlines() == ["search", "--dry-run", "mnist_lenet300 mnist_lenet5"], done.stderr
+    ready = "mnist_lenet300 mnist_lenet300_rounds mnist_lenet5"
+    assert done.stdout.splitlines() == ["search", "--dry-run", ready], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -159,11 +159,12 @@ class Own(nn.Module):
         )
 
 
-def test_weights_used_in_other_ways_too_are_told_from_those_in_products_alone() -> None:
+def test_rows_that_are_looked_up_are_told_from_products() -> None:
     network, x = Own(), torch.randn(2, 3, 4)
     watch, found = products(network, lambda: network(x))
-    assert {name for name, use in watch.uses.items() if use.form is not None} == {"right", "left"}
-    assert watch.uses["embedding.weight"].otherwise == {"embedding"}
+    assert {name for name, use in watch.uses.items() if use.form is not None} == {"right", "left", "embedding.weight"}
+    assert [name for name, use in watch.uses.items() if use.looked_up is not None] == ["embedding.weight"]
+    assert not watch.uses["embedding.weight"].otherwise
     with torch.no_grad():
         [(product, columns)] = found["left"]
         rows = columns[0] @ product.form.matrices(network.left)[0].T

@@ -42,8 +42,8 @@ MEMORY = ADAM_BETAS[1] ** EVERY
 """Of that mean between two corrections: that of Adam's denominators."""
 BOUNDS = 1e-4, 1e3
 SLOPE = 0.08
-"""What is left to fall after that, of the target, as fast as the learning rate lets levels move: a file below its goal
-hardly grows again, as that rate falls, so that the goal is met from above."""
+"""What is left to fall after that, of the target: a file below its goal hardly grows again, as the learning rate falls,
+so that the goal is met from above. A fall that follows the learning rate ended 1 to 2.5 % below it on digits."""
 CLEARLY = 1.1
 """A file that begins below so many times its target keeps what is dead: it may need that again."""
 GROWS = 0.9
@@ -107,7 +107,7 @@ class Steering:
         assert self._target is not None  # noqa: S101 - asked for with a target alone
         share = step / self._steps
         left = max(0.0, 1 - share / RAMP)
-        end = self._target * (1 + SLOPE * min(1.0, _to_come(share) / _to_come(RAMP)))
+        end = self._target * (1 + SLOPE * min(1.0, (1 - share) / (1 - RAMP)))
         return float(end * (self._start / end) ** left**self._power)
 
     def shrinks(self, size: int, step: int) -> bool:
@@ -137,11 +137,6 @@ class Steering:
         for name in _STATE:
             setattr(self, f"_{name}", state[name])
         self.price = torch.as_tensor(state["price"])
-
-
-def _to_come(share: float) -> float:
-    """What the learning rate, half a cosine, has still to give after a share of the training, of the whole."""
-    return 1 - share - math.sin(math.pi * share) / math.pi
 
 
 def target_of(settings: LevelTraining, fixed: int, size_before: Callable[[], int]) -> int | None:

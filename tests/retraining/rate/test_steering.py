@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import pytest
@@ -27,16 +26,6 @@ def test_the_goal_falls_no_faster_than_levels_can_and_then_slowly_to_the_target(
     assert steering.goal(round(RAMP * steps / 2)) == pytest.approx(above * (4100 / above) ** 0.5**power)
     assert steering.goal(round(RAMP * steps)) == pytest.approx(above)
     assert steering.goal(steps) == pytest.approx(target)
-
-
-def test_what_is_left_of_the_goals_fall_follows_what_is_left_of_the_learning_rate() -> None:
-    steps = 1000
-    steering = started(steps=steps)
-    rates = [0.5 * (1 + math.cos(math.pi * (step + 0.5) / steps)) for step in range(steps)]
-    first, target = round(RAMP * steps), steering.goal(steps)
-    for step in (first + 50, first + 200, first + 350):
-        share = (steering.goal(step) - target) / (steering.goal(first) - target)
-        assert share == pytest.approx(sum(rates[step:]) / sum(rates[first:]), rel=1e-3)
 
 
 def test_the_price_grows_while_the_file_is_too_large_and_falls_while_it_is_too_small() -> None:
