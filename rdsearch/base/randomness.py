@@ -37,7 +37,10 @@ def isolated_rng(seed: int) -> Iterator[None]:
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is what foreign code draws from
     python_state = random.getstate()
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        if torch.accelerator.is_available():
+            torch.manual_seed(seed)
+        else:  # which formats the call stack for each kind of GPU that may yet come
+            torch.default_generator.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:

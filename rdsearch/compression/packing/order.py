@@ -126,16 +126,16 @@ def cheapest_order(decoded: Decoded, inputs: Inputs | None) -> Order:
     except Exception:  # of the network's own code: what cannot be run so is left as it is
         return Order()
     with torch.no_grad():
-        order = Order(_sorted(found, decoded.weights))
+        order = order_of(found, decoded.weights)
         if _keeps(outputs, decoded.network, order, few):
             return order
-        kept: list[Permutation] = []
+        kept = Order()
         for channels in found:
             # One after the other: a weight's columns are permuted before its rows are sorted by them.
-            candidate = Order(_sorted([*(one.channels for one in kept), channels], decoded.weights))
+            candidate = order_of([*(one.channels for one in kept.permutations), channels], decoded.weights)
             if _keeps(outputs, decoded.network, candidate, few):
-                kept = list(candidate.permutations)
-        return Order(kept)
+                kept = candidate
+        return kept
 
 
 def _named(channels: Channels, layout: Layout) -> Iterator[tuple[str, Axis]]:
@@ -144,7 +144,13 @@ def _named(channels: Channels, layout: Layout) -> Iterator[tuple[str, Axis]]:
     return ((vector_name(axis.tensor, normalisations), axis) for axis in channels.axes)
 
 
-def _sorted(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> list[Permutation]:
+def order_of(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> Order:
+    """The order of these channels in which weights cost least; whether the outputs stay the same is not looked at.
+
+    Args:
+        found: Sets of joined channels.
+        weights: Levels of every weight, by name.
+    """
     levels = {name: quantized.levels for name, quantized in weights.items()}
     permutations: list[Permutation] = []
     # Those that are sorted in parts come first: they permute columns of weights whose rows are sorted by them.
@@ -159,7 +165,7 @@ def _sorted(found: Sequence[Channels], weights: Mapping[str, Quantized]) -> list
         for axis in channels.axes:
             if axis.tensor in levels:
                 levels[axis.tensor] = _permuted(levels[axis.tensor], axis, order)
-    return permutations
+    return Order(permutations)
 
 
 def _whole_rows(channels: Channels, levels: Mapping[str, np.ndarray]) -> str | None:

@@ -20,10 +20,10 @@ from rdsearch.compression.packing.contents import contents
 from rdsearch.compression.packing.order import cheapest_order
 from rdsearch.compression.packing.progressive import coarser_networks
 from rdsearch.compression.packing.quantize import Decoded, quantize
+from rdsearch.compression.packing.sizes import Sizes
 from rdsearch.compression.packing.unread import forget_unread
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.quantization.folding import folded
-from rdsearch.quantization.method import copied
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.retraining.rate.state import FileLevels, Size
 
@@ -80,13 +80,8 @@ def pack(
 
     in_file = partial(contents, layout=layout, bias_bits=settings.bias_bits, network_id=network_id, recipe=recipe)
 
-    def size(whole: nn.Module, levels: FileLevels, last: bool = False) -> int:
-        now = Decoded(copied(whole, fresh_network), dict(levels.weights), levels.vectors)
-        now = forget_unread(now, few) if last else now
-        return len(encode_file(cheapest_order(now, few).file(in_file(now))))
-
     if train_levels is not None:
-        trained = train_levels(decoded.network, network, decoded.weights, size)
+        trained = train_levels(decoded.network, network, decoded.weights, Sizes(fresh_network, few, in_file))
         decoded = forget_unread(Decoded(decoded.network, dict(trained.weights), trained.vectors), few)
     order, file = cheapest_order(decoded, few), in_file(decoded)
     if settings.quality_layers == 1:

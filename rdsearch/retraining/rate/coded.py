@@ -75,6 +75,7 @@ class Coded:
         self.log_steps = nn.Parameter(torch.tensor([segment.step for segment in segments], device=device).log())
         self._lengths = torch.tensor(self.counts, device=device)
         self._decoded = torch.empty_like(values)
+        self._scale = torch.empty_like(values)  # the step of each
         self._slopes = torch.zeros_like(values)
         self._gradient = torch.zeros_like(values)
         views = zip(segments, self._forms, self._parts(self._decoded), self._parts(self._gradient), strict=True)
@@ -89,7 +90,9 @@ class Coded:
     def decode(self) -> None:
         """Give the network's parameters the values of the file."""
         with torch.no_grad():
-            torch.round(self.values, out=self._decoded).mul_(self._spread(self.steps()))
+            steps = zip(self.steps().unbind(), self.counts, strict=True)
+            torch.cat([step.expand(count) for step, count in steps], out=self._scale)
+            torch.round(self.values, out=self._decoded).mul_(self._scale)
         self._gradient.zero_()
 
     def steps(self) -> Tensor:
@@ -107,7 +110,7 @@ class Coded:
             # Unsafe: not looking at the lengths, which a GPU would have to be waited for.
             products = self._gradient * self._decoded
             by_step = torch.segment_reduce(products, "sum", lengths=self._lengths, unsafe=True)
-            gradient = self._gradient * self._spread(self.steps())
+            gradient = self._gradient * self._scale
             # The slope of |v| is softened about zero, where it would jump to and fro.
             gradient.addcmul_((self.values * (1 / SOFT)).clamp_(-1, 1).mul_(self._slopes), price)
             self.values.grad, self.log_steps.grad = gradient, by_step
@@ -133,7 +136,7 @@ class Coded:
         Those of a channel that nothing feeds are left out: its batch normalisation divides by the root of eps alone.
         """
         alive = self._decoded != 0
-        magnitudes = (self._gradient * self._spread(self.steps())).abs_().mul_(alive)
+        magnitudes = (self._gradient * self._scale).abs_().mul_(alive)
         return magnitudes.sum() / alive.sum().clamp_min(1)
 
     def levels(self, threshold: float = 0.5) -> dict[str, Quantized]:
@@ -225,10 +228,6 @@ class Coded:
             self.log_steps.copy_(state["log_steps"])  # type: ignore[arg-type]
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         self.decode()
-
-    def _spread(self, of_segments: Tensor) -> Tensor:
-        """A number of each segment for all of its values: (n,) to (m,)."""
-        return of_segments.repeat_interleave(self._lengths, output_size=self.values.numel())
 
 
 class _Form(NamedTuple):
