@@ -51,18 +51,7 @@ def test_training_for_the_file_is_a_trial_a_size_and_prunes_nothing() -> None:
 
 
 def test_target_bytes_prints_a_row_a_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    given = [
-        "--targets",
-        "1500",
-        "--epochs",
-        "1",
-        "--method",
-        "rate_aware",
-        "--bias-bits",
-        "4",
-        "--distillation",
-        "0.5",
-    ]
+    given = "--targets 1500 --epochs 1 --method rate_aware --bias-bits 4 --distillation 0.5"
     seen = []
 
     def compress(task: object, recipe: dict[str, Any], **options: object) -> list[OperatingPoint]:
@@ -70,7 +59,7 @@ def test_target_bytes_prints_a_row_a_size(monkeypatch: pytest.MonkeyPatch, capsy
         return [point(1490, 0.9)]
 
     monkeypatch.setattr(target_bytes, "compress", compress)
-    monkeypatch.setattr(sys, "argv", ["target_bytes", *given])
+    monkeypatch.setattr(sys, "argv", ["target_bytes", *given.split()])
     target_bytes.main()
     assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["-", "0", "1,500", "1,490", "-0.67%"]
     (recipe,) = seen
