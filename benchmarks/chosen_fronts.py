@@ -4,7 +4,7 @@
 
 Searches with the sampler ``curve`` run in a smoothed table, every accuracy measured anew; each front is scored by the
 accuracies without noise. Then the smallest file within the constraint is picked, plainly and with a confidence.
-``--published results/mnist_lenet5_rounds`` compares with test scores instead.
+``--published results/mnist_lenet5`` compares with test scores instead.
 """
 
 from __future__ import annotations

@@ -62,8 +62,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "fold": {"quantization": {"fold_batchnorm": True, "reestimate_batchnorm": False}},
     "surp": {"pruning": {"method": "surp"}},
     "rd_prune": {"pruning": {"method": "rd_prune", "calibration": 64}},
-    "gates": {"retrain": {"gates": {"method": "hard_concrete", "weight": 1e-3}}},
-    "penalty": {"retrain": {"penalty": {"method": "grouped", "weight": 1e-3}}},
     "distillation": {"retrain": {"distillation": {"weight": 0.5}}},
     "patience": {"retrain": {"epochs": 2, "patience": 1}},
 }

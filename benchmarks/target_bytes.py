@@ -1,7 +1,7 @@
 """Training for the file: what it lands on, and what each mechanism is worth.
 
     python -m benchmarks.target_bytes --network lenet300 --dataset mnist --validation 5000 --targets 1500 3000 8000
-    python -m benchmarks.target_bytes --targets 1000 --without slicing augmentation steps
+    python -m benchmarks.target_bytes --targets 1000 --without slicing augmentation "learnt steps"
 
 Every row is one trial without pruning before it: bytes beside the target, validation error beside the dense network's,
 and seconds of processor time. ``--without`` adds rows in which one mechanism is left out. The test split is not read.
@@ -9,7 +9,6 @@ and seconds of processor time. ``--without`` adds rows in which one mechanism is
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -18,23 +17,21 @@ from unittest.mock import patch
 
 import torch
 
+from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
-from benchmarks.retraining import merged
+from benchmarks.retraining import FILE_RECIPE, merged
 from rdsearch.compression.measure import measure_baseline
 from rdsearch.compression.packing import pack
 from rdsearch.compression.packing.order import Order
 from rdsearch.compression.rounds import compress
+from rdsearch.quantization import METHODS
 from rdsearch.retraining.rate import coded, steering
 from rdsearch.retraining.rate.price import priced
 from rdsearch.retraining.rate.state import Trained
-from rdsearch.tasks.loading import load_task
-from rdsearch.tasks.settings import TaskConfig
+from rdsearch.retraining.settings import LevelTraining
 
-RECIPE: dict[str, Any] = {
-    "pruning": {"rounds": 1, "rate": 0},
-    "retrain": {"epochs": 0},
-    "quantization": {"method": "uniform", "step": 1.6, "granularity": "tensor", "bias_bits": 5},
-}
+USUAL = FILE_RECIPE["quantization"]
+TRAINING = LevelTraining.model_validate(USUAL["training"])
 WITHOUT: dict[str, Callable[[], Any]] = {
     "slicing": lambda: patch.object(Trained, "cut", lambda self: None),
     "rows and columns": lambda: patch.object(coded, "priced", lambda values, axes: priced(values, None)),
@@ -54,20 +51,20 @@ def without(name: str | None) -> Iterator[None]:
 
 def main() -> None:
     """Run all rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="digits_cnn")
-    parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--validation", type=int, default=360)
+    parser = task_parser(__doc__)
     parser.add_argument("--targets", type=int, nargs="+", default=[500, 1000, 2000])
     parser.add_argument("--epochs", type=float, default=40)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=0.02)
-    parser.add_argument("--augmentation", type=float, default=0.3)
+    parser.add_argument("--batch-size", type=int, default=TRAINING.batch_size)
+    parser.add_argument("--lr", type=float, default=TRAINING.lr)
+    parser.add_argument("--augmentation", type=float, default=TRAINING.augmentation)
+    parser.add_argument("--method", choices=METHODS, default=USUAL["method"])
+    parser.add_argument("--bias-bits", type=int, default=USUAL["bias_bits"])
+    parser.add_argument("--distillation", type=float, default=0, help="share of the dense network in the loss")
     parser.add_argument("--without", nargs="*", choices=[*WITHOUT, "augmentation"], default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    task = load_task(TaskConfig(network=arguments.network, dataset=arguments.dataset, validation=arguments.validation))
+    task = given_task(arguments)
     baseline = measure_baseline(task)
     print(machine())
     print(f"{task.name}: dense error {1 - baseline.accuracy:.2%}, {arguments.epochs:g} epochs")
@@ -83,7 +80,17 @@ def main() -> None:
                     "lr": arguments.lr,
                     "augmentation": augmentation,
                 }
-                recipe = merged(RECIPE, {"quantization": {"training": training}})
+                recipe = merged(
+                    FILE_RECIPE,
+                    {
+                        "retrain": {"distillation": {"weight": arguments.distillation}},
+                        "quantization": {
+                            "method": arguments.method,
+                            "bias_bits": arguments.bias_bits,
+                            "training": training,
+                        },
+                    },
+                )
                 started = time.process_time()
                 with without(name):
                     (point,) = compress(task, recipe, seed=seed, device="cpu", baseline=baseline)

@@ -27,14 +27,7 @@ from rdsearch.config.searchfile import (
     SearchConfig,
 )
 from rdsearch.pruning import METHODS, SCHEDULES
-from rdsearch.retraining import GATES, PENALTIES
-from rdsearch.retraining.settings import (
-    DistillationSettings,
-    GateSettings,
-    LevelTraining,
-    PenaltySettings,
-    RetrainRecipe,
-)
+from rdsearch.retraining.settings import DistillationSettings, LevelTraining, RetrainRecipe
 from rdsearch.tasks import DATASETS, NETWORKS
 from rdsearch.tasks.settings import FactoryOptions, TaskConfig, TrainingConfig
 
@@ -50,8 +43,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recipe.pruning.profile": ProfileRecipe,
     "recipe.pruning.surp": SurpRecipe,
     "recipe.retrain": RetrainRecipe,
-    "recipe.retrain.penalty": PenaltySettings,
-    "recipe.retrain.gates": GateSettings,
     "recipe.retrain.distillation": DistillationSettings,
     "recipe.quantization": QuantizationRecipe,
     "recipe.quantization.training": LevelTraining,
@@ -64,8 +55,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 ALLOWED: dict[str, Iterable[str]] = {
     "recipe.pruning.method": METHODS,
     "recipe.pruning.schedule": SCHEDULES,
-    "recipe.retrain.penalty.method": PENALTIES,
-    "recipe.retrain.gates.method": GATES,
     "search.sampler": SAMPLERS,
     "search.trackers": TRACKERS,
     "search.constraints": (*AT_MOST, *AT_LEAST),

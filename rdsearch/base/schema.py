@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -58,6 +58,9 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change after the check."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    removed: ClassVar[Mapping[str, str]] = {}
+    """Keys that an earlier version had, each to what is said where one is given."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -142,8 +145,10 @@ def _wrong_type(details: Sequence[ErrorDetails]) -> str:
 def _complaint(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        allowed = _fields_at(model, detail["loc"][:-1])
-        return f"unknown key{among(str(detail['loc'][-1]), allowed, 'allowed here are')}"
+        inner, key = _model_at(model, detail["loc"][:-1]), str(detail["loc"][-1])
+        if issubclass(inner, Settings) and key in inner.removed:
+            return inner.removed[key]
+        return f"unknown key{among(key, list(inner.model_fields), 'allowed here are')}"
     if kind == "missing":
         return "is required and not given"
     if kind == "value_error":
@@ -169,8 +174,8 @@ def _nearest_literal(detail: ErrorDetails) -> str:
     return f".{nearest}" if nearest else ""
 
 
-def _fields_at(model: type[BaseModel], location: Sequence[object]) -> list[str]:
-    """The keys that the model found by walking ``location`` down from ``model`` allows."""
+def _model_at(model: type[BaseModel], location: Sequence[object]) -> type[BaseModel]:
+    """The model found by walking ``location`` down from ``model``."""
     current: type[BaseModel] = model
     for part in location:
         info = current.model_fields.get(str(part))
@@ -178,7 +183,7 @@ def _fields_at(model: type[BaseModel], location: Sequence[object]) -> list[str]:
             continue
         inner = [info.annotation, *getattr(info.annotation, "__args__", ())]
         current = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), current)
-    return list(current.model_fields)
+    return current
 
 
 def flatten(settings: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

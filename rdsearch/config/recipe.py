@@ -211,13 +211,11 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _survivors_stay_where_others_count_on_them(self) -> Recipe:
-        if self.pruning.gradual > 0:
-            for key, given in (("gates.method", self.retrain.gates.method), ("patience", self.retrain.patience)):
-                if given is not None:
-                    raise ValueError(
-                        f"pruning.gradual: does not go with retrain.{key}, which need{'s' * (key == 'patience')} the "
-                        "same survivors throughout a round; leave one of them out"
-                    )
+        if self.pruning.gradual > 0 and self.retrain.patience is not None:
+            raise ValueError(
+                "pruning.gradual: does not go with retrain.patience, which needs the same survivors throughout a "
+                "round; leave one of them out"
+            )
         return self
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from rdsearch.errors import TrialError
-from rdsearch.retraining import GATES, PENALTIES
 from rdsearch.retraining.augmentation import Augmented
 from rdsearch.retraining.distillation import Distillation
-from rdsearch.retraining.penalties import Penalty
 from rdsearch.retraining.selection import BestEpoch
 from rdsearch.retraining.settings import DistillationSettings, RetrainRecipe
-from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 from rdsearch.tasks.training.hooks import StepHook
@@ -36,15 +33,15 @@ def retrain(
 ) -> None:
     """Train the survivors of ``network`` in place; a task without a loss leaves them as they are.
 
-    Optimiser, learning-rate schedule and gates start anew, and everything random comes from ``seed``: what is left
-    depends on the weights, the masks and the seed alone.
+    Optimiser and learning-rate schedule start anew, and everything random comes from ``seed``: what is left depends on
+    the weights, the masks and the seed alone.
 
     Args:
         network: On ``device``.
         task: Its training part, loss and dense network; the validation part is looked at with ``patience`` alone.
         settings: The recipe's.
         masks: Survivors of each prunable weight.
-        seed: Of order, augmentation, dropout and gates.
+        seed: Of order, augmentation and dropout.
         device: Where to compute.
         first: What else happens around each step, before all that the settings ask for.
 
@@ -55,28 +52,17 @@ def retrain(
     if settings.rewind:
         load_state(network, task.dense_state())
     masked(network, masks)
-    if settings.gates.method is not None:
-        # A gate that has closed stays closed: its weight is zero since the round before.
-        masks = {name: mask & (network.get_parameter(name).detach() != 0) for name, mask in masks.items()}
     if settings.epochs > 0 and task.loss is not None:
-        hooks = [*first, *_hooks(network, task, settings, masks, device)]
+        hooks = [*first, *_hooks(network, task, settings, device)]
         split: Split = Augmented(task.train, settings.augmentation) if settings.augmentation else task.train
         train(network, split, settings, seed=seed, device=device, masks=masks, loss=task.loss, hooks=hooks)
     require_finite(network, settings.lr, "retrain")
 
 
-def _hooks(
-    network: nn.Module, task: Task, settings: RetrainRecipe, masks: Mapping[str, Tensor], device: torch.device
-) -> list[StepHook]:
-    survivors = Survivors(network, masks)
+def _hooks(network: nn.Module, task: Task, settings: RetrainRecipe, device: torch.device) -> list[StepHook]:
     hooks = distillation_hooks(task, settings.distillation, device)
-    if settings.penalty.method is not None:
-        hooks.append(Penalty(survivors, PENALTIES.load(settings.penalty.method), settings.penalty.weight))
-    if settings.gates.method is not None:
-        gates, price = GATES.load(settings.gates.method), settings.gates.weight / len(task.train)
-        hooks.append(gates(survivors, price, settings.gates.lr, settings.lr))
     if settings.patience is not None:
-        hooks.append(BestEpoch(network, partial(task.score, device=device), settings.patience, tuple(hooks)))
+        hooks.append(BestEpoch(network, partial(task.score, device=device), settings.patience))
     return hooks
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -18,31 +18,22 @@ class BestEpoch(StepHook):
         network: What is trained.
         score: Scores a network on the validation part; more is better.
         patience: Epochs without a better score after which training ends.
-        others: The other hooks, whose ends are part of what is scored. They stand before this one in the training's
-            list.
     """
 
-    def __init__(
-        self, network: nn.Module, score: Callable[[nn.Module], float], patience: int, others: Sequence[StepHook]
-    ) -> None:
+    def __init__(self, network: nn.Module, score: Callable[[nn.Module], float], patience: int) -> None:
         self._network = network
         self._score = score
         self._patience = patience
-        self._others = others
         self._best: tuple[float, dict[str, Any]] | None = None
         self._waited = 0
 
     def epoch_done(self) -> bool:
-        """Score the network as it would be if training ended here."""
-        going_on = copy.deepcopy(self._network.state_dict())
-        for hook in self._others:
-            hook.finish()
+        """Score the network as it is."""
         score = self._score(self._network)
         self._waited += 1
         if self._best is None or score > self._best[0]:
             self._best = score, copy.deepcopy(self._network.state_dict())
             self._waited = 0
-        self._network.load_state_dict(going_on)
         return self._waited >= self._patience
 
     def finish(self) -> None:

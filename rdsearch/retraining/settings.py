@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from rdsearch.base.schema import Known, Settings
-from rdsearch.retraining import GATES, PENALTIES
+from rdsearch.base.schema import Settings
 from rdsearch.tasks.settings import TrainingConfig
-
-
-class PenaltySettings(Settings):
-    """A pull towards zero on every survivor, after every step."""
-
-    method: Annotated[str, Known(PENALTIES)] | None = None
-    """How the pull depends on a weight's magnitude; null for none."""
-    weight: float = Field(1.0, ge=0, le=1000)
-    """The pull of a step on a weight near zero, in root mean squares of its layer's survivors times learning rate."""
-
-
-class GateSettings(Settings):
-    """A gate on every survivor, trained with it; those that close leave exact zeros, which go first when pruning."""
-
-    method: Annotated[str, Known(GATES)] | None = None
-    """The kind of gate; null for none."""
-    weight: float = Field(1.0, ge=0, le=1000)
-    """Price of an open gate against the training loss summed over all examples, both in nats."""
-    lr: float = Field(0.05, gt=0, le=10)
-    """Learning rate of the gates at the start; it follows the schedule of the weights'."""
 
 
 class DistillationSettings(Settings):
@@ -43,15 +23,16 @@ class DistillationSettings(Settings):
 class RetrainRecipe(TrainingConfig):
     """How the survivors are trained again in every round, the pruned weights held at zero."""
 
+    removed: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("penalty", "gates"),
+        "penalties and gates are gone: leave this out, and use quantization.training, which makes smaller files",
+    )
+
     epochs: float = Field(1, ge=0, le=10_000, description="passes a round; 0 leaves the weights as they are")
     rewind: bool = False
     """Start every round's retraining from the dense weights and not from those of the round before."""
     patience: int | None = Field(None, ge=1, le=10_000)
     """Epochs without a better validation score after which a round ends, its best epoch kept; null keeps the last."""
-    penalty: PenaltySettings = PenaltySettings()
-    """A pull of the survivors towards zero."""
-    gates: GateSettings = GateSettings()
-    """Gates that close on the survivors that are worth least."""
     distillation: DistillationSettings = DistillationSettings()
     """Learning from the dense network."""
     augmentation: float = Field(0.0, ge=0, le=1)
@@ -67,9 +48,9 @@ class LevelTraining(Settings):
     """Size that the file is steered to, and never above it; null keeps the size that it has before the training."""
     rate_weight: float | None = Field(None, ge=0, le=1e6)
     """A fixed price of a bit instead of a size, in mean magnitudes of the loss's gradient by a level."""
-    lr: float = Field(0.02, gt=0, le=10)
+    lr: float = Field(0.01, gt=0, le=10)
     """Learning rate of the levels at the start, in steps; it falls to 0 by half a cosine."""
-    batch_size: int = Field(128, ge=1, le=65_536)
+    batch_size: int = Field(64, ge=1, le=65_536)
     """Examples in a step."""
     augmentation: float = Field(0.0, ge=0, le=1)
     """Share of the batches whose images are shifted, turned, scaled and sheared a little."""

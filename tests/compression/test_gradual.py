@@ -94,7 +94,6 @@ def test_every_round_ends_with_the_survivors_of_its_schedule(task: Task) -> None
     [
         {},
         {"rewind": True},
-        {"penalty": {"method": "grouped", "weight": 3.0}},
         {"distillation": {"weight": 0.5}},
         {"pruning": {"method": "surp"}},
         {"pruning": {"method": "rd_prune"}},
@@ -127,11 +126,10 @@ def test_without_training_all_weights_go_at_once(task: Task) -> None:
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("other", [{"gates": {"method": "hard_concrete"}}, {"patience": 2}])
-def test_what_counts_on_a_rounds_survivors_is_refused_beside_it(other: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"pruning\.gradual: does not go with retrain\.(gates|patience)"):
-        recipe(**other)
-    assert recipe(0.0, **other).pruning.gradual == 0
+def test_patience_which_counts_on_a_rounds_survivors_is_refused_beside_it() -> None:
+    with pytest.raises(ValidationError, match=r"pruning\.gradual: does not go with retrain\.patience"):
+        recipe(patience=2)
+    assert recipe(0.0, patience=2).pruning.gradual == 0
 
 
 def test_a_plan_of_more_steps_than_there_are_is_finished_at_the_end() -> None:

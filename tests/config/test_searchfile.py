@@ -226,6 +226,17 @@ def test_a_sweep_has_as_many_trials_as_combinations_and_no_more() -> None:
     assert check_search({"task": TASK, "recipe": recipe}, source="s", name="s").trials == 60
 
 
+@pytest.mark.parametrize("key", ["penalty", "gates"])
+@pytest.mark.parametrize("method", [None, "l1", {"choice": [None, "hard_concrete"]}])
+def test_a_key_that_is_gone_is_refused_with_what_takes_its_place(key: str, method: Any) -> None:
+    recipe = {"retrain": {key: {"method": method, "weight": {"float": [0.1, 3.0]}}}}
+    (found,) = problems({"task": TASK, "recipe": recipe})
+    assert found.startswith(f"recipe.retrain.{key}: penalties and gates are gone")
+    assert "use quantization.training" in found
+    (found,) = problems({"task": TASK, "recipe": {"pruning": {key: {}}}})
+    assert found.startswith(f"recipe.pruning.{key}: unknown key")
+
+
 def test_a_sweep_names_every_range_whose_values_it_does_not_know() -> None:
     recipe = {
         "pruning": {"rate": {"float": [0.1, 0.5]}, "method": {"choice": ["global", "erk"]}},
@@ -237,7 +248,7 @@ def test_a_sweep_names_every_range_whose_values_it_does_not_know() -> None:
 
 
 def test_the_file_that_a_search_keeps_can_be_run_again_as_it_is() -> None:
-    kept = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300_rounds" / "config.yaml"
+    kept = Path(__file__).parent.parent.parent / "results" / "mnist_lenet300" / "config.yaml"
     file = load_search_file(kept)
     assert file.name == read_yaml(kept)["name"]
     assert not {"name", "id"} & set(file.tree)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
-from benchmarks.retraining import ROWS, main, merged, size_on_front
+from benchmarks import target_bytes
+from benchmarks.retraining import FOR_THE_FILE, ROWS, main, merged, recipes_of, size_on_front
 from rdsearch.config.recipe import Recipe
 from rdsearch.points.point import OperatingPoint
+from rdsearch.retraining.settings import LevelTraining
 
 
 def point(size_bytes: int, accuracy: float) -> OperatingPoint:
@@ -35,3 +38,31 @@ def test_it_prints_a_row_a_trial(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert [line[:20].strip() for line in lines[-2:]] == ["plain", "trained levels"]
     assert "± " in lines[1]
     assert sum("round" in line for line in lines) == 5
+
+
+def test_training_for_the_file_is_a_trial_a_size_and_prunes_nothing() -> None:
+    base = {"pruning": {"rounds": 6, "rate": 0.5}, "retrain": {"epochs": 1}, "quantization": {"step": 0.3}}
+    recipes = [Recipe.model_validate(each) for each in recipes_of(FOR_THE_FILE, base, [700, 900], 20)]
+    assert [each.quantization.training.target_bytes for each in recipes] == [700, 900]
+    for each in recipes:
+        assert (each.pruning.rounds, each.pruning.removes, each.retrain.epochs) == (1, False, 0)
+        assert each.quantization.training.epochs == 20
+    assert recipes_of("plain", base, [700, 900], 20) == [base]
+
+
+def test_target_bytes_prints_a_row_a_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    given = "--targets 1500 --epochs 1 --method rate_aware --bias-bits 4 --distillation 0.5"
+    seen = []
+
+    def compress(task: object, recipe: dict[str, Any], **options: object) -> list[OperatingPoint]:
+        seen.append(Recipe.model_validate(recipe))
+        return [point(1490, 0.9)]
+
+    monkeypatch.setattr(target_bytes, "compress", compress)
+    monkeypatch.setattr(sys, "argv", ["target_bytes", *given.split()])
+    target_bytes.main()
+    assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["-", "0", "1,500", "1,490", "-0.67%"]
+    (recipe,) = seen
+    assert (recipe.quantization.method, recipe.quantization.bias_bits) == ("rate_aware", 4)
+    assert recipe.retrain.distillation.weight == 0.5
+    assert recipe.quantization.training == LevelTraining(epochs=1, target_bytes=1500, augmentation=0.3)

@@ -22,12 +22,6 @@ CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, Any]] = {
     "rewind": {"retrain": {"rewind": True}},
     "patience": {"retrain": {"epochs": 3, "patience": 1}},
-    "l1": {"retrain": {"penalty": {"method": "l1", "weight": 5.0}}},
-    "log_sum": {"retrain": {"penalty": {"method": "log_sum", "weight": 5.0}}},
-    "funnel": {"retrain": {"penalty": {"method": "funnel", "weight": 5.0}}},
-    "grouped": {"retrain": {"penalty": {"method": "grouped", "weight": 5.0}}},
-    "hard_concrete": {"retrain": {"gates": {"method": "hard_concrete"}}},
-    "variational_dropout": {"retrain": {"gates": {"method": "variational_dropout"}}},
     "distillation": {"retrain": {"distillation": {"weight": 0.5}}},
     "adam": {"retrain": {"optimizer": "adam", "schedule": "step"}},
     "levels": {"quantization": {"training": {"epochs": 1, "lr": 0.01}}},
@@ -41,8 +35,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "epochs": 2,
             "rewind": True,
             "patience": 2,
-            "penalty": {"method": "log_sum"},
-            "gates": {"method": "hard_concrete"},
             "distillation": {"weight": 0.5},
         },
         "quantization": {"training": {"epochs": 1}},
@@ -100,7 +92,7 @@ def masks_of(task: Task, density: float) -> dict[str, torch.Tensor]:
 
 
 def test_every_option_trains_in_half_precision(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU: the forward pass in bfloat16, parameters, gradients and gates in float32."""
+    """As on a GPU: the forward pass in bfloat16, parameters and gradients in float32."""
     monkeypatch.setattr(Stepper, "_precision", lambda self: torch.autocast("cpu", dtype=torch.bfloat16))
     masks = masks_of(task, 0.6)
     half, full = dense_network(task), dense_network(task)
@@ -136,30 +128,6 @@ def test_pruned_weights_stay_zero_under_every_option(task: Task, option: str) ->
     retrain(network, task, recipe(**OPTIONS[option]).retrain, masks, seed=4, device=CPU)
     for name, mask in masks.items():
         assert not network.get_parameter(name)[~mask].any()
-
-
-@pytest.mark.parametrize("gates", ["hard_concrete", "variational_dropout"])
-def test_weights_whose_gates_closed_are_pruned_first(task: Task, gates: str) -> None:
-    made = recipe(retrain={"epochs": 12, "gates": {"method": gates, "weight": 0.5, "lr": 0.3}})
-    (_, first), (_, second), _ = rounds(task, made, seed=3, device="cpu")
-    closed = sum(int((first.masks[name] & (first.state[name] == 0)).sum()) for name in first.masks)
-    pruned = sum(int((first.masks[name] & ~second.masks[name]).sum()) for name in first.masks)
-    gone = sum(int((first.masks[name] & ~second.masks[name] & (first.state[name] == 0)).sum()) for name in first.masks)
-    assert closed > 5
-    assert gone == min(closed, pruned)
-
-
-@pytest.mark.parametrize("gates", ["hard_concrete", "variational_dropout"])
-def test_gates_that_have_closed_stay_closed(task: Task, gates: str) -> None:
-    network = dense_network(task)
-    with torch.no_grad():
-        network.get_parameter("0.weight")[:, 2] = 0.0
-    masks = masks_of(task, 1.0)
-    retrain(network, task, settings(gates={"method": gates}), masks, seed=4, device=CPU)
-    assert not network.get_parameter("0.weight")[:, 2].any()
-    assert masks["0.weight"].all()
-    retrain(network, task, settings(), masks, seed=4, device=CPU)
-    assert network.get_parameter("0.weight")[:, 2].all()
 
 
 def test_early_stopping_looks_at_the_validation_part_alone() -> None:

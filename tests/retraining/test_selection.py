@@ -7,17 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from rdsearch.retraining.penalties import Penalty, l1
 from rdsearch.retraining.selection import BestEpoch
-from rdsearch.retraining.survivors import Survivors
 from rdsearch.tasks.settings import TrainingConfig
 from rdsearch.tasks.splits import ArraySplit
-from rdsearch.tasks.training.hooks import StepHook
 from rdsearch.tasks.training.train import Epoch, train
 from tests.tasks.helpers import blobs, seeded_network
 
 
-def trained(scores: list[float], patience: int, others: tuple[StepHook, ...] = ()) -> tuple[nn.Module, list[nn.Module]]:
+def trained(scores: list[float], patience: int) -> tuple[nn.Module, list[nn.Module]]:
     """A network whose epochs get these scores, and copies of it as it was scored."""
     import copy
 
@@ -29,9 +26,9 @@ def trained(scores: list[float], patience: int, others: tuple[StepHook, ...] = (
         return next(given)
 
     network = seeded_network()
-    hook = BestEpoch(network, score, patience, others)
+    hook = BestEpoch(network, score, patience)
     config = TrainingConfig(epochs=len(scores), lr=0.01, batch_size=32, schedule="constant")
-    train(network, ArraySplit(*blobs()), config, hooks=[*others, hook])
+    train(network, ArraySplit(*blobs()), config, hooks=[hook])
     return network, seen
 
 
@@ -64,45 +61,3 @@ def test_scoring_between_epochs_does_not_change_what_is_trained() -> None:
     config = TrainingConfig(epochs=3, lr=0.01, batch_size=32, schedule="constant")
     train(plain, ArraySplit(*blobs()), config, progress=lambda epoch: isinstance(epoch, Epoch))
     assert same(scored, plain)
-
-
-class Halving(StepHook):
-    """Leaves half of every weight at the end."""
-
-    def __init__(self) -> None:
-        self.network: nn.Module | None = None
-
-    def finish(self) -> None:
-        if self.network is not None:
-            with torch.no_grad():
-                for parameter in self.network.parameters():
-                    parameter.mul_(0.5)
-
-
-def test_what_is_scored_and_kept_is_what_the_other_hooks_leave() -> None:
-    half = Halving()
-    network = seeded_network()
-    half.network = network
-    lengths: list[float] = []
-
-    def score(scored: nn.Module) -> float:
-        lengths.append(float(scored.get_parameter("0.weight").detach().norm()))
-        return float(len(lengths))
-
-    hook = BestEpoch(network, score, 3, (half,))
-    config = TrainingConfig(epochs=2, lr=1e-6, batch_size=32)
-    start = float(network.get_parameter("0.weight").detach().norm())
-    train(network, ArraySplit(*blobs()), config, hooks=[half, hook])
-    assert lengths == pytest.approx([start / 2, start / 2], rel=1e-3)
-    assert float(network.get_parameter("0.weight").detach().norm()) == pytest.approx(start / 2, rel=1e-3)
-
-
-def test_it_goes_with_a_penalty() -> None:
-    network = seeded_network()
-    masks = {"0.weight": torch.ones(16, 4, dtype=torch.bool)}
-    penalty = Penalty(Survivors(network, masks), l1, 1.0)
-    hook = BestEpoch(
-        network, lambda scored: -float(scored.get_parameter("0.weight").detach().abs().sum()), 9, (penalty,)
-    )
-    train(network, ArraySplit(*blobs()), TrainingConfig(epochs=2, lr=0.05), masks=masks, hooks=[penalty, hook])
-    assert torch.isfinite(network.get_parameter("0.weight")).all()

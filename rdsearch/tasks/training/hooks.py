@@ -8,12 +8,7 @@ from torch import Tensor
 
 
 class StepHook:
-    """Does nothing; an option overrides what it needs.
-
-    Weights that differ between the forward pass and the update (gates, noise, levels) need no change to the network:
-    `before_forward` gives the parameters the values that the pass sees, and `after_backward` gives them back their
-    own, with gradients that are theirs.
-    """
+    """Does nothing; an option overrides what it needs."""
 
     def before_forward(self) -> None:
         """Called before the forward pass of each step."""
@@ -21,9 +16,6 @@ class StepHook:
     def objective(self, inputs: Any, output: Any, targets: Tensor, loss: Tensor) -> Tensor:
         """What is minimised, from the inputs, the network's output, the targets and the loss so far (a scalar)."""
         return loss
-
-    def after_backward(self) -> None:
-        """Called when the gradients are there, before masks are applied to them."""
 
     def after_step(self, lr: float) -> None:
         """Called after the optimiser's step, with the learning rate that it used."""

@@ -76,7 +76,7 @@ class Stepper:
         held: From :func:`hold`.
         loss: What is minimised.
         device: Where the network is.
-        hooks: Called around each step, in order; after the backward pass in the opposite order.
+        hooks: Called around each step, in order.
     """
 
     def __init__(
@@ -117,10 +117,6 @@ class Stepper:
             for hook in self._hooks:
                 value = hook.objective(inputs, output, targets, value)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
-        if self._hooks:
-            self._scaler.unscale_(self._optimizer)
-        for hook in reversed(self._hooks):
-            hook.after_backward()
         # A masked weight that starts at zero and never sees a gradient stays exactly zero, and so does its
         # momentum: weight decay shrinks zero to zero.
         self._mask_gradients()
