@@ -21,6 +21,7 @@ from rdsearch.cli.output import echo, share, warn
     "--max-drop", callback=share, metavar="SHARE", help="Largest accuracy drop that you accept. [default: 0.05]"
 )
 @click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Number of recipes to try.")
+@click.option("--rounds", is_flag=True, help="Prune in rounds, with a budget for each group of layers.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Another setting of the task, such as task.root=data."
 )
@@ -31,13 +32,15 @@ def init(
     checkpoint: Path | None,
     max_drop: float | None,
     trials: int,
+    rounds: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Write a search file for a network and its data.
 
     NETWORK and DATASET are registered names, torchvision:NAME, a folder that transformers saved a network in, a path of
-    data, or functions of yours as package.module:function. A round is tried out on a few examples and timed; the dense
-    network is not trained.
+    data, or functions of yours as package.module:function. The search is one over the sizes that files are trained for;
+    where the network cannot be trained, over pruning and steps. A round is tried out on a few examples and timed; the
+    dense network is not trained.
     """
     from rdsearch.base.files import write_atomically
     from rdsearch.base.voice import phase
@@ -54,6 +57,7 @@ def init(
         name=output.stem,
         max_drop=max_drop,
         trials=trials,
+        rounds=rounds,
         console=console,
     )
     for line in found.described:

@@ -9,6 +9,7 @@ from rdsearch.compression.calibration import training_inputs
 from rdsearch.compression.layout import layout_of
 from rdsearch.compression.measure import dense_network
 from rdsearch.compression.packing.quantize import quantize
+from rdsearch.compression.target import smallest_file
 from rdsearch.config.defaults import Kind, quantizer_of
 from rdsearch.config.recipe import QuantizationRecipe, Recipe
 from rdsearch.errors import QuantizationError, RdsearchError
@@ -30,6 +31,8 @@ def kind_of(task: Task, *, look: bool = True) -> Kind:
         trains=task.loss is not None,
         calibrates=not look or _calibrates(task),
         parameters=sum(parameter.numel() for parameter in task.fresh_network().parameters()),
+        examples=len(task.train),
+        smallest_file=smallest_file(task),
     )
 
 

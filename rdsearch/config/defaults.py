@@ -7,9 +7,12 @@ means that is read back from a file, key by key, is `rdsearch.config.recipe`'s a
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from rdsearch.retraining.settings import LevelTraining
 
 ACCURACY_DROP = 0.05
 """Of a search for an accuracy: what has lost more is of no use to most, and its trials end there."""
@@ -43,7 +46,7 @@ STEPS: dict[bool, dict[str, Any]] = {
 }
 """Range of the step in the usual space, by the same."""
 
-SPACES: dict[bool, dict[str, Any]] = {
+ROUNDS: dict[bool, dict[str, Any]] = {
     True: {
         "pruning": {
             "method": {"choice": ["global", "lamp", "erk", "surp"]},
@@ -59,7 +62,27 @@ SPACES: dict[bool, dict[str, Any]] = {
         "quantization": {"bias_bits": {"int": [6, 8]}},
     },
 }
-"""The usual space without its quantiser, by whether the network can be trained again."""
+"""The space of rounds of pruning without its quantiser, by whether the network can be trained again."""
+
+FILE: dict[str, Any] = {
+    "pruning": {"rounds": 1, "rate": 0},
+    "retrain": {"epochs": 0},
+    "quantization": {"step": 1.6, "bias_bits": {"int": [5, 8]}},
+}
+"""The space of training for the file, without its quantiser and what depends on the task.
+
+For as much compute as rounds of pruning take, its fronts have the larger hypervolume: 0.49 against 0.38 on digits, 0.23
+against 0.17 on LeNet-300-100, 0.24 against 0.20 on LeNet-5.
+"""
+TAUGHT: dict[str, Any] = {"distillation": {"weight": {"choice": [0.0, 0.7]}}}
+"""What retraining gets besides where the score is an accuracy: a teacher halves the drop of a ResNet-20 at 22 kB."""
+FILE_LR: dict[str, Any] = {"float": [0.005, 0.03], "log": True}
+FILE_STEPS, FEWEST_PASSES, MOST_PASSES = 10_000, 5, 40
+"""Steps that a file is trained for, within bounds of passes over the data."""
+COMPRESSED = 10, 1000
+"""The largest and the smallest file that are trained for: so many times smaller than the dense network."""
+ROOM = 1.5
+"""The smallest file takes at least so many times as much as one without a single weight."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +94,60 @@ class Kind:
         trains: Whether what retraining minimises fits the targets: the task brings a loss, or the targets are classes.
         calibrates: Whether the quantiser ``sequential`` can look at the inputs of the network's layers.
         parameters: Of the network.
+        examples: Of the training part.
+        smallest_file: Bytes of a file whose weights are all zero.
     """
 
     accuracy: bool
     trains: bool
     calibrates: bool
     parameters: int
+    examples: int
+    smallest_file: int
 
 
 def usual_space(kind: Kind) -> dict[str, Any]:
-    """The ``recipe:`` of a search file that has none."""
-    space = copy.deepcopy(SPACES[kind.trains])
+    """The ``recipe:`` of a search file that has none: training for the file where the network can be trained."""
+    sizes = _file_sizes(kind)
+    if not kind.trains or sizes is None:
+        return rounds_space(kind)
+    space = copy.deepcopy(FILE)
+    passes = math.ceil(FILE_STEPS / math.ceil(kind.examples / LevelTraining().batch_size))
+    training = {
+        "target_bytes": {"int": list(sizes), "log": True},
+        "epochs": min(MOST_PASSES, max(FEWEST_PASSES, passes)),
+        "lr": copy.deepcopy(FILE_LR),
+    }
+    quantizer = quantizer_of(kind.calibrates, kind.accuracy)
+    return space | {
+        "retrain": space["retrain"] | (copy.deepcopy(TAUGHT) if kind.accuracy else {}),
+        "quantization": quantizer | space["quantization"] | {"training": training},
+    }
+
+
+def rounds_space(kind: Kind) -> dict[str, Any]:
+    """A ``recipe:`` of pruning and retraining in rounds; in one, without retraining, where it cannot be trained."""
+    space = copy.deepcopy(ROUNDS[kind.trains])
     quantizer = quantizer_of(kind.calibrates, kind.accuracy) | {"step": copy.deepcopy(STEPS[kind.calibrates])}
     return space | {"quantization": quantizer | space["quantization"]}
+
+
+def _said_of(space: Mapping[str, Any]) -> str:
+    if "training" in space["quantization"]:
+        return "training for the file"
+    return f"rounds of pruning with{'' if space['retrain']['epochs'] else 'out'} retraining"
+
+
+def _file_sizes(kind: Kind) -> tuple[int, int] | None:
+    """Least and most bytes that files are trained for; ``None`` for networks that hardly take more than a header."""
+    dense, (largest, smallest) = 4 * kind.parameters, COMPRESSED
+    low = _two_digits(max(ROOM * kind.smallest_file, dense / smallest))
+    high = _two_digits(max(dense / largest, 4 * low))
+    return (low, high) if high < dense else None
+
+
+def _two_digits(number: float) -> int:
+    return int(float(f"{max(number, 1.0):.2g}"))
 
 
 def quantizer_of(calibrates: bool, accuracy: bool) -> dict[str, Any]:
@@ -124,7 +188,7 @@ def completed(tree: Mapping[str, Any], kind: Kind) -> tuple[dict[str, Any], list
     recipe = dict(full.get("recipe") or {})
     if not recipe:
         full["recipe"] = usual_space(kind)
-        chosen.append(f"recipe: the usual space, with {'' if kind.trains else 'no '}retraining")
+        chosen.append(f"recipe: the usual space, {_said_of(full['recipe'])}")
     elif added := quantizer_for(recipe, kind):
         full["recipe"] = recipe | {"quantization": added | dict(recipe.get("quantization") or {})}
         chosen += [f"recipe.quantization.{key}: {value}" for key, value in added.items()]

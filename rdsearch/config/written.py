@@ -37,6 +37,8 @@ _COMMENTS = {
     "rate": "share of the survivors that goes in a round",
     "budgets": BUDGETS_REMARK,
     "epochs": "of retraining in a round",
+    "quantization.training": "for a size of the file; larger ones where none keeps the accuracy",
+    "distillation": "share of the dense network's outputs in the loss",
     "lr": "learning rate of the retraining",
     "step": "between the values that weights take: larger is smaller and coarser",
     "bias_bits": "of biases and normalisation",

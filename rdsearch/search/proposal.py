@@ -13,7 +13,7 @@ from rdsearch.base.network.computed import fold_computed
 from rdsearch.base.voice import phase
 from rdsearch.compression.kind import kind_of
 from rdsearch.compression.rehearsal import rehearse, samples_of
-from rdsearch.config.defaults import ACCURACY_DROP, Kind, gpu_share, usual_space
+from rdsearch.config.defaults import ACCURACY_DROP, Kind, gpu_share, rounds_space, usual_space
 from rdsearch.config.searchfile import SearchFile, check_search
 from rdsearch.config.written import BUDGETS, BUDGETS_REMARK, Layer, groups_text, layer_groups, search_text
 from rdsearch.errors import TaskError
@@ -58,6 +58,7 @@ def propose(
     name: str,
     max_drop: float | None = None,
     trials: int = TRIALS,
+    rounds: bool = False,
     console: Console | None = None,
 ) -> Proposal:
     """Look at a task, try a round of it out, time it, and write a search file for it.
@@ -69,6 +70,7 @@ def propose(
         name: Of the file, for its comments.
         max_drop: Largest accuracy drop that is of use; 0.05 when not given, for accuracies.
         trials: Recipes to try.
+        rounds: Prune in rounds, with a budget for each group of layers, where files could be trained.
         console: Where it is said what is being done.
 
     Raises:
@@ -84,7 +86,7 @@ def propose(
     with phase(console, "checking them"):
         _refuse(task, examine(task, train=False))
         kind, layers = kind_of(task), _layers(task)
-        tree = _tree(task_tree, task, kind, layers, max_drop, trials)
+        tree = _tree(task_tree, task, kind, layers, max_drop, trials, rounds)
         file = check_search(tree, source="init", name=name)
         if tree["task"] != task_tree:
             task = task_of(file)
@@ -130,12 +132,13 @@ def _tree(
     layers: Mapping[str, Layer],
     max_drop: float | None,
     trials: int,
+    rounds: bool,
 ) -> dict[str, Any]:
     told = dict(task_tree)
     if not task.comes_trained and "train" not in told:
         told["train"] = _training(task)
-    recipe = usual_space(kind)
-    if kind.trains and (groups := layer_groups(layers)):
+    recipe = rounds_space(kind) if rounds else usual_space(kind)
+    if recipe["retrain"]["epochs"] and (groups := layer_groups(layers)):
         recipe["pruning"]["budgets"] = {"per_group": groups, **BUDGETS}
     drop = ACCURACY_DROP if max_drop is None and kind.accuracy else max_drop
     constraints = {} if drop is None else {"accuracy_drop": drop}

@@ -47,8 +47,14 @@ def photos(folder: Path, count: int = 360, pixels: tuple[int, int] = (12, 10)) -
 def test_a_registered_pair(begun: Run) -> None:
     file, out, _ = begin(begun, "digits_cnn", "digits")
     assert "inputs: (1, 8, 8) an example, pixels from 0 to 255 divided by 255" in out
-    assert file.tree["recipe"]["pruning"]["budgets"]["per_group"]["conv1"] == "conv1.*"
+    assert file.tree["recipe"]["quantization"]["training"]["target_bytes"] == {"int": [130, 13_000], "log": True}
     assert file.search.constraints == {"accuracy_drop": 0.05}
+
+
+def test_rounds_of_pruning_with_a_budget_for_each_group(begun: Run) -> None:
+    file, _, _ = begin(begun, "digits_cnn", "digits", "--rounds")
+    assert file.tree["recipe"]["pruning"]["budgets"]["per_group"]["conv1"] == "conv1.*"
+    assert file.tree["recipe"]["pruning"]["rounds"] == 6
 
 
 def test_functions_of_ones_own_and_few_photos(begun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +102,7 @@ def test_a_folder_of_hugging_face_and_photos_of_any_size(begun: Run, tmp_path: P
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
     transformers.ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(tmp_path / "vit")
     photos(tmp_path / "photos", 1200)
-    file, out, _ = begin(begun, "./vit", "./photos", "--set", "task.train.epochs=2")
+    file, out, _ = begin(begun, "./vit", "./photos", "--set", "task.train.epochs=2", "--rounds")
     assert "inputs: (3, 8, 8) an example, stretched to 8 x 8 pixels (bilinear), pixels from 0 to 255 divided" in out
     assert "vit_layers_0" in file.tree["recipe"]["pruning"]["budgets"]["per_group"]
 

@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from rdsearch.config.defaults import Kind, completed, leaves_quantizer_open, usual_space
+from rdsearch.config.defaults import Kind, completed, leaves_quantizer_open, rounds_space, usual_space
 from rdsearch.config.searchfile import check_search
 
-KIND = Kind(accuracy=True, trains=True, calibrates=True, parameters=30_000)
+KIND = Kind(accuracy=True, trains=True, calibrates=True, parameters=30_000, examples=1_300, smallest_file=20)
 
 
 @pytest.mark.parametrize(("trains", "calibrates"), list(product([True, False], repeat=2)))
@@ -20,9 +20,36 @@ def test_the_usual_space_is_one_to_search_in(trains: bool, calibrates: bool) -> 
     assert tree["recipe"] == usual_space(kind)
     assert file.tree["recipe"]["quantization"]["method"] == ("sequential" if calibrates else "uniform")
     assert chosen == [
-        f"recipe: the usual space, with {'' if trains else 'no '}retraining",
+        f"recipe: the usual space, {'training for the file' if trains else 'rounds of pruning without retraining'}",
         "search.constraints: accuracy_drop 0.05",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "passes"),
+    [
+        ({}, [120, 12_000], 40),
+        ({"examples": 54_000, "parameters": 266_610}, [1_100, 110_000], 12),
+        ({"examples": 1_280_000, "parameters": 25_557_032}, [100_000, 10_000_000], 5),
+        # A network of one's own, whose names and shapes are in the file: more than a thousandth of it.
+        ({"smallest_file": 400}, [600, 12_000], 40),
+        ({"parameters": 2_000, "smallest_file": 400}, [600, 2_400], 40),
+    ],
+)
+def test_files_are_trained_for_sizes_that_they_can_have(changes: dict[str, int], sizes: list[int], passes: int) -> None:
+    space = usual_space(replace(KIND, **changes))
+    assert space["pruning"] == {"rounds": 1, "rate": 0}
+    assert space["retrain"]["epochs"] == 0
+    assert space["quantization"]["training"]["target_bytes"] == {"int": sizes, "log": True}
+    assert space["quantization"]["training"]["epochs"] == passes
+
+
+def test_a_network_that_takes_hardly_more_than_its_names_is_pruned_in_rounds() -> None:
+    tiny = replace(KIND, parameters=300, smallest_file=400)
+    assert usual_space(tiny) == rounds_space(tiny)
+    assert rounds_space(KIND)["pruning"]["rounds"] == 6
+    _, chosen = completed({}, tiny)
+    assert chosen[0] == "recipe: the usual space, rounds of pruning with retraining"
 
 
 def test_what_a_file_says_stays_and_what_it_leaves_open_is_filled_in() -> None:
