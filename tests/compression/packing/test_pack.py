@@ -96,7 +96,7 @@ def test_re_estimation_brings_the_outputs_statistics_back(network: nn.Module) ->
     matched = difference(packed(network, step=1.0, bias_bits=16))
     unmatched = difference(packed(network, step=1.0, bias_bits=16, reestimate_batchnorm=False))
     assert matched < 5e-3 < unmatched
-    assert difference(packed(network, calibration=False, step=1.0, bias_bits=16)) == unmatched
+    assert difference(packed(network, calibration=False, step=1.0, bias_bits=16)) == pytest.approx(unmatched, rel=1e-4)
 
 
 def test_packing_changes_neither_the_network_nor_its_mode(network: nn.Module) -> None:
