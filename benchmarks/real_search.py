@@ -2,9 +2,10 @@
 
 The ready search of digits, one trial at a time: Optuna's TPE used well, as in `benchmarks.peers`; Ray Tune with
 `OptunaSearch` as its documentation writes it; this project's search with one sampler or another, which ends trials
-early and so gets five trials where the others have three, for about the same compute. All run the same rounds in the same Ray; the other set-ups' workers are kept from trial to trial as
-well, so that starting them counts for nobody. Compute is the processor time of a trial's worker from one score to the
-next. Differences are taken seed by seed to the contender of ``--against``, whose median compute counts as 1.
+early and so gets five trials where the others have three, for about the same compute. All run the same rounds in the
+same Ray; the other set-ups' workers are kept from trial to trial as well, so that starting them counts for nobody.
+Compute is the processor time of a trial's worker from one score to the next. Differences are taken seed by seed to the
+contender of ``--against``, whose median compute counts as 1.
 
 Each search's rounds are kept in ``--folder``; what is there is not run again.
 """
