@@ -19,6 +19,8 @@ POSITIONS = 2**15
 _PARTS = 32
 _ORDERS = 8
 """Orders of windows that are kept, some megabytes each: the parts of one batch have few."""
+_FEW = 4
+"""Fewer examples are not worth an order, which takes twice the memory of one example's windows."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ class Windows:
             )
         )
         shape = _Geometry(self.kernel, self.stride, self.dilation, self.groups, bool(self.spread), every, starts)
-        if math.prod(self.kernel) == 1:
+        if math.prod(self.kernel) == 1 or len(padded) < _FEW:
             return shape.windows(padded)
-        # Several times as fast as copying the windows, whose rows are a few numbers long: the order of an example's
-        # numbers is that of its windows, and the same for every example.
+        # Several times as fast as copying the windows, whose rows are a few numbers long: where an example's numbers go
+        # is the same for every example.
         order = _order(shape, tuple(padded.shape[1:]), padded.device)
         columns = order.shape[-1]
         taken = padded.flatten(1).index_select(1, order.flatten())
