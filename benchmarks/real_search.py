@@ -251,19 +251,19 @@ def point_of(row: Row, baseline: Baseline) -> OperatingPoint:
 
 
 def compare(
-    space: Path, names: Sequence[str], trials: int, seeds: Sequence[int], folder: Path
+    space: Path, names: Mapping[str, int], seeds: Sequence[int], folder: Path
 ) -> tuple[dict[str, list[Curve]], dict[str, float]]:
-    """Every contender's curves, and its compute."""
+    """Every contender's curves, and its compute, given how many trials each has."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
         (name, seed): folder / f"{name.replace(' ', '_').replace(',', '')}-{trials}-{seed}.csv"
         for seed in seeds
-        for name in names
+        for name, trials in names.items()
     }
     missing = [(key, path) for key, path in paths.items() if not path.exists()]
     with ray_session(None) if missing else contextlib.nullcontext():
         for (name, seed), path in missing:
-            write(path, run(space, name, round(trials * MORE) if name in OURS else trials, seed))
+            write(path, run(space, name, names[name], seed))
             spent = sum(row["seconds"] for row in read(path))
             print(f"  seed {seed}, {name}: {spent:.0f} trial-seconds", file=sys.stderr, flush=True)
     file = load_search_file(space)
@@ -285,7 +285,8 @@ def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--space", default="digits", help="a search file, or the name of a ready one")
-    parser.add_argument("--trials", type=int, default=30, help="of the others; ours are more")
+    parser.add_argument("--trials", type=int, default=30, help="of the others")
+    parser.add_argument("--ours", type=int, help="trials of ours; five where the others have three when not given")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--contenders", nargs="+", choices=[PLAIN, *PEERS, *OURS], default=list(DEFAULT))
@@ -296,10 +297,13 @@ def main() -> None:
     space = Path(find_space(arguments.space))
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="rdsearch-real-"))
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    curves, totals = compare(space, arguments.contenders, arguments.trials, seeds, folder)
+    ours = arguments.ours or round(arguments.trials * MORE)
+    trials = {name: ours if name in OURS else arguments.trials for name in arguments.contenders}
+    curves, totals = compare(space, trials, seeds, folder)
     total = totals[arguments.against]
     spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in totals.items())
-    print(f"{space.stem}, {arguments.trials} trials, seeds {seeds[0]} to {seeds[-1]}; trial-seconds: {spent}\n")
+    print(f"{space.stem}, {arguments.trials} trials, ours {ours}, seeds {seeds[0]} to {seeds[-1]}")
+    print(f"trial-seconds: {spent}\n")
     show(curves, total)
     print()
     show_paired(curves, total, arguments.against, expected=False)
