@@ -11,13 +11,15 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
-from benchmarks.recorded import ROUNDS, Table
+from benchmarks.recorded import ROUNDS
+from rdsearch.compression.measure import Baseline
+from rdsearch.config.searchfile import SearchFile
 from rdsearch.config.space import Choice, Domain
 from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.search.study.constraints import reference_accuracy, violations
@@ -26,11 +28,18 @@ from rdsearch.search.study.observations import representative
 Proposal = tuple[int, Mapping[str, Scalar]]
 
 
+class Searched(Protocol):
+    """Where is searched: a table, or a task."""
+
+    file: SearchFile
+    baseline: Baseline
+
+
 @dataclass
 class _Peer:
     """What is the same for all: numbers, rounds, and the point that stands for a trial."""
 
-    table: Table
+    table: Searched
     seed: int
     recipes: list[dict[str, Scalar]] = field(default_factory=list)
     rounds: dict[int, list[OperatingPoint]] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class _Peer:
         return math.log2(self.table.baseline.size_bytes / point.size_bytes)
 
 
-def optuna_peer(make: Callable[[int], BaseSampler]) -> Callable[[Table, int], _Peer]:
+def optuna_peer(make: Callable[[int], BaseSampler]) -> Callable[[Searched, int], _Peer]:
     """One of Optuna's samplers, with the constraint told."""
 
     class OptunaPeer(_Peer):
@@ -306,7 +315,7 @@ def _tpe(seed: int) -> BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
 
-PEERS: Mapping[str, Callable[[Table, int], _Peer]] = {
+PEERS: Mapping[str, Callable[[Searched, int], _Peer]] = {
     "Optuna random": optuna_peer(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
     "Optuna Sobol": optuna_peer(
         lambda seed: optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)

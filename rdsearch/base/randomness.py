@@ -33,14 +33,9 @@ def isolated_rng(seed: int) -> Iterator[None]:
     A user's network (dropout, initial weights) and transforms draw from these global generators, which is
     why a private generator alone would not make their results repeatable.
     """
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is what foreign code draws from
     python_state = random.getstate()
-    with torch.random.fork_rng(devices=devices):
-        if torch.accelerator.is_available():
-            torch.manual_seed(seed)
-        else:  # which formats the call stack for each kind of GPU that may yet come
-            torch.default_generator.manual_seed(seed)
+    with _isolated_torch(seed):
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:
@@ -48,3 +43,21 @@ def isolated_rng(seed: int) -> Iterator[None]:
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def _isolated_torch(seed: int) -> Iterator[None]:
+    if not torch.accelerator.is_available():
+        # `torch.manual_seed` would format the call stack for each kind of device that might come to be: a millisecond,
+        # twenty times a round.
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(state)
+        return
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

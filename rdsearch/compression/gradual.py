@@ -45,6 +45,7 @@ class GradualPruning(StepHook):
     ) -> None:
         self.masks = masks
         self._weights = weights
+        self._gone = _inverted(masks)
         self._prune = prune
         self._step = 0
         self._pending = planned(*counts, steps)
@@ -79,11 +80,17 @@ class GradualPruning(StepHook):
                 "(retrain.lr), and look for values that are not finite in the data"
             )
         self.masks = self._prune(self.masks, survivors, len(self._pending))
+        self._gone = _inverted(self.masks)
         self._hold()
 
     def _hold(self) -> None:
-        for name, mask in (self.masks or {}).items():
-            self._weights[name].detach().masked_fill_(~mask, 0.0)
+        for name, gone in self._gone.items():
+            self._weights[name].detach().masked_fill_(gone, 0.0)
+
+
+def _inverted(masks: Masks | None) -> dict[str, Tensor]:
+    """Once for each pruning, not at every step."""
+    return {name: ~mask for name, mask in (masks or {}).items()}
 
 
 def planned(before: int, after: int, steps: int) -> dict[int, int]:

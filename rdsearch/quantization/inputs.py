@@ -6,8 +6,10 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -15,6 +17,10 @@ from torch.utils.hooks import RemovableHandle
 POSITIONS = 2**15
 """Output positions that moments are taken over, about, in one call: more are thinned out to these."""
 _PARTS = 32
+_ORDERS = 8
+"""Orders of windows that are kept, some megabytes each: the parts of one batch have few."""
+_FEW = 4
+"""Fewer examples are not worth an order, which takes twice the memory of one example's windows."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +98,57 @@ class Windows:
             (groups, positions, columns), float32: the columns are channels by taps.
         """
         inputs = _spread(self.inputs[part].float(), self.spread)
-        windows = F.pad(inputs, [side for pair in reversed(self.padding) for side in pair])
-        dimensions = len(self.kernel)
+        padded = F.pad(inputs, [side for pair in reversed(self.padding) for side in pair])
+        starts = tuple(
+            first % min(every, max(1, (size - (taps - 1) * dilation - 1) // stride + 1))
+            for size, taps, stride, dilation in zip(
+                padded.shape[2:], self.kernel, self.stride, self.dilation, strict=True
+            )
+        )
+        shape = _Geometry(self.kernel, self.stride, self.dilation, self.groups, bool(self.spread), every, starts)
+        if math.prod(self.kernel) == 1 or len(padded) < _FEW:
+            return shape.windows(padded)
+        # Several times as fast as copying the windows, whose rows are a few numbers long: where an example's numbers go
+        # is the same for every example.
+        order = _order(shape, tuple(padded.shape[1:]), padded.device)
+        columns = order.shape[-1]
+        taken = padded.flatten(1).index_select(1, order.flatten())
+        return taken.view(len(padded), self.groups, -1, columns).transpose(0, 1).reshape(self.groups, -1, columns)
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """How windows lie in padded inputs, see `Windows`; ``flipped`` are taps in the opposite order."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    flipped: bool
+    every: int
+    starts: tuple[int, ...]
+
+    def windows(self, padded: Tensor) -> Tensor:
+        """(groups, positions, columns) of inputs (batch, channels, ...): the columns are channels by taps."""
+        windows, dimensions = padded, len(self.kernel)
         for axis in range(2, 2 + dimensions):
             dilation = self.dilation[axis - 2]
             reach = (self.kernel[axis - 2] - 1) * dilation + 1
             windows = windows.unfold(axis, reach, self.stride[axis - 2])[..., ::dilation]
-            start = first % min(every, max(1, windows.shape[axis]))
-            windows = windows[(slice(None),) * axis + (slice(start, None, every),)]
-        if self.spread:
+            windows = windows[(slice(None),) * axis + (slice(self.starts[axis - 2], None, self.every),)]
+        if self.flipped:
             windows = windows.flip(list(range(2 + dimensions, 2 + 2 * dimensions)))
         # (batch, group, channels, positions..., taps...) to (group, batch, positions..., channels, taps...)
         split = windows.reshape(len(windows), self.groups, -1, *windows.shape[2:])
         order = [1, 0, *range(3, 3 + dimensions), 2, *range(3 + dimensions, 3 + 2 * dimensions)]
-        columns = self.inputs.shape[1] // self.groups * math.prod(self.kernel)
+        columns = padded.shape[1] // self.groups * math.prod(self.kernel)
         return split.permute(order).reshape(self.groups, -1, columns)
+
+
+@lru_cache(maxsize=_ORDERS)
+def _order(geometry: _Geometry, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """(groups, positions, columns): where in an example of this shape, flattened, the numbers of its windows are."""
+    return geometry.windows(torch.arange(math.prod(shape), device=device).view(1, *shape))
 
 
 Given: TypeAlias = Rows | Windows

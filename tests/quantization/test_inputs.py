@@ -128,3 +128,14 @@ def test_a_transposed_convolution_is_thinned_out_in_no_step_with_its_stride() ->
     layer = nn.ConvTranspose2d(1, 1, 3, stride=2)
     with torch.no_grad():
         assert product_of(layer, torch.zeros(256, 1, 12, 12)).given.thinning() == 3
+
+
+@pytest.mark.parametrize(("layer", "shape"), LAYERS[2:], ids=[str(layer) for layer, _ in LAYERS[2:]])
+@pytest.mark.parametrize(("every", "first"), [(1, 0), (2, 1), (3, 7)])
+def test_examples_have_the_same_columns_together_as_alone(
+    layer: Any, shape: tuple[int, ...], every: int, first: int
+) -> None:
+    with torch.no_grad():
+        given = product_of(layer, inputs_of((7, *shape[1:]))).given
+    alone = [given.columns(slice(place, place + 1), every, first) for place in range(7)]
+    assert torch.equal(given.columns(slice(None), every, first), torch.cat(alone, dim=1))

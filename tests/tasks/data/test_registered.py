@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from rdsearch.errors import MissingDataError, TaskError
 from rdsearch.tasks import DATASETS
 from rdsearch.tasks.data.augmentation import PADDING, crop_and_flip
-from rdsearch.tasks.data.digits import digits
+from rdsearch.tasks.data.digits import digits, scans
 from rdsearch.tasks.data.mnist import fashion_mnist, mnist
 from rdsearch.tasks.downloads import without_downloads
 from rdsearch.tasks.splits import ArraySplit, Split
@@ -35,6 +36,14 @@ def test_digits_are_cut_once_and_for_all_into_1437_and_360() -> None:
     assert (len(source.train), len(test), source.classes) == (1437, 360, 10)
     assert (np.abs(np.bincount(labels_of(test)) - 36) <= 1).all()
     assert test.fingerprint == DIGITS_TEST
+
+
+def test_digits_are_those_that_scikit_learn_gives() -> None:
+    images, labels = scans()
+    expected, digits_ = load_digits(return_X_y=True)
+    assert (images.dtype, labels.dtype) == (expected.dtype, digits_.dtype)
+    assert np.array_equal(images, expected)
+    assert np.array_equal(labels, digits_)
 
 
 def test_digits_are_normalised_and_no_image_is_in_both_parts() -> None:
