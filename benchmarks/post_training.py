@@ -37,10 +37,10 @@ BATCH = 32
 LEVEL = 19
 EMBEDDING_BITS = 8
 OURS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
-    "uniform": ({"method": "uniform"}, (0.15, 0.3, 0.5, 0.8)),
-    "uniform, by sensitivity": ({"method": "uniform", "granularity": "sensitivity"}, (0.15, 0.3, 0.5, 0.8)),
-    "sequential": ({"method": "sequential"}, (0.35, 0.65, 1.1, 1.7)),
-    "sequential, by sensitivity": ({"method": "sequential", "granularity": "sensitivity"}, (0.35, 0.65, 1.1, 1.7)),
+    "uniform": ({"method": "uniform"}, (0.15, 0.3, 0.5, 0.8, 1.2)),
+    "uniform, by sensitivity": ({"method": "uniform", "granularity": "sensitivity"}, (0.15, 0.3, 0.5, 0.8, 1.2)),
+    "sequential": ({"method": "sequential"}, (0.35, 0.65, 1.1, 1.7, 2.6)),
+    "sequential, by sensitivity": ({"method": "sequential", "granularity": "sensitivity"}, (0.35, 0.65, 1.1, 1.7, 2.6)),
 }
 
 Point = tuple[int, float]
