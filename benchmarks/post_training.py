@@ -166,13 +166,13 @@ def compare(name: str, folder: Path) -> None:
         for step in steps:
             point, seconds = by_us(one, settings, step)
             curves.setdefault(label, []).append(point)
-            print(f"| {label} | {step:g} | {point[0]:,} | {point[1]:.4f} | {seconds:.1f} |", flush=True)
+            print(f"| {label} | {step:g} | {point[0]:,} | {point[1]:.5f} | {seconds:.1f} |", flush=True)
     print(
         f"\n| at the nats of | bytes | nats | {' | '.join(curves)} |\n|---|---|---|{'---|' * len(curves)}", flush=True
     )
     for label, (size, nats) in anchors(one):
         cells = [f"{bytes_at(curve, nats) / size:.2f}" for curve in curves.values()]
-        print(f"| {label} | {size:,} | {nats:.4f} | {' | '.join(cells)} |", flush=True)
+        print(f"| {label} | {size:,} | {nats:.5f} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
