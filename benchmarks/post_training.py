@@ -37,10 +37,10 @@ BATCH = 32
 LEVEL = 19
 EMBEDDING_BITS = 8
 OURS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
-    "uniform": ({"method": "uniform"}, (0.15, 0.3, 0.5, 0.8)),
-    "uniform, by sensitivity": ({"method": "uniform", "granularity": "sensitivity"}, (0.15, 0.3, 0.5, 0.8)),
-    "sequential": ({"method": "sequential"}, (0.35, 0.65, 1.1, 1.7)),
-    "sequential, by sensitivity": ({"method": "sequential", "granularity": "sensitivity"}, (0.35, 0.65, 1.1, 1.7)),
+    "uniform": ({"method": "uniform"}, (0.15, 0.3, 0.5, 0.8, 1.2)),
+    "uniform, by sensitivity": ({"method": "uniform", "granularity": "sensitivity"}, (0.15, 0.3, 0.5, 0.8, 1.2)),
+    "sequential": ({"method": "sequential"}, (0.35, 0.65, 1.1, 1.7, 2.6)),
+    "sequential, by sensitivity": ({"method": "sequential", "granularity": "sensitivity"}, (0.35, 0.65, 1.1, 1.7, 2.6)),
 }
 
 Point = tuple[int, float]
@@ -166,13 +166,13 @@ def compare(name: str, folder: Path) -> None:
         for step in steps:
             point, seconds = by_us(one, settings, step)
             curves.setdefault(label, []).append(point)
-            print(f"| {label} | {step:g} | {point[0]:,} | {point[1]:.4f} | {seconds:.1f} |", flush=True)
+            print(f"| {label} | {step:g} | {point[0]:,} | {point[1]:.5f} | {seconds:.1f} |", flush=True)
     print(
         f"\n| at the nats of | bytes | nats | {' | '.join(curves)} |\n|---|---|---|{'---|' * len(curves)}", flush=True
     )
     for label, (size, nats) in anchors(one):
         cells = [f"{bytes_at(curve, nats) / size:.2f}" for curve in curves.values()]
-        print(f"| {label} | {size:,} | {nats:.4f} | {' | '.join(cells)} |", flush=True)
+        print(f"| {label} | {size:,} | {nats:.5f} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ a small trial, which compiles the loops, go before.
 
 `--solver` times instead the choice of the levels of a layer of 512 rows of 4 608 weights, as ResNet-50 has three, by
 the compiled loops and by those of torch that a GPU takes; `--beyond` codes and decodes a file of more than 2^31 values,
-nearly all of them zero.
+nearly all of them zero; `--networks` times a trial of a ResNet-50 and of a ViT-B/16 as torchvision has them, with the
+weights that they are made with and 64 images of 224 x 224, in all instead of a million.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import rdsearch
 from benchmarks.machine import machine
 from rdsearch.coding.layout import Entry, Layout
 from rdsearch.coding.networkfile import NetworkFile, decode_file, encode_file
+from rdsearch.compression.measure import unscored_baseline
 from rdsearch.errors import TaskError
 from rdsearch.quantization.solver import descent, levels, propagation
 from rdsearch.quantization.solver.levels import choose_levels, damped, inverse_factor
@@ -47,6 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "hessian": {"pruning": {"rate": 0}, "quantization": {"method": "hessian"}},
     "sequential": {"pruning": {"rate": 0}, "quantization": {"method": "sequential"}},
 }
+NETWORKS = ("resnet50", "vit_b_16")
 MILLION = 1_000_000
 NETWORK_MB = 4.0
 """Of a million float32 weights."""
@@ -135,6 +138,28 @@ def trial(recipe: str, step: float, millions: float, checkpoint: Path | None) ->
     settings = settings | {"quantization": settings["quantization"] | {"step": step, "calibration": EXAMPLES}}
     *_, last = rdsearch.compress(task(millions, checkpoint), settings | {"retrain": {"epochs": 0}})
     return last.data or b""
+
+
+def known(name: str, recipe: str, step: float) -> None:
+    """Print the line of a network that others have made, untrained."""
+    from torchvision import models
+
+    trial(recipe, step, 0.1, None)
+    network = models.get_model(name)
+    images = np.random.default_rng(0).standard_normal((2 * EXAMPLES, 3, 224, 224)).astype(np.float32)
+    data = images, np.arange(2 * EXAMPLES) % CLASSES
+    given = rdsearch.Task(network=network, train=data, validation=(images[:EXAMPLES], data[1][:EXAMPLES]))
+    settings = RECIPES[recipe]
+    settings = settings | {"quantization": settings["quantization"] | {"step": step, "calibration": EXAMPLES}}
+    baseline = unscored_baseline(given)
+    started, begun = time.process_time(), time.perf_counter()
+    with peak() as most:
+        *_, last = rdsearch.compress(given, settings | {"retrain": {"epochs": 0}}, device="cpu", baseline=baseline)
+    seconds, wall = time.process_time() - started, time.perf_counter() - begun
+    weights = sum(parameter.numel() for parameter in network.parameters()) / MILLION
+    bits = 8 * last.size_bytes / weights / MILLION
+    print(f"| {name} | {weights:.0f} M | {recipe} | {last.size_bytes:,} | {bits:.2f} ", end="")
+    print(f"| {seconds:.0f} s | {wall:.0f} s | {most[0]:.0f} MB |", flush=True)
 
 
 def one(folder: Path, recipe: str, step: float, millions: float) -> None:
@@ -231,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--solver", action="store_true", help="time the levels of one large layer, and nothing else")
     parser.add_argument("--rows", type=int, default=512, help="of that layer")
     parser.add_argument("--beyond", action="store_true", help="code a file of more than 2^31 values, and nothing else")
+    parser.add_argument("--networks", nargs="*", help="time trials of these networks of torchvision, and nothing else")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -247,6 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             solver(options.rows)
         else:
             beyond()
+        return
+    if options.networks is not None:
+        print("| network | weights | recipe | bytes | bits a weight | processor | wall | memory |")
+        print("|---|---|---|---|---|---|---|---|", flush=True)
+        for name in options.networks or NETWORKS:
+            for recipe in options.recipes:
+                known(name, recipe, options.step)
         return
     print("| weights | recipe | bytes | bits a weight | processor / M | wall | memory / M | decode / M | memory / M |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import nn
@@ -16,12 +18,32 @@ from rdsearch.tasks.splits import Split
 from rdsearch.tasks.task import Task
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What decides, besides task and seed, on the calibration inputs, and on the network that they are put into.
+
+    Attributes:
+        count: Inputs that are drawn as a sample; ``None`` for the few that come first.
+        folded: Whether batch normalisation is folded before.
+    """
+
+    count: int | None
+    folded: bool
+
+
+def calibration_of(network: nn.Module, recipe: Recipe) -> Calibration:
+    """What a recipe says of the calibration inputs of a network."""
+    settings = recipe.quantization
+    matched = settings.reestimate_batchnorm and bool(batchnorm_layers(network))
+    looks = matched or needs_calibration(settings.method)
+    return Calibration(settings.calibration if looks else None, settings.fold_batchnorm)
+
+
 def calibration_inputs(task: Task, network: nn.Module, recipe: Recipe, seed: int, device: torch.device) -> list[Inputs]:
     """One batch of training inputs, a small one where no more than a few are looked at; the same in every round."""
-    settings = recipe.quantization
-    matched = settings.reestimate_batchnorm and batchnorm_layers(network)
-    if matched or needs_calibration(settings.method):
-        return [training_inputs(task, settings.calibration, seed, device)]
+    count = calibration_of(network, recipe).count
+    if count is not None:
+        return [training_inputs(task, count, seed, device)]
     # Not a subset, which a loader that can only be iterated does not have.
     return [
         next(inputs for inputs, _ in task.train.batches(EXAMPLES, device=device, generator=np.random.default_rng(seed)))

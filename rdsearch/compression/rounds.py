@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.device import checked_device
 from rdsearch.base.randomness import checked_seed, isolated_rng
-from rdsearch.compression.calibration import calibration_inputs, training_inputs
+from rdsearch.compression.calibration import Calibration, calibration_inputs, calibration_of, training_inputs
 from rdsearch.compression.checkpoint import Checkpoint
 from rdsearch.compression.gradual import GradualPruning
 from rdsearch.compression.kind import with_quantizer
@@ -29,6 +29,7 @@ from rdsearch.points.point import OperatingPoint, Scalar
 from rdsearch.pruning.prune import all_alive, most_survivors, prune, require_possible
 from rdsearch.pruning.schedules import survivors_after
 from rdsearch.pruning.weights import nothing_to_prune, prunable_weights
+from rdsearch.quantization.findings import Findings
 from rdsearch.retraining.rate.draft import Draft
 from rdsearch.retraining.rate.training import FileTraining
 from rdsearch.retraining.retrain import distillation_hooks, retrain
@@ -95,6 +96,7 @@ def rounds(
     embed_recipe: bool = False,
     drafts: Callable[[int], Draft] | None = None,
     checkpoints: bool = True,
+    shared: Callable[[Calibration], Findings] | None = None,
 ) -> Iterator[tuple[OperatingPoint, Checkpoint | None]]:
     """`compress` with a checkpoint beside every operating point, and able to go on ``after`` one.
 
@@ -112,6 +114,7 @@ def rounds(
         embed_recipe: Store the recipe in every file.
         drafts: From a round's number to what keeps the state of a long training within it.
         checkpoints: Without them, which take as much memory as the network, the last round may use it up.
+        shared: From what the calibration inputs are to what is known of the task's dense network by them.
     """
     task = task.for_search()
     place, seed = checked_device(device), checked_seed(seed)
@@ -129,6 +132,9 @@ def rounds(
         masks = _prune_and_retrain(task, network, masks, recipe, number, seed, place)
         with isolated_rng(_seeds(seed, number)[3]):  # a network may draw at random wherever it is run
             inputs = calibration_inputs(task, network, recipe, seed, place)
+            untrained = recipe.retrain.epochs == 0 or task.loss is None
+            is_dense = number == 1 and not recipe.pruning.removes and untrained
+            known = shared(calibration_of(network, recipe)) if shared is not None and is_dense else Findings()
             data = _packed(
                 partial(
                     pack,
@@ -139,6 +145,7 @@ def rounds(
                     recipe=recipe.cut(number).as_dict() if embed_recipe else None,
                     train_levels=_level_trainer(task, recipe, number, seed, place, drafts(number) if drafts else None),
                     keep=keep or settings.target_bytes is not None,
+                    findings=known,
                 ),
                 settings,
                 _seeds(seed, number)[3],

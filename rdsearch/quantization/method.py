@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.network.inputs import Inputs
 from rdsearch.quantization.batchnorm import match_statistics
+from rdsearch.quantization.findings import Findings
 from rdsearch.quantization.uniform import Quantized, dequantize
 
 
@@ -31,6 +32,7 @@ class Work:
         plain: Names of weights that are rounded to nearest whatever the method.
         batches: Calibration inputs on the network's device; empty where nobody needs them.
         match_batchnorm: Whether batch normalisation is matched to the float network's statistics.
+        findings: What is known of ``network`` by ``batches`` already; methods may look there, and add to it.
     """
 
     network: nn.Module
@@ -42,6 +44,7 @@ class Work:
     plain: frozenset[str] = frozenset()
     batches: Sequence[Inputs] = ()
     match_batchnorm: bool = True
+    findings: Findings = field(default_factory=Findings)
 
     def weights(self) -> dict[str, Tensor]:
         """The float weights to be quantised, by name."""

@@ -62,6 +62,12 @@ class Moments:
         self._y[where] += outputs.to(self._device, torch.float64).sum(1)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that they take."""
+        kept = (self._xx, self._x, self._count, self._yx, self._y)
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+
+    @property
     def input_mean(self) -> Tensor:
         """(groups, columns), float64; so with what follows, 0 in a group without inputs."""
         return self._mean(self._x)

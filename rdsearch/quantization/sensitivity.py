@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from rdsearch.base.network.inputs import Inputs, count_examples, in_parts, some_
 from rdsearch.base.network.modes import outputs_of
 from rdsearch.base.randomness import isolated_rng
 from rdsearch.errors import QuantizationError
+from rdsearch.quantization.findings import Findings
 
 EXPONENT = 0.75
 """Of the ratio of two steps' theory, which has them at a high rate: coarse steps want to be a little less apart.
@@ -33,7 +35,16 @@ EXAMPLES, AT_A_TIME = 256, 16
 """Examples that are looked at, at most, and those that share a backward pass."""
 
 
-def sensitive_steps(network: nn.Module, shared: Mapping[str, float], calibration: Sequence[Inputs]) -> dict[str, float]:
+class Losses(dict[str, float]):
+    """Of each weight what an error of 1 in one of its surviving values adds to the outputs' squared error."""
+
+    nbytes = 0
+    """A few numbers."""
+
+
+def sensitive_steps(
+    network: nn.Module, shared: Mapping[str, float], calibration: Sequence[Inputs], findings: Findings | None = None
+) -> dict[str, float]:
     """The step of each weight.
 
     The geometric mean over all surviving weights is that of the steps given. A weight that no output depends on keeps
@@ -43,6 +54,7 @@ def sensitive_steps(network: nn.Module, shared: Mapping[str, float], calibration
         network: Float weights, pruned ones exactly zero; not changed.
         shared: Name of each weight to the step that it would have, were nothing known of its sensitivity.
         calibration: Inputs on the network's device.
+        findings: What is known of the network by these inputs already.
 
     Raises:
         QuantizationError: There are no inputs, or outputs or derivatives are not finite, or there are no derivatives.
@@ -51,7 +63,9 @@ def sensitive_steps(network: nn.Module, shared: Mapping[str, float], calibration
         raise QuantizationError(
             "quantization.granularity: sensitivity looks at outputs, and there are no calibration inputs"
         )
-    losses = sensitivities(network, list(shared), calibration[0])
+    names = tuple(shared)
+    find = partial(sensitivities, network, names, calibration[0])
+    losses = (findings or Findings()).get(("sensitivities", names), network, find)
     sizes = {name: int(torch.count_nonzero(network.get_parameter(name).detach())) for name in shared}
     # Of an error of one shared step each.
     logs = {name: math.log(loss * shared[name] ** 2) for name, loss in losses.items() if loss and shared[name]}
@@ -61,7 +75,7 @@ def sensitive_steps(network: nn.Module, shared: Mapping[str, float], calibration
     return {name: step * min(max(factors.get(name, 1.0), 1 / FARTHEST), FARTHEST) for name, step in shared.items()}
 
 
-def sensitivities(network: nn.Module, names: Sequence[str], inputs: Inputs) -> dict[str, float]:
+def sensitivities(network: nn.Module, names: Sequence[str], inputs: Inputs) -> Losses:
     """What an error of 1 in one surviving value of a weight adds to the outputs' squared error, on average.
 
     Args:
@@ -85,7 +99,7 @@ def sensitivities(network: nn.Module, names: Sequence[str], inputs: Inputs) -> d
     if not torch.isfinite(found).all():
         raise QuantizationError("the network's outputs are NaN or infinite in calibration; check the network")
     counts = [max(1, int(mask.sum())) * count_examples(few) for mask in alive]
-    return {name: float(one) / count for name, one, count in zip(names, found, counts, strict=True)}
+    return Losses({name: float(one) / count for name, one, count in zip(names, found, counts, strict=True)})
 
 
 def _probe(network: nn.Module, inputs: Inputs, number: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.network.inputs import Inputs
 from rdsearch.base.patterns import matches
+from rdsearch.quantization.findings import Findings
 from rdsearch.quantization.sensitivity import sensitive_steps
 from rdsearch.quantization.uniform import survivor_rms
 
@@ -23,6 +24,7 @@ def steps_of(
     plain: Collection[str],
     plain_step: float,
     calibration: Sequence[Inputs] = (),
+    findings: Findings | None = None,
 ) -> tuple[dict[str, float], frozenset[str]]:
     """The step of each weight, and which weights are rounded to nearest.
 
@@ -36,6 +38,7 @@ def steps_of(
         plain: Patterns of the weights that are rounded to nearest.
         plain_step: Their step, in units of the root mean square of each one's own survivors.
         calibration: Inputs on the network's device, for ``sensitivity``.
+        findings: What is known of the network by these inputs already.
 
     Raises:
         QuantizationError: ``sensitivity`` has no inputs, or finds outputs that are not finite.
@@ -46,7 +49,7 @@ def steps_of(
     rounded = frozenset(name for name in names if any(matches(name, pattern) for pattern in plain))
     others = {name: step * (own[name] if granularity == "tensor" else shared) for name in names if name not in rounded}
     if granularity == "sensitivity":
-        others = sensitive_steps(network, others, calibration)
+        others = sensitive_steps(network, others, calibration, findings)
 
     def step_of(name: str) -> float:
         if name in rounded:

@@ -18,7 +18,7 @@ from rdsearch.quantization.moments import Moments
 from rdsearch.quantization.operations import Product
 from rdsearch.quantization.solver.solve import solve
 from rdsearch.quantization.uniform import Quantized
-from rdsearch.quantization.watch import Use, Watch
+from rdsearch.quantization.watch import Seen, Use
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,22 @@ def solved(work: Work, treated: Treated, moments: Moments) -> Quantized:
     return solve(work, treated.name, treated.form, treated.weight, treated.bias, moments, treated.restored)
 
 
-def treated_weights(work: Work, watch: Watch) -> dict[str, Treated]:
+def treated_weights(work: Work, seen: Seen) -> dict[str, Treated]:
     """The weights of the float network that can be treated by their inputs, in the order in which they are used.
 
     Args:
         work: What is quantised.
-        watch: Has seen the float network run.
+        seen: What the float network was seen to do.
     """
     weights = work.weights()
-    counts = {name: sum(use.biases == {name} for use in watch.uses.values()) for name in _biases(watch)}
+    counts = {name: sum(use.biases == {name} for use in seen.uses.values()) for name in _biases(seen)}
     found: dict[str, Treated] = {}
-    for name, use in watch.uses.items():
+    for name, use in seen.uses.items():
         if use.form is None or name in work.plain:
             continue
         bias = next(iter(use.biases)) if len(use.biases) == 1 else None
         bias = bias if bias is not None and counts[bias] == 1 and work.network.get_parameter(bias).dim() == 1 else None
-        restored = bias is not None or (work.match_batchnorm and _normalised(use, watch.normalisations))
+        restored = bias is not None or (work.match_batchnorm and _normalised(use, seen.normalisations))
         found[name] = Treated(name, weights[name], use.form, bias, restored, use.calls)
     return found
 
@@ -94,8 +94,8 @@ def why_not(use: Use | None) -> str:
     return "used as different matrices"
 
 
-def _biases(watch: Watch) -> set[str]:
-    return {bias for use in watch.uses.values() for bias in use.biases if bias is not None}
+def _biases(seen: Seen) -> set[str]:
+    return {bias for use in seen.uses.values() for bias in use.biases if bias is not None}
 
 
 def _normalised(use: Use, normalisations: Mapping[str, int]) -> bool:

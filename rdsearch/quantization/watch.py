@@ -49,6 +49,19 @@ class Use:
         return next(iter(self.forms)) if len(self.forms) == 1 and not self.otherwise else None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a network was seen to do.
+
+    Attributes:
+        uses: By name, of the weights that were met, in the order in which they were.
+        normalisations: How often each batch normalisation ran.
+    """
+
+    uses: Mapping[str, Use]
+    normalisations: Mapping[str, int]
+
+
 Look = Callable[[str, Product], None]
 """Called with a weight's name and a product before it is computed; may change the weight's values."""
 
@@ -96,6 +109,11 @@ class Watch(TorchFunctionMode):
         if isinstance(output, Tensor):
             self._outputs.update(dict.fromkeys(found, weakref.ref(output)))
         return output
+
+    @property
+    def seen(self) -> Seen:
+        """What it has seen so far, without the network."""
+        return Seen(self.uses, self.normalisations)
 
     def normalises(self, layer: str, inputs: Tensor) -> None:
         """Take note of what a batch normalisation is given."""

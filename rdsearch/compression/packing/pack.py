@@ -23,6 +23,7 @@ from rdsearch.compression.packing.quantize import Decoded, quantize
 from rdsearch.compression.packing.sizes import Sizes
 from rdsearch.compression.packing.unread import forget_unread
 from rdsearch.config.recipe import QuantizationRecipe
+from rdsearch.quantization.findings import Findings
 from rdsearch.quantization.folding import folded
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.retraining.rate.state import FileLevels, Size
@@ -43,6 +44,7 @@ def pack(
     recipe: Mapping[str, Any] | None = None,
     train_levels: LevelTrainer | None = None,
     keep: bool = True,
+    findings: Findings | None = None,
 ) -> bytes:
     """The ``.rdz`` file of a network.
 
@@ -57,6 +59,7 @@ def pack(
         train_levels: Trains the levels that the method has chosen, before they are coded.
         keep: Whether the network is needed afterwards. Where it is not, and nothing compares it with the decoded one,
             its memory serves for that.
+        findings: What is known of the network, folded where the settings say so, by these inputs already.
 
     Raises:
         QuantizationError: A weight is not finite, the step is too small, the method lacks calibration inputs, or
@@ -75,7 +78,7 @@ def pack(
     require_weights(settings.plain, names, vectors, "quantization.plain")
     require_weights(settings.step_multipliers, names, vectors, "quantization.step_multipliers")
     spare = not keep and train_levels is None and settings.quality_layers == 1
-    decoded = quantize(network, names, fresh_network, settings, calibration, in_place=spare)
+    decoded = quantize(network, names, fresh_network, settings, calibration, in_place=spare, findings=findings)
     decoded = forget_unread(decoded, few)
 
     in_file = partial(contents, layout=layout, bias_bits=settings.bias_bits, network_id=network_id, recipe=recipe)

@@ -12,6 +12,7 @@ from rdsearch.base.network.inputs import Inputs
 from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.quantization import METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers
+from rdsearch.quantization.findings import Findings
 from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.steps import steps_of
 from rdsearch.quantization.uniform import Quantized
@@ -43,6 +44,7 @@ def quantize(
     calibration: Sequence[Inputs],
     *,
     in_place: bool = False,
+    findings: Findings | None = None,
 ) -> Decoded:
     """Choose the levels of a network's weights.
 
@@ -54,11 +56,13 @@ def quantize(
         calibration: Inputs on the network's device, for methods that look at the inputs of layers, and for matching
             batch normalisation.
         in_place: Whether the network itself becomes the decoded one, where nothing looks at its float weights later.
+        findings: What is known of the network by these inputs already.
 
     Raises:
         QuantizationError: A weight is not finite, the step is too small, or the method lacks calibration inputs.
         PruningError: A pattern of ``settings.plain`` or ``settings.step_multipliers`` matches no weight.
     """
+    findings = findings or Findings()
     apart = not in_place or not METHODS.is_own(settings.method) or _is_matched(network, settings)
     coarse = (copied(network, fresh_network) if apart else network).eval()
     steps, plain = steps_of(
@@ -70,6 +74,7 @@ def quantize(
         plain=settings.plain,
         plain_step=settings.plain_step,
         calibration=calibration,
+        findings=findings,
     )
     work = Work(
         network,
@@ -81,6 +86,7 @@ def quantize(
         plain=plain,
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,
+        findings=findings,
     )
     return Decoded(coarse, METHODS.load(settings.method)(work))
 

@@ -97,7 +97,7 @@ class _Observed:
         finally:
             for handle in handles:
                 handle.remove()
-        self.treated = treated_weights(work, watch)
+        self.treated = treated_weights(work, watch.seen)
         self.wanted = {name: self.wanted.get(name, []) for name in self.treated}
 
 

@@ -274,6 +274,7 @@ def _run(
         file.search.patience,
         places.gpu,
         taken_by_others(),
+        folder.read_manifest()["task_fingerprint"],
     )
     search = Tracked(file.name, folder.identity or file.name, folder.path)
     with tracked(file.search.trackers, search, console) as trackers, Screen(progress, console) as screen:

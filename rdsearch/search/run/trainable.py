@@ -6,15 +6,17 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from rdsearch.compression.calibration import Calibration
 from rdsearch.compression.measure import Baseline
 from rdsearch.compression.rounds import rounds
 from rdsearch.config.space import RecipeSpace
 from rdsearch.errors import RdsearchError, SearchError
 from rdsearch.points.point import OperatingPoint, Scalar
+from rdsearch.quantization.findings import Findings
 from rdsearch.search.run.device import claim_device
 from rdsearch.search.store.places import Place
 from rdsearch.search.store.rounds import Outcome, RoundStore
@@ -46,6 +48,7 @@ class TrialContext:
         patience: Rounds in a row past the accuracy constraint after which a trial ends.
         gpu: Share of a GPU that a trial has; 0 where the cluster has none.
         taken: Bytes of GPUs that no trial can have, see `taken_by_others`.
+        fingerprint: The task's.
     """
 
     task: Task
@@ -58,6 +61,19 @@ class TrialContext:
     patience: int | None = None
     gpu: float = 0.0
     taken: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    def findings(self, device: str, calibration: Calibration) -> Findings:
+        """What this worker's trials before have found out about the dense network; nothing without a fingerprint."""
+        if self.fingerprint is None:
+            return Findings()
+        return _findings(self.fingerprint, self.seed, device, self.threads, calibration)
+
+
+@lru_cache(maxsize=2)
+def _findings(fingerprint: str, seed: int, device: str, threads: int, calibration: Calibration) -> Findings:
+    """Of all that they depend on. A worker runs one trial after another, and keeps the latest."""
+    return Findings()
 
 
 def trial_points(
@@ -93,6 +109,7 @@ def trial_points(
             after=checkpoint,
             parameters=parameters,
             drafts=partial(store.draft, number),
+            shared=partial(context.findings, device),
         ):
             last = point.round == recipe.pruning.rounds
             done[point.round - 1 :] = [store.publish(number, point, None if last else after)]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rdsearch.compression.measure import Baseline, measure_baseline
 from rdsearch.config.space import parse_space
 from rdsearch.errors import SearchError
+from rdsearch.quantization import sensitivity
+from rdsearch.quantization.methods import hessian
 from rdsearch.search.run.trainable import TrialContext, trial_points
 from rdsearch.search.store.rounds import RoundStore
 from rdsearch.tasks.task import Task
@@ -129,3 +134,83 @@ def test_trial_whose_accuracy_has_fallen_past_the_constraint_ends_there(context:
     (context.store / "00000" / "outcome.json").unlink()
     assert [point.round for point in trial_points(strict, 0, PARAMETERS, "cpu")] == [1, 2]
     assert store.outcome(0) == outcome
+
+
+AFTER_TRAINING: dict[str, Any] = {
+    "pruning": None,
+    "retrain": None,
+    "quantization": {
+        "method": "hessian",
+        "granularity": "sensitivity",
+        "step": {"float": [0.5, 4.0]},
+        "rate_weight": {"float": [0.0, 0.1]},
+        "calibration": 64,
+    },
+}
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What trials look for in the block."""
+    seen: list[str] = []
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            seen.append(name)
+            return function(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sensitivity, "sensitivities", watched("sensitivities", sensitivity.sensitivities))
+        patch.setattr(hessian, "_observe", watched("moments", hessian._observe))
+        yield seen
+
+
+def files(context: TrialContext, recipe: dict[str, Any]) -> list[bytes]:
+    """Of three trials of one worker."""
+    space, problems = parse_space(recipe, "test")
+    assert not problems
+    context = replace(context, space=space, store=Path(context.store).parent / str(context.fingerprint))
+    parameters = [
+        {name: domain.at(0.2 + 0.3 * number) for name, domain in space.parameters.items()} for number in range(3)
+    ]
+    points = [point for number, one in enumerate(parameters) for point in trial_points(context, number, one, "cpu")]
+    return [point.path.read_bytes() for point in points if point.path is not None]
+
+
+def test_trials_of_a_worker_share_what_they_find_out_about_the_dense_network(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counted(monkeypatch) as apart:
+        expected = files(context, AFTER_TRAINING)
+    assert apart == 3 * ["sensitivities", "moments"]
+    with counted(monkeypatch) as shared:
+        found = files(replace(context, fingerprint="shared"), AFTER_TRAINING)
+    assert shared == ["sensitivities", "moments"]
+    assert found == expected
+    assert len(set(found)) == 3
+
+
+def test_trials_that_look_at_other_inputs_or_other_networks_share_nothing(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[dict[str, Any]] = [
+        AFTER_TRAINING | {"quantization": AFTER_TRAINING["quantization"] | {"calibration": {"int": [32, 64]}}},
+        AFTER_TRAINING | {"pruning": {"rounds": 1, "rate": {"float": [0.1, 0.5]}}},
+        AFTER_TRAINING | {"retrain": {"epochs": 1, "lr": {"float": [1e-4, 1e-3]}}},
+    ]
+    for number, recipe in enumerate(others):
+        with counted(monkeypatch) as seen:
+            files(replace(context, fingerprint=f"other {number}"), recipe)
+        assert seen == 3 * ["sensitivities", "moments"]
+
+
+def test_trial_of_a_given_size_finds_out_once_what_holds_for_all_steps(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = AFTER_TRAINING | {"quantization": AFTER_TRAINING["quantization"] | {"target_bytes": 3000}}
+    with counted(monkeypatch) as seen:
+        sizes = [len(data) for data in files(context, recipe)]
+    assert seen == 3 * ["sensitivities", "moments"]
+    assert all(0 < size <= 3000 for size in sizes)
