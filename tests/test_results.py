@@ -55,7 +55,10 @@ def test_published_files_have_the_accuracies_of_their_table(published: Path) -> 
 
     if "RDSEARCH_DATA" not in os.environ:
         pytest.skip("needs the data in RDSEARCH_DATA")
-    task = task_of(SearchFolder.open(published).search_file())
+    file = SearchFolder.open(published).search_file()
+    if file.task is not None and "/" in file.task.dataset and not Path(file.task.dataset).exists():
+        pytest.skip(f"needs {file.task.dataset}, which is in no data set's folder")
+    task = task_of(file)
     test: Split = task.test_split()
     for point in list(front_of(published))[:: max(1, len(front_of(published)) // 4)]:
         network = rdsearch.load(point.path or b"", into=task.fresh_network())
