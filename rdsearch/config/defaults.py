@@ -71,9 +71,9 @@ FILE: dict[str, Any] = {
 }
 """The space of training for the file, without its quantiser and what depends on the task.
 
-Searches over it end with larger hypervolumes than searches over rounds of pruning: 0.43 against 0.38 on digits (24 trials
-each of what ``rdsearch init`` writes, with and without ``--rounds``, a trial taking twice as long), 0.23 against 0.15 on
-LeNet-300-100 (the searches in results/, in two thirds of the trials' seconds).
+Searches over it end with larger hypervolumes than searches over rounds of pruning: 0.43 against 0.38 on digits (24
+trials each of what ``rdsearch init`` writes, with and without ``--rounds``, a trial taking twice as long), 0.23 against
+0.15 on LeNet-300-100 (the searches in results/, in two thirds of the trials' seconds).
 """
 TAUGHT: dict[str, Any] = {"distillation": {"weight": {"choice": [0.0, 0.7]}}}
 """What retraining gets besides where the score is an accuracy: a teacher halves the drop of a ResNet-20 at 22 kB."""
