@@ -17,7 +17,11 @@ from rdsearch.tasks.task import Task
 from tests.commands import Run
 
 PAGE = Path(__file__).parent.parent / "docs" / "quickstart.md"
-TINY = {"search": ["--trials", "2", "--set", "recipe.pruning.rounds=2", "--set", "resources.concurrent=1"]}
+TRAINED = "recipe.quantization.training"
+TINY = {
+    "search": "--trials 2 --set resources.concurrent=1 "
+    f"--set {TRAINED}.target_bytes=2000 --set {TRAINED}.epochs=10".split()
+}
 """What makes a command of the page short."""
 
 
@@ -41,10 +45,7 @@ def test_the_quick_start_leads_from_an_own_network_to_a_folder_that_runs_alone(
         said[command] = out
         if command == "init":
             written = load_search_file(tmp_path / "mine.yaml")
-            assert written.tree["recipe"]["pruning"]["budgets"]["per_group"] == {
-                "linear_0": "0",
-                "linear_2": "2",
-            }
+            assert written.tree["recipe"]["quantization"]["training"]["target_bytes"]["log"] is True
             assert "for 40 trials here" in out
     assert "shipped: " in said["ship"]
     # Its test split, in numbers from 0 to 1 as the network was trained on.
