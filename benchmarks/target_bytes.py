@@ -21,7 +21,7 @@ from benchmarks.given import given_task, task_parser
 from benchmarks.machine import machine
 from benchmarks.retraining import FILE_RECIPE, merged
 from rdsearch.compression.measure import measure_baseline
-from rdsearch.compression.packing import pack
+from rdsearch.compression.packing import order
 from rdsearch.compression.packing.order import Order
 from rdsearch.compression.rounds import compress
 from rdsearch.quantization import METHODS
@@ -36,7 +36,7 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     "slicing": lambda: patch.object(Trained, "cut", lambda self: None),
     "rows and columns": lambda: patch.object(coded, "priced", lambda values, axes: priced(values, None)),
     "learnt steps": lambda: patch.object(coded, "STEP_LR", 0.0),
-    "order of channels": lambda: patch.object(pack, "cheapest_order", lambda *_: Order()),
+    "order of channels": lambda: patch.object(order, "order_of", lambda *_: Order()),
     "a steep start": lambda: patch.object(steering, "POWER", (2.0, 2.0)),
 }
 """What is left out; augmentation is a setting."""
