@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from benchmarks import target_bytes
-from benchmarks.retraining import FOR_THE_FILE, ROWS, main, merged, recipes_of, size_on_front
+from benchmarks.retraining import FILE_RECIPE, FOR_THE_FILE, ROWS, main, merged, recipes_of, size_on_front
+from rdsearch.compression.loading import decode
+from rdsearch.compression.rounds import compress
 from rdsearch.config.recipe import Recipe
 from rdsearch.points.point import OperatingPoint
 from rdsearch.retraining.settings import LevelTraining
+from rdsearch.tasks.loading import load_task
+from rdsearch.tasks.settings import TaskConfig
 
 
 def point(size_bytes: int, accuracy: float) -> OperatingPoint:
@@ -54,11 +58,11 @@ def test_target_bytes_prints_a_row_a_size(monkeypatch: pytest.MonkeyPatch, capsy
     given = "--targets 1500 --epochs 1 --method rate_aware --bias-bits 4 --distillation 0.5"
     seen = []
 
-    def compress(task: object, recipe: dict[str, Any], **options: object) -> list[OperatingPoint]:
+    def compressed(task: object, recipe: dict[str, Any], **options: object) -> list[OperatingPoint]:
         seen.append(Recipe.model_validate(recipe))
         return [point(1490, 0.9)]
 
-    monkeypatch.setattr(target_bytes, "compress", compress)
+    monkeypatch.setattr(target_bytes, "compress", compressed)
     monkeypatch.setattr(sys, "argv", ["target_bytes", *given.split()])
     target_bytes.main()
     assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["-", "0", "1,500", "1,490", "-0.67%"]
@@ -66,3 +70,13 @@ def test_target_bytes_prints_a_row_a_size(monkeypatch: pytest.MonkeyPatch, capsy
     assert (recipe.quantization.method, recipe.quantization.bias_bits) == ("rate_aware", 4)
     assert recipe.retrain.distillation.weight == 0.5
     assert recipe.quantization.training == LevelTraining(epochs=1, target_bytes=1500, augmentation=0.3)
+
+
+@pytest.mark.parametrize("left_out", [None, "order of channels"])
+def test_a_file_that_is_trained_without_an_order_has_none_and_its_size_all_the_same(left_out: str | None) -> None:
+    task = load_task(TaskConfig(network="digits_cnn", dataset="digits"))
+    training = {"quantization": {"training": {"target_bytes": 4000, "epochs": 2}}}
+    with target_bytes.without(left_out):
+        (found,) = compress(task, merged(FILE_RECIPE, training), device="cpu")
+    assert bool(decode(found.data).ordered) == (left_out is None)
+    assert 3600 < found.size_bytes <= 4000
