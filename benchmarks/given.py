@@ -21,7 +21,12 @@ def task_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--imagenet-statistics", action="store_true", help="normalise images by ImageNet's mean and std"
     )
-    parser.add_argument("--validation", type=int, default=360, help="images cut from the training split")
+    parser.add_argument(
+        "--validation",
+        type=int,
+        default=360,
+        help="images cut from the training split; 0 where the data set brings a validation split",
+    )
     return parser
 
 
@@ -32,7 +37,7 @@ def given_task(arguments: argparse.Namespace) -> Task:
             network=arguments.network,
             dataset=arguments.dataset,
             checkpoint=arguments.checkpoint,
-            validation=arguments.validation,
+            validation=arguments.validation or None,
             options={"dataset": IMAGENET if arguments.imagenet_statistics else {}},
         )
     )

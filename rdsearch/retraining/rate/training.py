@@ -21,7 +21,7 @@ from rdsearch.quantization.uniform import Quantized
 from rdsearch.retraining.augmentation import Augmented
 from rdsearch.retraining.rate.draft import Draft
 from rdsearch.retraining.rate.state import FileLevels, Size, Trained
-from rdsearch.retraining.rate.steering import EVERY, Steering, target_of
+from rdsearch.retraining.rate.steering import EVERY, Steering, annealed, target_of
 from rdsearch.retraining.settings import LevelTraining
 from rdsearch.tasks.splits import Batch, Split
 from rdsearch.tasks.task import Task
@@ -166,7 +166,7 @@ class _Run:
         value.backward()  # type: ignore[no-untyped-call]
         if step == 0:
             steering.measured(trained.measure(), float(trained.coded.bits()))
-        factor = 0.5 * (1 + math.cos(math.pi * step / self._steps))
+        factor = annealed(step / self._steps)
         factor *= min(1.0, (step + 1) / max(1.0, min(WARM_UP, self._steps / 10)))
         if step % EVERY == 0:
             steering.look(trained.coded.mean_gradient())

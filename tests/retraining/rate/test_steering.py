@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 
-from rdsearch.retraining.rate.steering import AHEAD, EVERY, FIRST_PRICE, MARGIN, POWER, RAMP, SLOPE, Steering
+from rdsearch.retraining.rate.steering import (
+    AHEAD,
+    EVERY,
+    FIRST_PRICE,
+    MARGIN,
+    POWER,
+    RAMP,
+    SLOPE,
+    URGENT,
+    Steering,
+    annealed,
+)
 
 CPU = torch.device("cpu")
 
@@ -60,3 +72,17 @@ def test_a_fixed_price_stays() -> None:
     steering = started(None, weight=3.0)
     steering.correct(torch.tensor(1e6), 700)
     assert float(steering.price) == 6.0
+
+
+def test_what_is_left_falls_as_the_learning_rate_does_and_an_error_weighs_more() -> None:
+    steering, target = started(), 1000 * MARGIN
+    for step in (700, 850, 950):
+        share = annealed(step / 1000) / annealed(RAMP)
+        assert steering.goal(step) == pytest.approx(target * (1 + SLOPE * share))
+    prices = []
+    for step in (600, 800, 990):
+        steering = started()
+        steering.correct(torch.tensor(8 * (1.005 * steering.goal(step) - 100)), step)
+        prices.append(math.log(float(steering.price) / (2.0 * FIRST_PRICE)))
+    assert prices[1] / prices[0] == pytest.approx(annealed(RAMP) / annealed(0.8), rel=1e-3)
+    assert prices[2] / prices[0] == pytest.approx(URGENT, rel=1e-3)
