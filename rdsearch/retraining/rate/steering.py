@@ -42,7 +42,7 @@ FIRST_PRICE = 0.1
 MEMORY = ADAM_BETAS[1] ** EVERY
 """Of that mean between two corrections: that of Adam's denominators."""
 BOUNDS = 1e-4, 1e3
-SLOPE = 0.06
+SLOPE = 0.08
 """What is left to fall after that, of the target: a file below its goal hardly grows again, as the learning rate falls,
 so that the goal is met from above. Levels that hardly move any more cannot follow a straight fall: a ResNet-20 ended
 3 % above its target, and lost three points by the levels that had to go then."""
