@@ -33,6 +33,7 @@ class Work:
         batches: Calibration inputs on the network's device; empty where nobody needs them.
         match_batchnorm: Whether batch normalisation is matched to the float network's statistics.
         findings: What is known of ``network`` by ``batches`` already; methods may look there, and add to it.
+        fresh_network: Makes networks of its architecture; given where ``coarse`` is the network itself.
     """
 
     network: nn.Module
@@ -45,6 +46,7 @@ class Work:
     batches: Sequence[Inputs] = ()
     match_batchnorm: bool = True
     findings: Findings = field(default_factory=Findings)
+    fresh_network: Callable[[], nn.Module] | None = None
 
     def weights(self) -> dict[str, Tensor]:
         """The float weights to be quantised, by name."""

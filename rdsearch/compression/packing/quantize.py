@@ -87,6 +87,7 @@ def quantize(
         batches=calibration,
         match_batchnorm=settings.reestimate_batchnorm,
         findings=findings,
+        fresh_network=fresh_network,
     )
     return Decoded(coarse, METHODS.load(settings.method)(work))
 

@@ -4,6 +4,9 @@ A weight's target is then no more its float value W, but what best restores the 
 inputs x that it really gets: W' = W + E[(y - W x) x'] (E[x x'] + rho I)^-1. As y = W x_float, this is the asymmetric
 target W E[x_float x'] (E[x x'] + rho I)^-1, but for rho, which pulls towards W rather than towards zero.
 
+What the float network makes of the calibration inputs is kept from one pass of it where it takes little memory. Else
+the float network runs again, in lockstep with the quantised one.
+
 What runs once is quantised when the calibration inputs reach it, in one pass of all. A weight with several products in
 a pass (a head on several scales, an unrolled loop), whose inputs are not all known before it is needed, takes a pass in
 which they are gathered, what comes before it quantised already and what comes after it still float.
@@ -11,6 +14,8 @@ which they are gathered, what comes before it quantised already and what comes a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
@@ -19,7 +24,8 @@ from torch import Tensor
 from rdsearch.base.network.inputs import forward
 from rdsearch.quantization.batchnorm import PASSES, ChannelMoments, Matching, batchnorm_layers, scale_and_shift
 from rdsearch.quantization.inputs import on_input
-from rdsearch.quantization.method import Work
+from rdsearch.quantization.lockstep import Key, Lockstep
+from rdsearch.quantization.method import Work, copied
 from rdsearch.quantization.methods.rate_aware import round_others
 from rdsearch.quantization.moments import Moments
 from rdsearch.quantization.operations import Product
@@ -27,8 +33,8 @@ from rdsearch.quantization.treatment import Treated, calibration_batch, require_
 from rdsearch.quantization.uniform import Quantized
 from rdsearch.quantization.watch import Watch, watching
 
-Wanted = list[list[Tensor] | None]
-"""For each product of a weight what it should be, part by part; ``None`` where no other network's corresponds."""
+KEPT = 2**30
+"""Bytes of what products should be that are kept at most."""
 
 
 def sequential(work: Work) -> dict[str, Quantized]:
@@ -57,32 +63,44 @@ class _Observed:
 
     Attributes:
         treated: The weights that are treated by their inputs, in the order in which they are used.
-        wanted: Of each, what its products should be.
+        products: Those to which the quantised network's correspond.
+        wanted: What each of them should be, part by part; ``None`` where that is too much to keep.
         shared: Of those whose rows are looked up as well (output layers that share an embedding), the moments of their
             inputs.
         statistics: Of the batch normalisations.
+        network: The float network; a copy of it where its weights are replaced and it has to run again.
         order: Names of both, those of normalisations ending in a dot, as they first run.
     """
 
     def __init__(self, work: Work) -> None:
         weights = work.weights()
-        self.wanted: dict[str, Wanted] = {}
+        self.products: set[Key] = set()
+        self.wanted: dict[Key, list[Tensor]] | None = {}
         self.shared: dict[str, Moments] = {}
         self.statistics: dict[str, ChannelMoments] = {}
         self.order: list[str] = []
+        calls: dict[str, int] = {}
+        kept = 0
 
         def answer(name: str, product: Product) -> None:
+            nonlocal kept
             one = Treated(name, weights[name], product.form, None, False, 1)
             if watch.uses[name].looked_up is not None:
                 moments = self.shared.setdefault(name, Moments(one.form, one.weight))
                 for x in one.columns(product):
                     moments.add(x, group=product.group)
                 return
-            if name not in self.wanted:
+            if name not in calls:
                 self.order.append(name)
-            self.wanted.setdefault(name, []).append(
-                None if product.routed else [one.outputs(x, product.group) for x in one.columns(product)]
-            )
+            key = name, calls.get(name, 0)
+            calls[name] = key[1] + 1
+            if product.routed:
+                return
+            self.products.add(key)
+            if self.wanted is not None:
+                self.wanted[key] = _outputs(one, product)
+                kept += sum(part.nbytes for part in self.wanted[key])
+                self.wanted = self.wanted if kept <= KEPT else None
 
         def measure(name: str, inputs: Tensor) -> None:
             if name not in self.statistics:
@@ -98,7 +116,10 @@ class _Observed:
             for handle in handles:
                 handle.remove()
         self.treated = treated_weights(work, watch.seen)
-        self.wanted = {name: self.wanted.get(name, []) for name in self.treated}
+        self.network = work.network
+        if self.wanted is None and work.coarse is work.network:
+            assert work.fresh_network is not None  # noqa: S101 - who gives one network for both says how others are made
+            self.network = copied(work.network, work.fresh_network)
 
 
 class _Sequence:
@@ -114,6 +135,7 @@ class _Sequence:
         self._gathered: dict[str, Moments] = {}
         self._calls: dict[str, int] = {}
         self._waiting: set[str] = set()
+        self._beside: Lockstep | None = None
         layers = batchnorm_layers(work.coarse) if work.match_batchnorm else {}
         originals = {name: scale_and_shift(layer) for name, layer in batchnorm_layers(work.network).items()}
         self._matching = Matching(layers, observed.statistics if layers else {}, originals)
@@ -146,7 +168,7 @@ class _Sequence:
             for name, layer in (batchnorm_layers(self._work.coarse) if self._work.match_batchnorm else {}).items()
         ]
         try:
-            with watching(self._work.coarse, watch):
+            with self._float_beside(), watching(self._work.coarse, watch):
                 forward(self._work.coarse, calibration_batch(self._work))
         finally:
             for handle in handles:
@@ -169,16 +191,38 @@ class _Sequence:
     def _add(self, moments: Moments, treated: Treated, product: Product, call: int) -> None:
         """Take in a product, with what it should be where it corresponds to one of the float network."""
         columns = list(treated.columns(product))
-        wanted = self._observed.wanted[treated.name]
-        outputs = wanted[call] if call < len(wanted) else None
-        if outputs is None or [len(one[0]) for one in outputs] != [x.shape[1] for x in columns]:
-            outputs = [None] * len(columns)  # type: ignore[list-item]
+        wanted = self._wanted(treated, call)
+        outputs = wanted if [len(one[0]) for one in wanted] == [x.shape[1] for x in columns] else [None] * len(columns)
         for x, one in zip(columns, outputs, strict=True):
             moments.add(x, one, product.group)
 
+    def _wanted(self, treated: Treated, call: int) -> list[Tensor]:
+        """What a product should be, part by part; none where there is none that it corresponds to."""
+        if self._beside is None:
+            return (self._observed.wanted or {}).get((treated.name, call), [])
+        product = self._beside.product(treated.name, call)
+        return [] if product is None else _outputs(treated, product)
+
+    @contextmanager
+    def _float_beside(self) -> Iterator[None]:
+        """The float network in lockstep, where what its products are has not been kept."""
+        if self._observed.wanted is not None:
+            yield
+            return
+        waited = {key for key in self._observed.products if key[0] not in self.levels}
+        with Lockstep(self._observed.network, waited, calibration_batch(self._work)) as self._beside:
+            yield
+        self._beside = None
+
     def _solve(self, name: str, moments: Moments) -> None:
         self.levels[name] = solved(self._work, self._observed.treated[name], moments)
-        self._observed.wanted[name] = []
+        for call in range(self._calls[name]):
+            (self._observed.wanted or {}).pop((name, call), None)
+
+
+def _outputs(treated: Treated, product: Product) -> list[Tensor]:
+    """What the float weight makes of a product's inputs, part by part."""
+    return [treated.outputs(x, product.group) for x in treated.columns(product)]
 
 
 def _stages(pending: list[str]) -> list[list[str]]:

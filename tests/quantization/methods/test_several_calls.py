@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from rdsearch.quantization import LOOK_AT_INPUTS, METHODS
 from rdsearch.quantization.batchnorm import batchnorm_layers, match_statistics
 from rdsearch.quantization.method import Work
+from rdsearch.quantization.methods import sequential
 
 calibrated = pytest.mark.parametrize("method", sorted(LOOK_AT_INPUTS))
 
@@ -136,3 +138,36 @@ def test_a_normalisation_that_does_not_run_stays_as_it_is() -> None:
     match_statistics(coarse, network, [torch.randn(32, 8)])
     x = torch.randn(5, 8)
     torch.testing.assert_close(batchnorm_layers(coarse)["idle"](x), network.idle(x))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("name", ["loop", "unrolled", "shared"])
+def test_layers_that_run_several_times_get_the_same_levels_when_nothing_is_kept(
+    name: str, in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> nn.Module:
+        torch.manual_seed(1)
+        if name == "unrolled":
+            return unrolled()
+        if name == "loop":
+            return Steps(True).eval()
+        network = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)).eval()
+        network[2].weight = network[0].weight
+        return network
+
+    if in_place and name == "unrolled":
+        pytest.skip("its normalisation is matched, which takes a network of its own")
+    batch = streams() if name == "loop" else streams().flatten(0, 1)
+    found = []
+    for kept in (sequential.KEPT, 0):
+        monkeypatch.setattr(sequential, "KEPT", kept)
+        network = make()
+        steps = {name: 0.2 for name, parameter in network.named_parameters() if parameter.dim() > 1}
+        coarse = network if in_place else copy.deepcopy(network)
+        levels = METHODS.load("sequential")(Work(network, coarse, steps, batches=[batch], fresh_network=make))
+        found.append((levels, coarse.state_dict()))
+    (levels, state), (others, other_state) = found
+    for name, one in levels.items():
+        assert np.array_equal(one.levels, others[name].levels)
+    for name, tensor in state.items():
+        assert torch.equal(tensor, other_state[name])
