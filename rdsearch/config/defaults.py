@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rdsearch.config.recipe import QuantizationRecipe
 from rdsearch.retraining.settings import LevelTraining
 
 ACCURACY_DROP = 0.05
@@ -45,6 +46,11 @@ STEPS: dict[bool, dict[str, Any]] = {
     False: {"float": [0.2, 1.0], "log": True},
 }
 """Range of the step in the usual space, by the same."""
+
+CALIBRATION: int = QuantizationRecipe.model_fields["calibration"].default
+CALIBRATED_NUMBERS, FEWEST_CALIBRATED = 2**27, 16
+"""Numbers that the largest output of a layer has on all calibration inputs together, half a gigabyte of which a few are
+there at a time; and inputs that are looked at however large they are."""
 
 ROUNDS: dict[bool, dict[str, Any]] = {
     True: {
@@ -97,6 +103,7 @@ class Kind:
         parameters: Of the network.
         examples: Of the training part.
         smallest_file: Bytes of a file whose weights are all zero.
+        largest_output: Numbers in what a layer gives for one example, at most.
     """
 
     accuracy: bool
@@ -105,6 +112,7 @@ class Kind:
     parameters: int
     examples: int
     smallest_file: int
+    largest_output: int = 1
 
 
 def usual_space(kind: Kind) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def usual_space(kind: Kind) -> dict[str, Any]:
         "epochs": min(MOST_PASSES, max(FEWEST_PASSES, passes)),
         "lr": copy.deepcopy(FILE_LR),
     }
-    quantizer = quantizer_of(kind.calibrates, kind.accuracy)
+    quantizer = quantizer_of(kind.calibrates, kind.accuracy) | calibration_for(kind.largest_output)
     return space | {
         "retrain": space["retrain"] | (copy.deepcopy(TAUGHT) if kind.accuracy else {}),
         "quantization": quantizer | space["quantization"] | {"training": training},
@@ -129,7 +137,8 @@ def usual_space(kind: Kind) -> dict[str, Any]:
 def rounds_space(kind: Kind) -> dict[str, Any]:
     """A ``recipe:`` of pruning and retraining in rounds; in one, without retraining, where it cannot be trained."""
     space = copy.deepcopy(ROUNDS[kind.trains])
-    quantizer = quantizer_of(kind.calibrates, kind.accuracy) | {"step": copy.deepcopy(STEPS[kind.calibrates])}
+    quantizer = quantizer_of(kind.calibrates, kind.accuracy) | calibration_for(kind.largest_output)
+    quantizer |= {"step": copy.deepcopy(STEPS[kind.calibrates])}
     return space | {"quantization": quantizer | space["quantization"]}
 
 
@@ -156,6 +165,12 @@ def quantizer_of(calibrates: bool, accuracy: bool) -> dict[str, Any]:
     return QUANTIZERS[calibrates] | (WITHOUT_ACCURACY if calibrates and not accuracy else {})
 
 
+def calibration_for(largest_output: int) -> dict[str, Any]:
+    """How many inputs the quantiser looks at, where the usual number would take much memory; see `Kind`."""
+    count = max(FEWEST_CALIBRATED, CALIBRATED_NUMBERS // max(1, largest_output))
+    return {"calibration": count} if count < CALIBRATION else {}
+
+
 def gpu_share(kind: Kind) -> float:
     """Share of a GPU that a trial takes, where there is one."""
     return GPU_SHARE_SMALL if kind.parameters < SMALL_PARAMETERS else GPU_SHARE_LARGE
@@ -164,9 +179,9 @@ def gpu_share(kind: Kind) -> float:
 def quantizer_for(recipe: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """What of the quantiser a recipe leaves open; ``dead_zone`` is an option of ``uniform`` and stands for it."""
     given = recipe.get("quantization") or {}
-    if "method" in given:
-        return {}
-    chosen = quantizer_of(kind.calibrates and "dead_zone" not in given, kind.accuracy)
+    chosen = calibration_for(kind.largest_output)
+    if "method" not in given:
+        chosen = quantizer_of(kind.calibrates and "dead_zone" not in given, kind.accuracy) | chosen
     return {key: value for key, value in chosen.items() if key not in given}
 
 

@@ -165,7 +165,8 @@ class QuantizationRecipe(Settings):
     """Fold each batch normalisation into the convolution or linear layer before it, where that is exact; the file then
     holds no scale for it. Needs ``reestimate_batchnorm: false``, which would give every channel a scale again."""
     calibration: int = Field(1024, ge=2)
-    """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at."""
+    """Training examples that the re-estimation and the methods ``hessian`` and ``sequential`` look at. A search that
+    leaves this open takes fewer where the outputs of a layer are large."""
     quality_layers: int = Field(1, ge=1, le=MAX_REFINEMENTS)
     """Quality layers of the file: it can be cut after each to a smaller file of a coarser network. 1 makes the smallest
     file; coarsely quantised networks have fewer layers than asked for."""

@@ -194,7 +194,7 @@ def test_the_quantiser_that_suits_the_network_is_chosen_where_none_is_given() ->
     assert with_quantizer(Recipe(), make()).quantization.method == "sequential"
     assert with_quantizer(recipe(quantization={"dead_zone": 1.5}), make()).quantization.method == "uniform"
     given = recipe(quantization={"method": "rate_aware"})
-    assert with_quantizer(given, make()) is given
+    assert with_quantizer(given, make()) == given
     assert with_quantizer(recipe(quantization={"step": 0.7}), make()).quantization.step == 0.7
 
 
@@ -207,3 +207,35 @@ def test_the_kind_of_a_task_is_that_of_its_score_and_targets() -> None:
     assert (kind_of(make()).accuracy, kind_of(make()).trains) == (True, True)
     kind = kind_of(regression, look=False)
     assert (kind.accuracy, kind.trains, kind.parameters) == (False, False, 5)
+
+
+class Wide(nn.Module):
+    """Many numbers of an example on the way."""
+
+    def __init__(self, normalised: bool = False) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64) if normalised else nn.Identity())
+        self.spread, self.head = nn.Upsample(scale_factor=2**13), nn.Linear(64, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        wide = self.spread(self.body(inputs).unsqueeze(1))
+        return self.head(wide.mean(1).unflatten(1, (64, -1)).mean(2))
+
+
+@pytest.mark.parametrize(
+    ("quantization", "normalised", "count"),
+    [
+        ({}, False, 256),
+        ({"method": "hessian"}, False, 256),
+        ({"method": "hessian", "calibration": 600}, False, 600),
+        ({"method": "uniform"}, True, 256),
+        ({"method": "uniform"}, False, 1024),  # nothing looks at any
+        ({"method": "uniform", "reestimate_batchnorm": False}, True, 1024),
+    ],
+)
+def test_fewer_inputs_are_looked_at_where_what_a_layer_gives_is_large(
+    quantization: dict[str, Any], normalised: bool, count: int
+) -> None:
+    task = make(network=Wide(normalised))
+    assert kind_of(task, look=False).largest_output == 64 * 2**13
+    assert with_quantizer(recipe(quantization=quantization), task).quantization.calibration == count

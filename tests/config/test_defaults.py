@@ -89,3 +89,15 @@ def test_whether_the_network_must_be_looked_at() -> None:
     assert leaves_quantizer_open({})
     assert leaves_quantizer_open({"recipe": {"quantization": None}})
     assert not leaves_quantizer_open({"recipe": {"quantization": {"method": "uniform"}}})
+
+
+def test_fewer_inputs_are_looked_at_where_a_layers_outputs_are_large() -> None:
+    for numbers, count in ((64 * 112 * 112, 167), (2**17, None), (2048 * 32_000, 16)):
+        kind = replace(KIND, largest_output=numbers)
+        for tree in ({}, {"recipe": {"quantization": {"method": "rate_aware"}}}):
+            full, _ = completed(tree, kind)
+            assert full["recipe"]["quantization"].get("calibration") == count
+        told, chosen = completed({"recipe": {"quantization": {"method": "hessian", "calibration": 900}}}, kind)
+        assert told["recipe"]["quantization"]["calibration"] == 900
+        assert not any("calibration" in line for line in chosen)
+        assert rounds_space(kind)["quantization"].get("calibration") == count
