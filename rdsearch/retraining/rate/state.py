@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,10 +24,8 @@ ROUNDING = 0.5
 """Magnitude of v from which on its level is not zero."""
 FARTHEST = 4.0
 """Up to this magnitude of v a level becomes zero where the file does not fit its target else."""
-CLOSE, AIM = 0.999, 0.9995
-"""Of the target: a file that is larger than this needs no more levels; and what is looked for."""
-GUESSES = 4
-"""Thresholds that are guessed from files packed without a look at what nothing reads, before intervals are halved."""
+CLOSE = 0.999
+"""Of the target: a file that is larger than this needs no more levels."""
 
 
 @dataclass(frozen=True)
@@ -155,44 +152,22 @@ class Trained:
         """
         if target is None:
             return self._filled(ROUNDING)
-        size = self._measured(ROUNDING, last=True)
-        if size <= target:
+        if self._measured(ROUNDING, last=True) <= target:
             return self._filled(ROUNDING)
-        # What nothing reads takes much time to see and hardly changes from one threshold to the next.
-        share = size / self._measured(ROUNDING)
         # By rank: where training ends, many v lie so close beyond rounding that no threshold between two numbers tells
         # them apart.
         thresholds = self.coded.magnitudes(self._weights(), ROUNDING, FARTHEST)
-        low, chosen = -1, len(thresholds) - 1
-        for attempt in count():
-            if chosen - low <= 1:
-                break
-            middle, guessed = (low + chosen) // 2, 0
-            if attempt < GUESSES:
-                middle, guessed = self._first_below(target * AIM / share, thresholds, low, chosen)
+        low, high = -1, len(thresholds) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
             size = self._measured(float(thresholds[middle]), last=True)
-            share = size / guessed if guessed else share
             if size > target:
                 low = middle
                 continue
-            chosen = middle
+            high = middle
             if size > CLOSE * target:
                 break
-        return self._filled(float(thresholds[chosen]) if len(thresholds) else ROUNDING)
-
-    def _first_below(self, most: float, thresholds: Tensor, low: int, high: int) -> tuple[int, int]:
-        """The first rank between two, both left out, whose file takes no more than so much, else the last one.
-
-        Returns:
-            The rank, and the bytes of its file, both without a look at what nothing reads.
-        """
-        sizes: dict[int, int] = {}
-        high -= 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            sizes[middle] = self._measured(float(thresholds[middle]))
-            low, high = (middle, high) if sizes[middle] > most else (low, middle)
-        return high, sizes.get(high) or self._measured(float(thresholds[high]))
+        return self._filled(float(thresholds[high]) if len(thresholds) else ROUNDING)
 
     def _measured(self, threshold: float, last: bool = False) -> int:
         return self._size(self._whole, self._filled(threshold), last=last)
