@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rdsearch.errors import SearchStoppedError
@@ -21,95 +21,89 @@ MAX_FAILURES = 2
 """Times that Tune starts a trial again after its worker or node has died."""
 
 
-def fit(
-    folder: SearchFolder,
-    context: TrialContext,
-    ledger: Ledger,
-    places: Slots,
-    nodes: NodeCheck | None,
-    deadline: float | None,
-    callbacks: Sequence[Any],
-    watch: RayWatch,
-    warn: Callable[[str], None],
-) -> None:
-    """Run trials until there are enough, and those that need the machine for themselves after all others.
+@dataclass(frozen=True)
+class Fit:
+    """A search's trials, as Tune runs them.
 
-    Args:
+    Attributes:
         folder: The search's folder.
         context: What all trials share.
         ledger: The books.
-        places: What a trial gets, and how many there are at once.
         nodes: Looks at the nodes of a cluster that somebody else has started.
         deadline: Monotonic time at which the run ends.
         callbacks: Tune's, that hear of trials.
         watch: Ends the run when Ray has gone.
         warn: Gets a line for the user.
-
-    Raises:
-        SearchStoppedError: The store cannot be written, or no node of the cluster can do the work.
     """
-    set_aside = _tune(folder, context, ledger, places, nodes, deadline, callbacks, watch, warn)
-    if not set_aside or sorted(set_aside) != sorted(ledger.unfinished):
-        return
-    count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
-    warn(f"{count} killed for memory: tried again, one at a time")
-    for number in set_aside:
-        ledger.put_back(number)
-    alone = replace(places, concurrent=1, limited=True)
-    _tune(folder, context, ledger, alone, nodes, deadline, callbacks, watch, warn)
 
+    folder: SearchFolder
+    context: TrialContext
+    ledger: Ledger
+    nodes: NodeCheck | None
+    deadline: float | None
+    callbacks: Sequence[Any]
+    watch: RayWatch
+    warn: Callable[[str], None]
 
-def _tune(
-    folder: SearchFolder,
-    context: TrialContext,
-    ledger: Ledger,
-    places: Slots,
-    nodes: NodeCheck | None,
-    deadline: float | None,
-    callbacks: Sequence[Any],
-    watch: RayWatch,
-    warn: Callable[[str], None],
-) -> list[int]:
-    """Let Tune run trials; those that it set aside, since they ran out of memory beside others."""
-    from ray import tune
+    def run(self, places: Slots) -> None:
+        """Run trials until there are enough, and those that need the machine for themselves after all others.
 
-    from rdsearch.search.run.actors import forgiving_actors
-    from rdsearch.search.run.searcher import Bookkeeping, Deserted, LedgerScheduler, LedgerSearcher
+        Args:
+            places: What a trial gets, and how many there are at once.
 
-    worker = tune.with_parameters(run_trial, context=context)
-    # What Ray's dashboard calls a worker. Not by its trial: it runs one after another.
-    worker.__name__ = f"trials of {context.task.name}"
-    trainable = tune.with_resources(worker, {"cpu": places.cpu, "gpu": places.gpu})
-    room = Room(places)
-    desertion = Desertion(room, places, warn) if places.grows else None
-    searcher = LedgerSearcher(ledger, room, nodes, desertion)
-    try:
-        with listeners_restored(), forgiving_actors():
-            tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=LedgerScheduler(ledger, room),
-                    num_samples=-1,
-                    max_concurrent_trials=room.at_most,
-                    time_budget_s=max(1.0, deadline - time.monotonic()) if deadline is not None else None,
-                    reuse_actors=True,
-                    trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
-                    trial_dirname_creator=lambda trial: str(trial.trial_id),
-                ),
-                run_config=tune.RunConfig(
-                    name="run",
-                    storage_path=str(folder.tune),
-                    stop=Deserted(searcher),
-                    failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                    callbacks=[Bookkeeping(ledger, searcher, room, watch), *callbacks],
-                    verbose=0,
-                ),
-            ).fit()
-        watch.rest_if_lost()
-    finally:
-        searcher.settle()
-        shutil.rmtree(folder.tune, ignore_errors=True)
-    if searcher.storage_error is not None:
-        raise SearchStoppedError(searcher.storage_error)
-    return searcher.set_aside
+        Raises:
+            SearchStoppedError: The store cannot be written, or no node of the cluster can do the work.
+        """
+        set_aside = self._tune(places)
+        if not set_aside or sorted(set_aside) != sorted(self.ledger.unfinished):
+            return
+        count = "1 trial whose worker was" if len(set_aside) == 1 else f"{len(set_aside)} trials whose workers were"
+        self.warn(f"{count} killed for memory: tried again, one at a time")
+        for number in set_aside:
+            self.ledger.put_back(number)
+        self._tune(replace(places, concurrent=1, limited=True))
+
+    def _tune(self, places: Slots) -> list[int]:
+        """Let Tune run trials; those that it set aside, since they ran out of memory beside others."""
+        from ray import tune
+
+        from rdsearch.search.run.actors import forgiving_actors
+        from rdsearch.search.run.searcher import Bookkeeping, Deserted, LedgerScheduler, LedgerSearcher
+
+        worker = tune.with_parameters(run_trial, context=self.context)
+        # What Ray's dashboard calls a worker. Not by its trial: it runs one after another.
+        worker.__name__ = f"trials of {self.context.task.name}"
+        trainable = tune.with_resources(worker, {"cpu": places.cpu, "gpu": places.gpu})
+        room = Room(places)
+        desertion = Desertion(room, places, self.warn) if places.grows else None
+        searcher = LedgerSearcher(self.ledger, room, self.nodes, desertion)
+        try:
+            with listeners_restored(), forgiving_actors():
+                tune.Tuner(
+                    trainable,
+                    tune_config=tune.TuneConfig(
+                        search_alg=searcher,
+                        scheduler=LedgerScheduler(self.ledger, room),
+                        num_samples=-1,
+                        max_concurrent_trials=room.at_most,
+                        time_budget_s=max(1.0, self.deadline - time.monotonic()) if self.deadline is not None else None,
+                        reuse_actors=True,
+                        trial_name_creator=lambda trial: f"trial_{trial.config.get('number', trial.trial_id)}",
+                        trial_dirname_creator=lambda trial: str(trial.trial_id),
+                    ),
+                    run_config=tune.RunConfig(
+                        name="run",
+                        storage_path=str(self.folder.tune),
+                        stop=Deserted(searcher),
+                        failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                        callbacks=[Bookkeeping(self.ledger, searcher, room, self.watch), *self.callbacks],
+                        verbose=0,
+                    ),
+                ).fit()
+            self.watch.rest_if_lost()
+        finally:
+            searcher.settle()
+            shutil.rmtree(self.folder.tune, ignore_errors=True)
+        if searcher.storage_error is not None:
+            raise SearchStoppedError(searcher.storage_error)
+        return searcher.set_aside

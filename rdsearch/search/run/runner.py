@@ -21,7 +21,7 @@ from rdsearch.search.outcome.members import score_members
 from rdsearch.search.run.cluster import Slots, slots
 from rdsearch.search.run.dense import prepare_dense, train_dense
 from rdsearch.search.run.device import taken_by_others
-from rdsearch.search.run.fit import fit
+from rdsearch.search.run.fit import Fit
 from rdsearch.search.run.nodes import NodeCheck, checked_nodes
 from rdsearch.search.run.session import abandon_session, ray_session
 from rdsearch.search.run.sizes import require_sizes
@@ -288,7 +288,7 @@ def _run(
 
         try:
             with RayWatch(lost) as watch:
-                fit(folder, context, ledger, places, nodes, deadline, callbacks, watch, warn)
+                Fit(folder, context, ledger, nodes, deadline, callbacks, watch, warn).run(places)
         except Exception as error:
             _keep(folder, error)
             raise error if isinstance(error, SearchStoppedError) else SearchStoppedError(_reason(error)) from error
