@@ -95,8 +95,9 @@ def descend_rows(
                     changed += 1
                     difference = float(level - before)
                     levels[row, column] = level
-                    for other in range(columns):
-                        gradient[row, other] -= difference * moments[column, other]
+                    of_row, of_column = gradient[row], moments[column]
+                    for other in range(of_row.size):
+                        of_row[other] -= difference * of_column[other]
     return changed
 
 
@@ -169,8 +170,11 @@ def follow_rows(
                 cost[row, path] = kept_cost[path]
                 error = miss_of[path]
                 parent = parent_of[path]
-                for later in range(column + 1, columns):
-                    rest[1 - now, path, later] = rest[now, parent, later] - error * factor[column, later]
+                # Slices of their own, which compile to instructions on several numbers at once.
+                before, after = rest[now, parent, column + 1 :], rest[1 - now, path, column + 1 :]
+                pivots = factor[column, column + 1 :]
+                for later in range(after.size):
+                    after[later] = before[later] - error * pivots[later]
             now, opened = 1 - now, kept
         for path in range(paths):
             at = path if path < opened else 0
