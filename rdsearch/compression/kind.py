@@ -25,6 +25,8 @@ from rdsearch.tasks.task import Task
 
 EXAMPLES = 8
 """That the quantiser is tried on."""
+RUN = 2
+"""That the network is run on to see how large what its layers give is."""
 
 
 def kind_of(task: Task, *, look: bool = True) -> Kind:
@@ -67,11 +69,11 @@ def _largest_output(task: Task, settings: QuantizationRecipe | None = None) -> i
 
     try:
         with isolated_rng(0), blamed("the network cannot be tried out"), torch.no_grad():
-            glimpse = task.glimpse(EXAMPLES)
+            glimpse = task.glimpse(RUN)
             network = dense_network(glimpse)
             if settings is not None and not needs_calibration(settings.method) and not batchnorm_layers(network):
                 return 1
-            inputs = training_inputs(glimpse, EXAMPLES, 0, torch.device("cpu"))
+            inputs = training_inputs(glimpse, RUN, 0, torch.device("cpu"))
             handles = [module.register_forward_hook(look) for module in network.modules()]
             try:
                 forward_in_use(network, inputs)

@@ -116,6 +116,8 @@ class _Observed:
             for handle in handles:
                 handle.remove()
         self.treated = treated_weights(work, watch.seen)
+        if self.wanted is not None:
+            self.wanted = {key: outputs for key, outputs in self.wanted.items() if key[0] in self.treated}
         self.network = work.network
         if self.wanted is None and work.coarse is work.network:
             assert work.fresh_network is not None  # noqa: S101 - who gives one network for both says how others are made

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rdsearch.base.network.weights import weights_of
 from rdsearch.quantization import METHODS
+from rdsearch.quantization.lockstep import Lockstep
 from rdsearch.quantization.method import Work
 from rdsearch.quantization.methods import sequential
 from rdsearch.quantization.uniform import dequantize
@@ -78,14 +79,22 @@ def test_sequential_errs_less_than_rounding_at_the_same_step(name: str) -> None:
 def test_a_float_network_in_lockstep_gives_the_same_levels_as_one_whose_products_are_kept(
     name: str, in_place: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
+    found, passes = [], []
+
+    def lockstep(*arguments: Any) -> Lockstep:
+        passes.append(arguments)
+        return Lockstep(*arguments)
+
+    monkeypatch.setattr(sequential, "Lockstep", lockstep)
     for kept in (sequential.KEPT, 0):
         monkeypatch.setattr(sequential, "KEPT", kept)
+        assert not passes
         network, inputs = made(name)
         coarse = network if in_place else copy.deepcopy(network)
         steps = dict.fromkeys(weights_of(network), 0.02)
         work = Work(network, coarse, steps, batches=[inputs], rate_weight=0.02, fresh_network=NETWORKS[name])
         found.append((METHODS.load("sequential")(work), coarse.state_dict()))
+    assert passes
     (levels, state), (others, other_state) = found
     assert all(np.array_equal(one.levels, others[name].levels) for name, one in levels.items())
     assert all(torch.equal(tensor, other_state[name]) for name, tensor in state.items())
